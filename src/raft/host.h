@@ -1,0 +1,66 @@
+// All Raft groups of a node: one write-ahead log with group commit across groups, heartbeats coalesced per
+// node pair, leaders spread evenly. The deterministic core without I/O is raft/core.h.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "net/rpc.h"
+#include "raft/state_machine.h"
+#include "runtime/env.h"
+
+namespace claudefs::raft {
+
+struct HostOptions {
+  NodeId self{};
+  std::string log_directory;
+  runtime::Duration heartbeat{100'000'000};             // 100 ms
+  runtime::Duration election_timeout{500'000'000};      // drawn from [1x, 2x]
+  runtime::Duration lease_drift_max{50'000'000};        // a lease ends this much before an election may begin
+  u64 log_keep_bytes = 64u << 20;                       // for followers that lag, before they need a snapshot
+};
+
+struct GroupStatus {
+  ShardId group{};
+  bool leader = false;
+  std::optional<NodeId> leader_hint;
+  Term term{};
+  LogIndex commit{};
+  LogIndex applied{};
+  LogIndex last{};
+  std::vector<NodeId> members;
+  std::vector<NodeId> lagging;  // leader only: members that do not follow closely
+};
+
+class Host {
+ public:
+  // Recovers the log. `address_of` gives a peer's RPC address. Registers its methods in `methods`.
+  static runtime::Task<Result<std::unique_ptr<Host>>> open(runtime::Env& env, net::Client& client,
+                                                           net::MethodTable& methods, HostOptions options,
+                                                           std::function<std::string(NodeId)> address_of);
+  virtual ~Host() = default;
+  // A group this node is a member of; `initial_members` counts only when the log knows no configuration yet.
+  // `machine` must outlive the host. Call for all groups, then start().
+  virtual Result<void> add_group(ShardId group, std::vector<NodeId> initial_members, StateMachine& machine) = 0;
+  virtual void start() = 0;
+
+  // Replicates and applies; gives the state machine's reply. Errors: not_leader (surely not applied),
+  // unavailable / timed_out / connection_lost (leadership was lost: may or may not be applied), overloaded.
+  virtual runtime::Task<Result<Buffer>> propose(ShardId group, Buffer command) = 0;
+  // After it, this replica's applied state includes everything that was acknowledged before the call.
+  // Lease when it holds, else ReadIndex. Errors: not_leader, unavailable.
+  virtual runtime::Task<Result<void>> read_barrier(ShardId group) = 0;
+  // True while the leader lease holds right now: re-check after a read that suspended.
+  virtual bool holds_lease(ShardId group) const = 0;
+  virtual GroupStatus status(ShardId group) const = 0;
+  virtual std::vector<ShardId> groups() const = 0;
+  virtual runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) = 0;
+  virtual runtime::Task<void> stop() = 0;
+};
+
+}  // namespace claudefs::raft

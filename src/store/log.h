@@ -1,0 +1,58 @@
+// An append-only log of records in numbered, preallocated files, with group commit: appends that come while
+// a flush is under way share the next one. Format: docs/formats/log.md (magic, version, per record length,
+// CRC-32C, and a chain: each record's checksum covers the previous one's).
+//
+// A torn tail (an incomplete last group that was never acknowledged) is cut at open. Damage before it is
+// reported, not skipped: `Replay::damaged` is called for it, and what follows still replays.
+// A failed write or flush kills the log: every later append fails (docs/decisions/0001-flush-failure.md).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/buffer.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "runtime/env.h"
+
+namespace claudefs::store {
+
+struct LogPosition {
+  u32 file = 0;
+  u32 offset = 0;  // of the record's header
+  u32 length = 0;  // of the record's content
+  auto operator<=>(const LogPosition&) const = default;
+  static auto fields(auto& self) { return std::tie(self.file, self.offset, self.length); }
+};
+
+struct LogOptions {
+  u64 file_bytes = 32u << 20;
+  u64 record_bytes_max = 8u << 20;
+};
+
+struct Replay {
+  std::function<void(LogPosition, const Buffer& content)> record;
+  // A record that was surely written but does not check: position, and why.
+  std::function<void(LogPosition, std::string why)> damaged;
+};
+
+class Log {
+ public:
+  // Replays what is there, oldest first, then is ready to append. `magic` tells logs apart ("RAFT", "JRNL").
+  static runtime::Task<Result<std::unique_ptr<Log>>> open(runtime::Env& env, std::string directory, u32 magic,
+                                                          LogOptions options, Replay replay);
+  virtual ~Log() = default;
+  // Ends when the record is durable. Records become durable in the order of the calls.
+  virtual runtime::Task<Result<LogPosition>> append(std::vector<Buffer> content) = 0;
+  virtual runtime::Task<Result<Buffer>> read(LogPosition position) = 0;
+  // Deletes the file `number` (all its records are dead). Never the one being written.
+  virtual runtime::Task<Result<void>> remove_file(u32 number) = 0;
+  virtual u32 current_file() const = 0;
+  // Starts a new file at the next append, so that the current one can be removed later.
+  virtual void roll() = 0;
+  virtual u64 disk_bytes() const = 0;
+  virtual runtime::Task<void> stop() = 0;
+};
+
+}  // namespace claudefs::store
