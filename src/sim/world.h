@@ -58,7 +58,7 @@ class World {
   void partition(const std::vector<std::string>& one, const std::vector<std::string>& other);  // both ways
   void isolate(const std::string& name);  // from and to everyone
   void heal();                            // unblocks and unclogs all links
-  // Segments that arrive before `time` has passed arrive then.
+  // What is sent from now on and would arrive before `time` has passed arrives then.
   void clog(const std::string& from, const std::string& to, runtime::Duration time);
   // Resets every connection between the two.
   void reset_connections(const std::string& one, const std::string& other);
