@@ -8,7 +8,9 @@ using runtime::Task;
 class ClientImpl final : public Client {
  public:
   explicit ClientImpl(std::shared_ptr<detail::Context> context)
-      : context_(std::move(context)), dials_(context_->env.executor()), handlers_(context_->env.executor()) {}
+      : context_(std::move(context)), handlers_(context_->env.executor()) {
+    dials_.emplace(context_->env.executor());
+  }
   ~ClientImpl() override {
     for (const auto& [address, peer] : peers_) peer->stop(true);
   }
@@ -24,11 +26,10 @@ class ClientImpl final : public Client {
   }
 
   Task<void> stop() override {
-    stopping_ = true;
     handlers_.stop_accepting();
     for (const auto& [address, peer] : peers_) peer->stop(false);
-    dials_.stop_accepting();
-    co_await dials_.join();
+    // Dropped, not joined: a dial to a silent host would keep us for its whole time limit.
+    dials_.reset();
     co_await handlers_.join();
   }
 
@@ -36,16 +37,14 @@ class ClientImpl final : public Client {
   const std::shared_ptr<detail::Peer>& peer_of(const std::string& address) {
     std::shared_ptr<detail::Peer>& peer = peers_[address];
     if (!peer) {
-      peer = std::make_shared<detail::Peer>(context_, address, dials_, handlers_);
-      if (stopping_) peer->stop(false);
+      peer = std::make_shared<detail::Peer>(context_, address, dials_ ? &*dials_ : nullptr, handlers_);
     }
     return peer;
   }
 
   std::shared_ptr<detail::Context> context_;
-  bool stopping_ = false;
   std::map<std::string, std::shared_ptr<detail::Peer>> peers_;
-  runtime::Scope dials_;
+  std::optional<runtime::Scope> dials_;  // none once stopped
   runtime::Scope handlers_;
 };
 

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "base/log.h"
 #include "net/detail/connection.h"
 
 namespace claudefs::net::detail {
@@ -103,7 +102,6 @@ Task<Result<void>> Connection::write_hello(u16 step, Buffer body) {
 
 // Tells the peer why before the connection closes. Best effort.
 Task<void> Connection::refuse(Error why) {
-  log::warn("net", "connection refused", {log::kv("peer", stream_->peer()), log::kv("error", why.to_string())});
   const Buffer body = wire::encode(WireError{why.code, why.text});
   queue_.push({.type = FrameType::error}, body, {});
   std::vector<Buffer> pieces = queue_.take();

@@ -20,11 +20,11 @@ constexpr Duration kBackOffMax = 1s;
 constexpr Duration kPatience = 1s;
 }  // namespace
 
-Peer::Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope& dials, runtime::Scope& handlers)
+Peer::Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials, runtime::Scope& handlers)
     : context_(std::move(context)),
       executor_(context_->env.executor()),
       address_(std::move(address)),
-      dials_(&dials),
+      dials_(dials),
       handlers_(&handlers),
       dialled_(executor_) {}
 
@@ -54,14 +54,16 @@ Task<Result<std::shared_ptr<Connection>>> Peer::connected(Instant deadline) {
 }
 
 Task<void> Peer::dial(std::shared_ptr<Peer> self) {
-  Result<void> done = co_await dial_once(self);
+  Result<std::shared_ptr<Connection>> done = co_await dial_once(self);
   self->dialling_ = false;
   if (done) {
+    // The peer may have dialled anew before this one has quite ended: hold it, not the peer's current one.
+    const std::shared_ptr<Connection> connection = std::move(*done);
     self->back_off_ = {};
     self->dialled_.notify_all();
-    co_await self->connection_->ended();
-    log::info("net", "connection ended", {log::kv("address", self->address_),
-                                          log::kv("error", self->connection_->closed_why().to_string())});
+    co_await connection->ended();
+    log::info("net", "connection ended",
+              {log::kv("address", self->address_), log::kv("error", connection->closed_why().to_string())});
     co_return;
   }
   ++self->context_->stats.dials_failed;
@@ -76,17 +78,13 @@ Task<void> Peer::dial(std::shared_ptr<Peer> self) {
   self->dialled_.notify_all();
 }
 
-Task<Result<void>> Peer::dial_once(std::shared_ptr<Peer> self) {
+Task<Result<std::shared_ptr<Connection>>> Peer::dial_once(std::shared_ptr<Peer> self) {
   std::unique_ptr<runtime::Stream> stream = co_await self->context_->env.network().connect(self->address_);
   if (self->dials_ == nullptr) co_return fail(Errc::cancelled, "this process is shutting down");
-  // Not before the hello is done may callers see it as theirs; until then is_open() is false.
-  self->connection_ =
-      std::make_shared<Connection>(self->context_, std::move(stream), Side::client, *self->handlers_);
-  std::shared_ptr<Connection> connection = self->connection_;
-  Result<void> opened = co_await connection->open().result();
-  // The reader and writer must be over before the last owner lets go.
-  if (!opened) co_await connection->ended();
-  co_return opened;
+  auto connection = std::make_shared<Connection>(self->context_, std::move(stream), Side::client, *self->handlers_);
+  self->connection_ = connection;  // stop() must find it; until the hello is done it is not open
+  co_await connection->open();
+  co_return connection;
 }
 
 void Peer::stop(bool forget) {

@@ -10,7 +10,7 @@ namespace claudefs::net::detail {
 
 class Peer final : public std::enable_shared_from_this<Peer> {
  public:
-  Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope& dials, runtime::Scope& handlers);
+  Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials, runtime::Scope& handlers);
 
   const std::shared_ptr<Connection>& connection() const { return connection_; }
   bool is_open() const { return connection_ && connection_->is_open(); }
@@ -23,7 +23,7 @@ class Peer final : public std::enable_shared_from_this<Peer> {
  private:
   runtime::Task<Result<std::shared_ptr<Connection>>> connected(runtime::Instant deadline);
   static runtime::Task<void> dial(std::shared_ptr<Peer> self);
-  static runtime::Task<Result<void>> dial_once(std::shared_ptr<Peer> self);
+  static runtime::Task<Result<std::shared_ptr<Connection>>> dial_once(std::shared_ptr<Peer> self);
 
   std::shared_ptr<Context> context_;
   runtime::Executor& executor_;
