@@ -73,6 +73,7 @@ class RouterImpl final : public Router {
         co_return fail(Errc::invalid_argument, fmt::format("shard {} of a cluster with {}", shard, shard_count()));
       const NodeId node = choose(shard, attempts);
       if (node == NodeId{}) {
+        probe_suspects(shard);
         refresh_in_background();
         co_await pause(attempts, deadline);
         continue;
@@ -110,19 +111,32 @@ class RouterImpl final : public Router {
   }
 
  private:
-  // The leader as far as known, then those that answered lately, then the others. Node 0: nobody is left.
+  // The leader as far as known, then the other replicas. Nodes that failed lately are left to probes in the
+  // background, so that nobody waits for a dead one while a living one may already lead; but if all failed
+  // lately, they are asked all the same. Node 0: nobody is left.
   NodeId choose(ShardId shard, const Attempts& attempts) const {
-    const Instant now = env_.now();
-    const auto askable = [&](NodeId node) { return !attempts.asked.contains(node) && health_.may_ask(node, now); };
+    const std::vector<NodeId>& replicas = map_.shards[shard.value].replicas;
     const NodeId leader = leaders_[shard.value];
-    if (leader != NodeId{} && askable(leader)) return leader;
-    NodeId suspect{};
-    for (NodeId node : map_.shards[shard.value].replicas) {
-      if (!askable(node)) continue;
-      if (!health_.is_suspect(node)) return node;
-      if (suspect == NodeId{}) suspect = node;
-    }
-    return suspect;
+    const auto fresh = [&](NodeId node) { return !attempts.asked.contains(node) && !health_.is_suspect(node); };
+    if (leader != NodeId{} && fresh(leader)) return leader;
+    for (NodeId node : replicas)
+      if (fresh(node)) return node;
+    if (!std::all_of(replicas.begin(), replicas.end(), [&](NodeId node) { return health_.is_suspect(node); }))
+      return {};
+    for (NodeId node : replicas)
+      if (!attempts.asked.contains(node) && health_.may_ask(node, env_.now())) return node;
+    return {};
+  }
+
+  // Asks each suspect replica whether it is back, one question a node at a time.
+  void probe_suspects(ShardId shard) {
+    for (NodeId node : map_.shards[shard.value].replicas)
+      if (health_.is_suspect(node) && probed_.insert(node).second) scope_.spawn(probe(node, address_of(node)));
+  }
+  Task<void> probe(NodeId node, std::string address) {
+    auto reply = co_await net::call(client_, std::move(address), GetMap{}, kMapTimeout);
+    if (reply) health_.good(node);
+    probed_.erase(node);
   }
 
   void note_failure(ShardId shard, NodeId node, Instant began, const Error& error, Attempts& attempts) {
@@ -215,6 +229,7 @@ class RouterImpl final : public Router {
   ClusterMap map_;
   std::vector<NodeId> leaders_;  // index = shard; 0: unknown
   detail::NodeHealth health_;
+  std::set<NodeId> probed_;  // a probe is under way
   bool refreshing_ = false;
   Instant fetched_at_{};
   std::optional<Error> refresh_error_;

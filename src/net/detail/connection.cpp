@@ -187,7 +187,6 @@ Task<void> Connection::write_loop() {
     context_->stats.bytes_sent += queue_.taken_bytes();
     Result<void> wrote = co_await stream_->write(std::move(pieces));
     if (!wrote) close({Errc::connection_lost, fmt::format("{}: {}", stream_->peer(), wrote.error().text)});
-    heard_ = true;  // a peer that takes what we send is alive, though its answers may wait behind it
     queue_.written();
     if (!crowded()) room_.notify_all();
   }
@@ -237,7 +236,7 @@ void Connection::arm_watch(Duration in) {
   executor_.arm(watch_);
 }
 
-// TCP alone notices a vanished peer only after many seconds.
+// TCP alone notices a vanished peer only after many seconds, and one whose process hangs never.
 void Connection::watch() {
   if (state_ == State::hello)
     return close({Errc::timed_out, stream_->peer() + ": no complete hello in time"});
@@ -245,10 +244,12 @@ void Connection::watch() {
     silent_ticks_ = 0;
     return;
   }
-  silent_ticks_ = std::exchange(heard_, false) ? 0 : silent_ticks_ + 1;
+  // While a write is stuck the answers may well wait behind it, and TCP watches what it has sent by itself.
+  const bool alive = std::exchange(heard_, false) || queue_.taken_bytes() != 0;
+  silent_ticks_ = alive ? 0 : silent_ticks_ + 1;
   if (silent_ticks_ >= kSilentTicksMax)
     return close({Errc::connection_lost, stream_->peer() + ": silent, though it has calls to answer"});
-  if (silent_ticks_ != 0 && queue_.waiting_bytes() == 0) send(FrameType::ping, 0, 0, 0, {}, {});
+  if (silent_ticks_ != 0) send(FrameType::ping, 0, 0, 0, {}, {});
   arm_watch(kWatchTick);
 }
 

@@ -18,6 +18,21 @@ constexpr Duration kBackOffMin = 50ms;
 constexpr Duration kBackOffMax = 1s;
 // A host that is gone does not refuse, it is silent. A caller does better to try another one than to wait.
 constexpr Duration kPatience = 1s;
+// Long enough for one lost packet. A longer wait would be spent on a host that came back meanwhile.
+constexpr Duration kDialLimit = 2s;
+
+using Dialled = Result<std::unique_ptr<runtime::Stream>>;
+Task<void> connect_into(runtime::Network& network, std::string address, runtime::Promised<Dialled>& made) {
+  made.set(co_await network.connect(std::move(address)));
+}
+Task<Dialled> connect_within(runtime::Env& env, std::string address, Duration limit) {
+  runtime::Promised<Dialled> made(env.executor());
+  runtime::Scope scope(env.executor());  // its end cancels what is still under way
+  scope.spawn(connect_into(env.network(), address, made));
+  std::optional<Dialled> done = co_await made.wait_until(env.now() + limit);
+  if (!done) co_return fail(Errc::timed_out, "no answer; is the node running, and is the port open in the firewall?");
+  co_return std::move(*done);
+}
 }  // namespace
 
 Peer::Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials, runtime::Scope& handlers)
@@ -79,7 +94,7 @@ Task<void> Peer::dial(std::shared_ptr<Peer> self) {
 }
 
 Task<Result<std::shared_ptr<Connection>>> Peer::dial_once(std::shared_ptr<Peer> self) {
-  std::unique_ptr<runtime::Stream> stream = co_await self->context_->env.network().connect(self->address_);
+  std::unique_ptr<runtime::Stream> stream = co_await connect_within(self->context_->env, self->address_, kDialLimit);
   if (self->dials_ == nullptr) co_return fail(Errc::cancelled, "this process is shutting down");
   auto connection = std::make_shared<Connection>(self->context_, std::move(stream), Side::client, *self->handlers_);
   self->connection_ = connection;  // stop() must find it; until the hello is done it is not open
