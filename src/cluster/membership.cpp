@@ -28,8 +28,15 @@ namespace {
 
 // What was heard of whom. Shared with the handlers, which may outlive the Membership.
 struct Heard {
-  Heard(runtime::Env& e, const ClusterSpec& s, NodeId me, std::function<Heartbeat()> own_figures, MembershipOptions o)
-      : env(e), spec(s), self(me), own(std::move(own_figures)), options(o), began(e.now()), leaders(s.shards) {
+  Heard(runtime::Env& e, const ClusterSpec& s, NodeId me, std::function<Heartbeat()> own_figures,
+        MembershipOptions o)
+      : env(e),
+        spec(s),
+        self(me),
+        own(std::move(own_figures)),
+        options(o),
+        began(e.now()),
+        leaders(s.shards) {
     for (u16 shard = 0; shard < s.shards; ++shard) replicas.push_back(replicas_of(s, ShardId{shard}));
   }
 
@@ -90,14 +97,15 @@ struct Heard {
   MembershipOptions options;
   Instant began;
   std::map<NodeId, Member> members;
-  std::vector<NodeId> leaders;               // index = shard
+  std::vector<NodeId> leaders;                // index = shard
   std::vector<std::vector<NodeId>> replicas;  // index = shard
 };
 
 Task<Result<net::TypedReply<net::Empty>>> take_heartbeat(std::shared_ptr<Heard> heard, Heartbeat beat,
                                                          NodeId peer) {
   if (beat.from != peer || heard->spec.find(peer) == nullptr)
-    co_return fail(Errc::access_denied, fmt::format("a heartbeat of node {} came from node {}", beat.from, peer));
+    co_return fail(Errc::access_denied,
+                   fmt::format("a heartbeat of node {} came from node {}", beat.from, peer));
   heard->take(beat.from, std::move(beat.stats), std::move(beat.leads));
   co_return net::TypedReply<net::Empty>{};
 }
@@ -108,7 +116,11 @@ Task<Result<net::TypedReply<ClusterMap>>> give_map(std::shared_ptr<Heard> heard)
 class MembershipImpl final : public Membership {
  public:
   MembershipImpl(runtime::Env& env, net::Client& client, std::shared_ptr<Heard> heard)
-      : env_(env), client_(client), heard_(std::move(heard)), stopped_(env.executor()), scope_(env.executor()) {
+      : env_(env),
+        client_(client),
+        heard_(std::move(heard)),
+        stopped_(env.executor()),
+        scope_(env.executor()) {
     for (const NodeSpec& node : heard_->spec.nodes)
       if (node.id != heard_->self) scope_.spawn(beat(node));
   }
@@ -146,12 +158,13 @@ class MembershipImpl final : public Membership {
 
 }  // namespace
 
-std::unique_ptr<Membership> Membership::start(runtime::Env& env, net::Client& client, net::MethodTable& methods,
-                                              const ClusterSpec& spec, NodeId self,
+std::unique_ptr<Membership> Membership::start(runtime::Env& env, net::Client& client,
+                                              net::MethodTable& methods, const ClusterSpec& spec, NodeId self,
                                               std::function<Heartbeat()> own, MembershipOptions options) {
   auto heard = std::make_shared<Heard>(env, spec, self, std::move(own), options);
-  methods.on<Heartbeat>(
-      [heard](Heartbeat beat, net::Request request) { return take_heartbeat(heard, std::move(beat), request.peer); });
+  methods.on<Heartbeat>([heard](Heartbeat beat, net::Request request) {
+    return take_heartbeat(heard, std::move(beat), request.peer);
+  });
   methods.on<GetMap>([heard](GetMap, net::Request) { return give_map(heard); });
   return std::make_unique<MembershipImpl>(env, client, std::move(heard));
 }

@@ -70,7 +70,8 @@ class RouterImpl final : public Router {
         }
       }
       if (shard.value >= shard_count())
-        co_return fail(Errc::invalid_argument, fmt::format("shard {} of a cluster with {}", shard, shard_count()));
+        co_return fail(Errc::invalid_argument,
+                       fmt::format("shard {} of a cluster with {}", shard, shard_count()));
       const NodeId node = choose(shard, attempts);
       if (node == NodeId{}) {
         probe_suspects(shard);
@@ -97,17 +98,19 @@ class RouterImpl final : public Router {
       attempts.last = {reply.code, fmt::format("node {}: {}", node, reply.text)};
       if (reply.code == Errc::overloaded) {
         co_await pause(attempts, deadline);
-      } else if (reply.code == Errc::not_leader || reply.code == Errc::unavailable || reply.code == Errc::timed_out) {
+      } else if (reply.code == Errc::not_leader || reply.code == Errc::unavailable ||
+                 reply.code == Errc::timed_out) {
         attempts.maybe_applied |= reply.code == Errc::timed_out;
         note_not_leader(shard, node, reply.leader_hint, attempts);
       } else {
         co_return fail(reply.code, std::move(reply.text));
       }
     }
-    co_return fail(attempts.maybe_applied ? Errc::timed_out : Errc::unavailable,
-                   fmt::format("shard {}: no answer within {} ms; last: {}", shard,
-                               std::chrono::duration_cast<std::chrono::milliseconds>(options_.give_up_after).count(),
-                               attempts.last.to_string()));
+    co_return fail(
+        attempts.maybe_applied ? Errc::timed_out : Errc::unavailable,
+        fmt::format("shard {}: no answer within {} ms; last: {}", shard,
+                    std::chrono::duration_cast<std::chrono::milliseconds>(options_.give_up_after).count(),
+                    attempts.last.to_string()));
   }
 
  private:
@@ -117,7 +120,9 @@ class RouterImpl final : public Router {
   NodeId choose(ShardId shard, const Attempts& attempts) const {
     const std::vector<NodeId>& replicas = map_.shards[shard.value].replicas;
     const NodeId leader = leaders_[shard.value];
-    const auto fresh = [&](NodeId node) { return !attempts.asked.contains(node) && !health_.is_suspect(node); };
+    const auto fresh = [&](NodeId node) {
+      return !attempts.asked.contains(node) && !health_.is_suspect(node);
+    };
     if (leader != NodeId{} && fresh(leader)) return leader;
     for (NodeId node : replicas)
       if (fresh(node)) return node;
@@ -131,7 +136,8 @@ class RouterImpl final : public Router {
   // Asks each suspect replica whether it is back, one question a node at a time.
   void probe_suspects(ShardId shard) {
     for (NodeId node : map_.shards[shard.value].replicas)
-      if (health_.is_suspect(node) && probed_.insert(node).second) scope_.spawn(probe(node, address_of(node)));
+      if (health_.is_suspect(node) && probed_.insert(node).second)
+        scope_.spawn(probe(node, address_of(node)));
   }
   Task<void> probe(NodeId node, std::string address) {
     auto reply = co_await net::call(client_, std::move(address), GetMap{}, kMapTimeout);
@@ -151,8 +157,8 @@ class RouterImpl final : public Router {
   void note_not_leader(ShardId shard, NodeId node, NodeId hint, Attempts& attempts) {
     attempts.asked.insert(node);
     if (leaders_[shard.value] == node) leaders_[shard.value] = {};
-    // A hint at a node that has just failed is older than the failure; one at a node asked before in this round
-    // would go in circles.
+    // A hint at a node that has just failed is older than the failure; one at a node asked before in this
+    // round would go in circles.
     if (hint == NodeId{} || health_.is_suspect(hint) || attempts.asked.contains(hint)) return;
     if (map_.find(hint) != nullptr) leaders_[shard.value] = hint;
   }
@@ -202,8 +208,9 @@ class RouterImpl final : public Router {
     }
     refresh_error_.reset();
     if (!found)
-      refresh_error_ = Error{is_retryable(last.code) ? Errc::unavailable : last.code,
-                             fmt::format("no node gave the cluster map; asked {}; last: {}", tried, last.to_string())};
+      refresh_error_ =
+          Error{is_retryable(last.code) ? Errc::unavailable : last.code,
+                fmt::format("no node gave the cluster map; asked {}; last: {}", tried, last.to_string())};
     fetched_at_ = env_.now();
     refreshing_ = false;
     refreshed_.notify_all();
@@ -211,7 +218,8 @@ class RouterImpl final : public Router {
 
   Result<void> adopt(ClusterMap map) {
     for (std::size_t i = 0; i < map.shards.size(); ++i)
-      if (map.shards[i].shard.value != i) return fail(Errc::corrupt, "a cluster map with shards out of order");
+      if (map.shards[i].shard.value != i)
+        return fail(Errc::corrupt, "a cluster map with shards out of order");
     if (map.shards.empty()) return fail(Errc::corrupt, "a cluster map without shards");
     map_ = std::move(map);
     leaders_.resize(map_.shards.size());

@@ -16,12 +16,14 @@ constexpr std::size_t kSecretDigitsMin = 32;
 
 // "line 3: cluster.id: ..."
 std::unexpected<Error> bad(const toml::node& at, std::string_view key, std::string_view why) {
-  return fail(Errc::invalid_argument, fmt::format("cluster file: line {}: {}: {}", at.source().begin.line, key, why));
+  return fail(Errc::invalid_argument,
+              fmt::format("cluster file: line {}: {}: {}", at.source().begin.line, key, why));
 }
 
 bool is_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); });
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  });
 }
 u8 digit(char c) { return static_cast<u8>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10); }
 
@@ -35,7 +37,8 @@ Result<std::string> text_at(const toml::table& table, std::string_view key, std:
   if (!text || text->empty()) return bad(*node, path, "must be a text in quotes");
   return *text;
 }
-Result<i64> number_at(const toml::table& table, std::string_view key, std::string_view path, i64 low, i64 high) {
+Result<i64> number_at(const toml::table& table, std::string_view key, std::string_view path, i64 low,
+                      i64 high) {
   TRY_ASSIGN(const toml::node* node, require(table, key, path));
   const auto number = node->value_exact<i64>();
   if (!number || *number < low || *number > high)
@@ -100,8 +103,10 @@ std::string quoted(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\') out.push_back('\\');
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) out += fmt::format("\\u{:04x}", static_cast<u8>(c));
-    else out.push_back(c);
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      out += fmt::format("\\u{:04x}", static_cast<u8>(c));
+    else
+      out.push_back(c);
   }
   return out + "\"";
 }
@@ -118,12 +123,14 @@ u64 mix(u64 x) {
 Result<ClusterSpec> parse_spec(std::string_view toml) {
   const toml::parse_result parsed = toml::parse(toml);
   if (!parsed)
-    return fail(Errc::invalid_argument, fmt::format("cluster file: line {}: {}", parsed.error().source().begin.line,
-                                                    parsed.error().description()));
+    return fail(Errc::invalid_argument,
+                fmt::format("cluster file: line {}: {}", parsed.error().source().begin.line,
+                            parsed.error().description()));
   const toml::table& root = parsed.table();
   TRY_ASSIGN(const i64 format, number_at(root, "format", "format", 1, INT32_MAX));
   if (format != kFormat)
-    return fail(Errc::wrong_version, fmt::format("cluster file: format {} needs a newer claudefs; upgrade", format));
+    return fail(Errc::wrong_version,
+                fmt::format("cluster file: format {} needs a newer claudefs; upgrade", format));
   TRY(only_keys(root, {"format", "cluster", "node"}));
   TRY_ASSIGN(const toml::node* cluster, require(root, "cluster", "cluster"));
   if (!cluster->is_table()) return bad(*cluster, "cluster", "must be a table: [cluster]");

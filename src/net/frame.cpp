@@ -18,7 +18,8 @@ void store(FrameHeaderBytes& out, std::size_t at, T value) {
 template <class T>
 T load(ByteSpan in, std::size_t at) {
   T value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) value |= static_cast<T>(T{static_cast<u8>(in[at + i])} << (8 * i));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    value |= static_cast<T>(T{static_cast<u8>(in[at + i])} << (8 * i));
   return value;
 }
 
@@ -39,12 +40,15 @@ FrameHeaderBytes encode_header(const FrameHeader& header) {
   return out;
 }
 
-Result<FrameHeader> decode_header(std::span<const std::byte, kFrameHeaderBytes> bytes, std::size_t content_max) {
-  if (load<u32>(bytes, 0) != kMagic) return fail(Errc::corrupt, "not a claudefs frame: is this a claudefs port?");
+Result<FrameHeader> decode_header(std::span<const std::byte, kFrameHeaderBytes> bytes,
+                                  std::size_t content_max) {
+  if (load<u32>(bytes, 0) != kMagic)
+    return fail(Errc::corrupt, "not a claudefs frame: is this a claudefs port?");
   if (load<u32>(bytes, kCheckedBytes) != crc32c(bytes.first<kCheckedBytes>()))
     return fail(Errc::corrupt, "the frame header's checksum does not hold");
   if (const u8 version = load<u8>(bytes, 4); version != kFrameVersion)
-    return fail(Errc::wrong_version, fmt::format("frame version {}, only {} is known here", version, kFrameVersion));
+    return fail(Errc::wrong_version,
+                fmt::format("frame version {}, only {} is known here", version, kFrameVersion));
   const u8 type = load<u8>(bytes, 5);
   if (type < static_cast<u8>(FrameType::hello) || type > static_cast<u8>(FrameType::pong))
     return fail(Errc::corrupt, fmt::format("unknown frame type {}", type));

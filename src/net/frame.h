@@ -35,7 +35,8 @@ using FrameHeaderBytes = std::array<std::byte, kFrameHeaderBytes>;
 
 FrameHeaderBytes encode_header(const FrameHeader& header);
 // Errors: corrupt (magic, checksum, unknown type), wrong_version, too_big (content above `content_max`).
-Result<FrameHeader> decode_header(std::span<const std::byte, kFrameHeaderBytes> bytes, std::size_t content_max);
+Result<FrameHeader> decode_header(std::span<const std::byte, kFrameHeaderBytes> bytes,
+                                  std::size_t content_max);
 
 u32 content_crc(ByteSpan body, ByteSpan payload);
 

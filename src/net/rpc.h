@@ -41,17 +41,17 @@ class Channel {
   virtual ~Channel() = default;
   // Errors: as Client::call.
   virtual runtime::Task<Result<Reply>> call(u16 method, Buffer body, Buffer payload,
-                                                   runtime::Duration timeout) = 0;
+                                            runtime::Duration timeout) = 0;
 };
 
-// Small bodies and payloads are slices of a 64 KiB block shared with their neighbours: copy what is kept long.
-// A payload above 16 KiB has a block of its own, aligned to 4 KiB.
+// Small bodies and payloads are slices of a 64 KiB block shared with their neighbours: copy what is kept
+// long. A payload above 16 KiB has a block of its own, aligned to 4 KiB.
 struct Request {
   u16 method = 0;
   Buffer body;
   Buffer payload;
   runtime::Instant deadline = runtime::Instant::never();
-  NodeId peer{};  // 0: a client
+  NodeId peer{};                   // 0: a client
   std::weak_ptr<Channel> channel;  // to call the sender back
 };
 struct Reply {
@@ -90,7 +90,8 @@ class Server {
   virtual std::string address() const = 0;
   virtual std::size_t connections() const = 0;
   virtual Stats stats() const { return {}; }
-  // Takes no more connections, closes those it has, waits for the handlers under way (their answers are lost).
+  // Takes no more connections, closes those it has, waits for the handlers under way (their answers are
+  // lost).
   virtual runtime::Task<void> stop() = 0;
 };
 
@@ -99,8 +100,8 @@ class Server {
 class Client {
  public:
   // `methods`, when given, answers calls that servers make back over our connections.
-  static std::unique_ptr<Client> create(runtime::Env& env, Identity self, const MethodTable* methods = nullptr,
-                                        Limits limits = {});
+  static std::unique_ptr<Client> create(runtime::Env& env, Identity self,
+                                        const MethodTable* methods = nullptr, Limits limits = {});
   virtual ~Client() = default;
   // Errors: unavailable (not connected: surely not applied), connection_lost and timed_out (may have been
   // applied), overloaded, too_big (body and payload above Limits), whatever the handler returned; and
@@ -123,7 +124,8 @@ template <class M>
 runtime::Task<Result<TypedReply<typename M::Reply>>> call(Client& client, std::string address, M message,
                                                           runtime::Duration timeout, Buffer payload = {}) {
   Buffer body = wire::encode(message);
-  Reply reply = co_await client.call(std::move(address), M::kMethod, std::move(body), std::move(payload), timeout);
+  Reply reply =
+      co_await client.call(std::move(address), M::kMethod, std::move(body), std::move(payload), timeout);
   TypedReply<typename M::Reply> typed;
   typed.message = co_await wire::decode<typename M::Reply>(reply.body);
   typed.payload = std::move(reply.payload);
@@ -134,7 +136,8 @@ namespace detail {
 template <class M, class F>
 runtime::Task<Result<Reply>> answer(const F* handler, Request request) {
   M message = co_await wire::decode<M>(request.body);
-  Result<TypedReply<typename M::Reply>> typed = co_await (*handler)(std::move(message), std::move(request)).result();
+  Result<TypedReply<typename M::Reply>> typed =
+      co_await (*handler)(std::move(message), std::move(request)).result();
   if (!typed) co_return fail(std::move(typed.error()));
   co_return Reply{wire::encode(typed->message), std::move(typed->payload)};
 }

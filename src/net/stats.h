@@ -14,8 +14,8 @@ struct Stats {
   u64 reads = 0;
   u64 calls_made = 0;
   u64 calls_timed_out = 0;
-  u64 calls_lost = 0;    // ended by the loss of their connection
-  u64 calls_served = 0;  // handlers started
+  u64 calls_lost = 0;     // ended by the loss of their connection
+  u64 calls_served = 0;   // handlers started
   u64 calls_refused = 0;  // by a limit
   u64 connections_made = 0;
   u64 connections_refused = 0;  // hello failed

@@ -1,6 +1,6 @@
-// Goal: the router finds the leader, and finds the next one soon after it is elected, however the old one went;
-// the membership sees who is there.
-// Method: three simulated nodes with a fake shard service whose leader the test appoints.
+// Goal: the router finds the leader, and finds the next one soon after it is elected, however the old one
+// went; the membership sees who is there. Method: three simulated nodes with a fake shard service whose
+// leader the test appoints.
 #include <gtest/gtest.h>
 
 #include "cluster/membership.h"
@@ -170,7 +170,8 @@ Duration fail_over(u64 seed, Duration election, const std::function<void(Rig&)>&
 TEST(Router, FailsOverSoonAfterACrash) {
   for (u64 seed = 10; seed < 40; ++seed) {
     const Duration election = std::chrono::milliseconds(300 + 40 * (seed - 10));
-    EXPECT_LT(fail_over(seed, election, [](Rig& rig) { rig.crash(1); }), election + election / 2 + 100ms) << seed;
+    EXPECT_LT(fail_over(seed, election, [](Rig& rig) { rig.crash(1); }), election + election / 2 + 100ms)
+        << seed;
   }
 }
 TEST(Router, FailsOverWhenTheLeaderFallsSilent) {
@@ -180,8 +181,7 @@ TEST(Router, FailsOverWhenTheLeaderFallsSilent) {
   }
 }
 TEST(Router, FollowsALeaderThatStepsDown) {
-  for (u64 seed = 60; seed < 80; ++seed)
-    EXPECT_LT(fail_over(seed, 1ms, [](Rig&) {}), Duration(50ms)) << seed;
+  for (u64 seed = 60; seed < 80; ++seed) EXPECT_LT(fail_over(seed, 1ms, [](Rig&) {}), Duration(50ms)) << seed;
 }
 
 TEST(Router, SaysWhoWasTriedWhenNobodyAnswers) {

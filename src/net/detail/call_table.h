@@ -43,7 +43,8 @@ class CallTable {
   std::size_t size() const { return used_; }
   PendingCall* find(u64 id) {
     const std::size_t slot = id & 0xffffffffu;
-    if (slot >= slots_.size() || slots_[slot].call == nullptr || slots_[slot].call->id() != id) return nullptr;
+    if (slot >= slots_.size() || slots_[slot].call == nullptr || slots_[slot].call->id() != id)
+      return nullptr;
     return slots_[slot].call;
   }
   template <class F>
@@ -80,7 +81,8 @@ class CallTable {
   std::size_t used_ = 0;
 };
 
-inline PendingCall::PendingCall(runtime::Executor& executor, CallTable& table) : changed(executor), table_(table) {
+inline PendingCall::PendingCall(runtime::Executor& executor, CallTable& table)
+    : changed(executor), table_(table) {
   id_ = table_.add(*this);
 }
 inline PendingCall::~PendingCall() { table_.remove(id_); }

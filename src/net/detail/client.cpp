@@ -21,7 +21,8 @@ class ClientImpl final : public Client {
     const runtime::Instant deadline = detail::deadline_after(context_->env.executor(), timeout);
     const std::shared_ptr<detail::Peer>& peer = peer_of(address);
     if (peer->is_open())
-      return detail::Connection::call_until(peer->connection(), method, std::move(body), std::move(payload), deadline);
+      return detail::Connection::call_until(peer->connection(), method, std::move(body), std::move(payload),
+                                            deadline);
     return detail::Peer::call_until(peer, method, std::move(body), std::move(payload), deadline);
   }
 
@@ -50,9 +51,10 @@ class ClientImpl final : public Client {
 
 }  // namespace
 
-std::unique_ptr<Client> Client::create(runtime::Env& env, Identity self, const MethodTable* methods, Limits limits) {
-  return std::make_unique<ClientImpl>(std::make_shared<detail::Context>(
-      detail::Context{.env = env, .self = std::move(self), .methods = methods, .limits = limits, .stats = {}}));
+std::unique_ptr<Client> Client::create(runtime::Env& env, Identity self, const MethodTable* methods,
+                                       Limits limits) {
+  return std::make_unique<ClientImpl>(std::make_shared<detail::Context>(detail::Context{
+      .env = env, .self = std::move(self), .methods = methods, .limits = limits, .stats = {}}));
 }
 
 }  // namespace claudefs::net

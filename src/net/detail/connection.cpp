@@ -102,17 +102,22 @@ Task<void> Connection::read_loop() {
 
 void Connection::dispatch(Frame frame) {
   switch (frame.header.type) {
-    case FrameType::request: return start_handler(std::move(frame));
-    case FrameType::reply: return answer_call(frame, Reply{frame.body, frame.payload});
+    case FrameType::request:
+      return start_handler(std::move(frame));
+    case FrameType::reply:
+      return answer_call(frame, Reply{frame.body, frame.payload});
     case FrameType::error: {
       Result<WireError> error = wire::decode<WireError>(frame.body);
       Error told = error ? Error{error->code, std::move(error->text)} : std::move(error.error());
       if (frame.header.call == 0) return close(std::move(told));
       return answer_call(frame, fail(std::move(told)));
     }
-    case FrameType::ping: return send(FrameType::pong, frame.header.call, 0, 0, {}, {});
-    case FrameType::pong: return;
-    case FrameType::hello: return close({Errc::corrupt, stream_->peer() + ": a second hello"});
+    case FrameType::ping:
+      return send(FrameType::pong, frame.header.call, 0, 0, {}, {});
+    case FrameType::pong:
+      return;
+    case FrameType::hello:
+      return close({Errc::corrupt, stream_->peer() + ": a second hello"});
   }
 }
 
@@ -131,7 +136,8 @@ void Connection::start_handler(Frame frame) {
   };
   const MethodTable::Handler* handler = context_->methods ? context_->methods->find(header.method) : nullptr;
   if (handler == nullptr)
-    return refuse_call(Errc::unsupported, fmt::format("method {:#06x} is not known here; upgrade", header.method));
+    return refuse_call(Errc::unsupported,
+                       fmt::format("method {:#06x} is not known here; upgrade", header.method));
   if (handlers_ == nullptr || !handlers_->accepting()) return refuse_call(Errc::unavailable, "shutting down");
   if (serving_ >= context_->limits.calls_in_flight)
     return refuse_call(Errc::overloaded, fmt::format("{} calls of this connection are under way", serving_));
@@ -153,7 +159,8 @@ Task<void> Connection::serve(std::shared_ptr<Connection> self, const MethodTable
   const u16 method = request.method;
   Result<Reply> reply = co_await (*handler)(std::move(request));
   if (reply && reply->body.size() + reply->payload.size() > self->context_->limits.frame_bytes_max)
-    reply = fail(Errc::too_big, fmt::format("the answer has {} bytes", reply->body.size() + reply->payload.size()));
+    reply = fail(Errc::too_big,
+                 fmt::format("the answer has {} bytes", reply->body.size() + reply->payload.size()));
   while (self->is_open() && self->crowded()) co_await self->room_.wait();
   --self->serving_;
   if (!self->is_open()) co_return;
@@ -195,19 +202,20 @@ Task<void> Connection::write_loop() {
 // Calling ------------------------------------------------------------------------------------------------
 
 Task<Result<Reply>> Connection::call(u16 method, Buffer body, Buffer payload, Duration timeout) {
-  return call_until(shared_from_this(), method, std::move(body), std::move(payload), deadline_after(executor_, timeout));
+  return call_until(shared_from_this(), method, std::move(body), std::move(payload),
+                    deadline_after(executor_, timeout));
 }
 
-Task<Result<Reply>> Connection::call_until(std::shared_ptr<Connection> self, u16 method, Buffer body, Buffer payload,
-                                           Instant deadline) {
+Task<Result<Reply>> Connection::call_until(std::shared_ptr<Connection> self, u16 method, Buffer body,
+                                           Buffer payload, Instant deadline) {
   Connection& at = *self;
   Stats& stats = at.context_->stats;
   const Limits& limits = at.context_->limits;
   ++stats.calls_made;
   if (!at.is_open()) co_return fail(Errc::unavailable, at.why_.text);
   if (body.size() + payload.size() > limits.frame_bytes_max)
-    co_return fail(Errc::too_big, fmt::format("a request of {} bytes, the limit is {}", body.size() + payload.size(),
-                                              limits.frame_bytes_max));
+    co_return fail(Errc::too_big, fmt::format("a request of {} bytes, the limit is {}",
+                                              body.size() + payload.size(), limits.frame_bytes_max));
   if (at.calls_.size() >= limits.calls_in_flight) {
     ++stats.calls_refused;
     co_return fail(Errc::overloaded,

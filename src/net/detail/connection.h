@@ -51,7 +51,8 @@ class Connection final : public Channel, public std::enable_shared_from_this<Con
   // Fails with unavailable when it was surely not sent. The caller's frame shares the connection.
   static runtime::Task<Result<Reply>> call_until(std::shared_ptr<Connection> self, u16 method, Buffer body,
                                                  Buffer payload, runtime::Instant deadline);
-  runtime::Task<Result<Reply>> call(u16 method, Buffer body, Buffer payload, runtime::Duration timeout) override;
+  runtime::Task<Result<Reply>> call(u16 method, Buffer body, Buffer payload,
+                                    runtime::Duration timeout) override;
 
  private:
   enum class State : u8 { hello, open, closed };
@@ -73,8 +74,8 @@ class Connection final : public Channel, public std::enable_shared_from_this<Con
   void dispatch(Frame frame);
   void answer_call(const Frame& frame, Result<Reply> answer);
   void start_handler(Frame frame);
-  static runtime::Task<void> serve(std::shared_ptr<Connection> self, const MethodTable::Handler* handler, u64 call,
-                                   Request request);
+  static runtime::Task<void> serve(std::shared_ptr<Connection> self, const MethodTable::Handler* handler,
+                                   u64 call, Request request);
   void send(FrameType type, u64 call, u16 method, u32 deadline_ms, const Buffer& body, const Buffer& payload);
   void send_error(u64 call, u16 method, const Error& error);
   bool crowded() const { return queue_.waiting_bytes() >= context_->limits.queued_bytes; }

@@ -44,7 +44,8 @@ Task<Result<void>> Connection::hello_as_client() {
     co_await refuse(wrong_secret(stream_->peer()).error());
     co_return wrong_secret(stream_->peer());
   }
-  co_await write_hello(kClientProof, wire::encode(ClientProof{make_proof(Side::client, self.secret, mine, theirs)}));
+  co_await write_hello(kClientProof,
+                       wire::encode(ClientProof{make_proof(Side::client, self.secret, mine, theirs)}));
   peer_ = theirs.node;
   co_return Result<void>();
 }

@@ -41,7 +41,8 @@ Result<std::optional<Frame>> FrameReader::next() {
   if (unread() < content) return std::nullopt;
   Buffer body, payload;
   if (header_->body_bytes != 0) body = block_.slice(begin_, header_->body_bytes);
-  if (header_->payload_bytes != 0) payload = block_.slice(begin_ + header_->body_bytes, header_->payload_bytes);
+  if (header_->payload_bytes != 0)
+    payload = block_.slice(begin_ + header_->body_bytes, header_->payload_bytes);
   begin_ += content;
   return finish(std::move(body), std::move(payload));
 }

@@ -33,8 +33,9 @@ Proof make_proof(Side who, std::string_view secret, const Hello& client, const H
   Proof out{};
   std::size_t size = 0;
   const auto* data = reinterpret_cast<const unsigned char*>(text.data());
-  const bool made = EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, secret.data(), secret.size(), data,
-                              text.size(), reinterpret_cast<unsigned char*>(out.data()), out.size(), &size) != nullptr;
+  const bool made =
+      EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, secret.data(), secret.size(), data, text.size(),
+                reinterpret_cast<unsigned char*>(out.data()), out.size(), &size) != nullptr;
   CFS_CHECK(made && size == out.size());
   return out;
 }
@@ -44,17 +45,18 @@ bool same_proof(const Proof& a, const Proof& b) { return CRYPTO_memcmp(a.data(),
 Result<void> check_hello(const Hello& theirs, const Identity& self, std::string_view peer) {
   if (theirs.newest < kOldestProtocol || theirs.oldest > kProtocol)
     return fail(Errc::wrong_version,
-                fmt::format("{} speaks RPC protocol {} to {}, this process {} to {}; upgrade the older one", peer,
-                            theirs.oldest, theirs.newest, kOldestProtocol, kProtocol));
+                fmt::format("{} speaks RPC protocol {} to {}, this process {} to {}; upgrade the older one",
+                            peer, theirs.oldest, theirs.newest, kOldestProtocol, kProtocol));
   if (theirs.cluster != self.cluster)
-    return fail(Errc::wrong_cluster, fmt::format("{} is of cluster {}, this process of {}; check the address", peer,
-                                                 hex_of(theirs.cluster), hex_of(self.cluster)));
+    return fail(Errc::wrong_cluster, fmt::format("{} is of cluster {}, this process of {}; check the address",
+                                                 peer, hex_of(theirs.cluster), hex_of(self.cluster)));
   return {};
 }
 
 std::unexpected<Error> wrong_secret(std::string_view peer) {
-  return fail(Errc::access_denied,
-              fmt::format("{} does not hold this cluster's secret; both must use the same cluster file", peer));
+  return fail(
+      Errc::access_denied,
+      fmt::format("{} does not hold this cluster's secret; both must use the same cluster file", peer));
 }
 
 }  // namespace claudefs::net::detail

@@ -30,12 +30,14 @@ Task<Dialled> connect_within(runtime::Env& env, std::string address, Duration li
   runtime::Scope scope(env.executor());  // its end cancels what is still under way
   scope.spawn(connect_into(env.network(), address, made));
   std::optional<Dialled> done = co_await made.wait_until(env.now() + limit);
-  if (!done) co_return fail(Errc::timed_out, "no answer; is the node running, and is the port open in the firewall?");
+  if (!done)
+    co_return fail(Errc::timed_out, "no answer; is the node running, and is the port open in the firewall?");
   co_return std::move(*done);
 }
 }  // namespace
 
-Peer::Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials, runtime::Scope& handlers)
+Peer::Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials,
+           runtime::Scope& handlers)
     : context_(std::move(context)),
       executor_(context_->env.executor()),
       address_(std::move(address)),
@@ -46,8 +48,8 @@ Peer::Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope
 Task<Result<Reply>> Peer::call_until(std::shared_ptr<Peer> self, u16 method, Buffer body, Buffer payload,
                                      Instant deadline) {
   std::shared_ptr<Connection> connection = co_await self->connected(deadline);
-  co_return co_await Connection::call_until(std::move(connection), method, std::move(body), std::move(payload),
-                                            deadline);
+  co_return co_await Connection::call_until(std::move(connection), method, std::move(body),
+                                            std::move(payload), deadline);
 }
 
 Task<Result<std::shared_ptr<Connection>>> Peer::connected(Instant deadline) {
@@ -86,7 +88,8 @@ Task<void> Peer::dial(std::shared_ptr<Peer> self) {
   Error& error = done.error();
   const bool refused = error.code == Errc::wrong_cluster || error.code == Errc::wrong_version ||
                        error.code == Errc::access_denied || error.code == Errc::invalid_argument;
-  self->last_error_ = {refused ? error.code : Errc::unavailable, fmt::format("{}: {}", self->address_, error.text)};
+  self->last_error_ = {refused ? error.code : Errc::unavailable,
+                       fmt::format("{}: {}", self->address_, error.text)};
   self->back_off_ = std::clamp(2 * self->back_off_, kBackOffMin, kBackOffMax);
   self->retry_at_ = self->executor_.now() + self->back_off_;
   log::debug("net", "dial failed", {log::kv("address", self->address_), log::kv("error", error.to_string())});
@@ -94,9 +97,11 @@ Task<void> Peer::dial(std::shared_ptr<Peer> self) {
 }
 
 Task<Result<std::shared_ptr<Connection>>> Peer::dial_once(std::shared_ptr<Peer> self) {
-  std::unique_ptr<runtime::Stream> stream = co_await connect_within(self->context_->env, self->address_, kDialLimit);
+  std::unique_ptr<runtime::Stream> stream =
+      co_await connect_within(self->context_->env, self->address_, kDialLimit);
   if (self->dials_ == nullptr) co_return fail(Errc::cancelled, "this process is shutting down");
-  auto connection = std::make_shared<Connection>(self->context_, std::move(stream), Side::client, *self->handlers_);
+  auto connection =
+      std::make_shared<Connection>(self->context_, std::move(stream), Side::client, *self->handlers_);
   self->connection_ = connection;  // stop() must find it; until the hello is done it is not open
   co_await connection->open();
   co_return connection;

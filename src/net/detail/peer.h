@@ -10,13 +10,14 @@ namespace claudefs::net::detail {
 
 class Peer final : public std::enable_shared_from_this<Peer> {
  public:
-  Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials, runtime::Scope& handlers);
+  Peer(std::shared_ptr<Context> context, std::string address, runtime::Scope* dials,
+       runtime::Scope& handlers);
 
   const std::shared_ptr<Connection>& connection() const { return connection_; }
   bool is_open() const { return connection_ && connection_->is_open(); }
   // Dials if need be, then calls. Fails fast with unavailable while the back-off lasts.
-  static runtime::Task<Result<Reply>> call_until(std::shared_ptr<Peer> self, u16 method, Buffer body, Buffer payload,
-                                                 runtime::Instant deadline);
+  static runtime::Task<Result<Reply>> call_until(std::shared_ptr<Peer> self, u16 method, Buffer body,
+                                                 Buffer payload, runtime::Instant deadline);
   // No more dialling; the connection is closed. `forget`: the owner is going away, with its scopes.
   void stop(bool forget);
 

@@ -45,16 +45,15 @@ class ServerImpl final : public Server {
         co_await context_->env.executor().sleep(100ms);
         continue;
       }
-      scope_.spawn(attend(std::make_shared<detail::Connection>(context_, std::move(*stream), detail::Side::server,
-                                                               handlers_)));
+      scope_.spawn(attend(std::make_shared<detail::Connection>(context_, std::move(*stream),
+                                                               detail::Side::server, handlers_)));
     }
   }
   Task<void> attend(std::shared_ptr<detail::Connection> connection) {
     const u64 id = ++last_connection_;
     connections_.emplace(id, connection);
     Result<void> opened = co_await connection->open();
-    if (!opened)
-      log::warn("net", "hello failed", {log::kv("error", opened.error().to_string())});
+    if (!opened) log::warn("net", "hello failed", {log::kv("error", opened.error().to_string())});
     co_await connection->ended();
     connections_.erase(id);
   }
@@ -73,8 +72,8 @@ class ServerImpl final : public Server {
 Result<std::unique_ptr<Server>> Server::start(runtime::Env& env, std::string address, Identity self,
                                               const MethodTable& methods, Limits limits) {
   TRY_ASSIGN(auto listener, env.network().listen(std::move(address)));
-  auto context = std::make_shared<detail::Context>(
-      detail::Context{.env = env, .self = std::move(self), .methods = &methods, .limits = limits, .stats = {}});
+  auto context = std::make_shared<detail::Context>(detail::Context{
+      .env = env, .self = std::move(self), .methods = &methods, .limits = limits, .stats = {}});
   return std::make_unique<ServerImpl>(std::move(context), std::move(listener));
 }
 

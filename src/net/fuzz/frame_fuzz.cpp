@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     if (!frame) return 0;
     if (*frame) {
       const FrameHeader& header = (*frame)->header;
-      if ((*frame)->body.size() != header.body_bytes || (*frame)->payload.size() != header.payload_bytes) std::abort();
+      if ((*frame)->body.size() != header.body_bytes || (*frame)->payload.size() != header.payload_bytes)
+        std::abort();
       const FrameHeaderBytes bytes = encode_header(header);
       Result<FrameHeader> again = decode_header(bytes, kLimit);
       if (!again || *again != header) std::abort();

@@ -22,11 +22,16 @@ Buffer random_bytes(std::mt19937_64& rng, std::size_t size) {
 }
 std::size_t draw_size(std::mt19937_64& rng) {
   switch (rng() % 5) {
-    case 0: return 0;
-    case 1: return rng() % 100;
-    case 2: return rng() % 6000;
-    case 3: return 16384 - 20 + rng() % 40;
-    default: return rng() % 200000;
+    case 0:
+      return 0;
+    case 1:
+      return rng() % 100;
+    case 2:
+      return rng() % 6000;
+    case 3:
+      return 16384 - 20 + rng() % 40;
+    default:
+      return rng() % 200000;
   }
 }
 std::string flat(const std::vector<Buffer>& pieces) {
@@ -88,7 +93,8 @@ TEST(Frame, AnyCutGivesTheSameFrames) {
 
 TEST(Frame, EveryFlippedBitIsFound) {
   SendQueue queue;
-  queue.push({.type = FrameType::request, .call = 7, .method = 3}, Buffer::copy_of("body"), Buffer::copy_of("payload"));
+  queue.push({.type = FrameType::request, .call = 7, .method = 3}, Buffer::copy_of("body"),
+             Buffer::copy_of("payload"));
   const std::string good = flat(queue.take());
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
@@ -118,7 +124,18 @@ TEST(Frame, TheStoredFormIsThatOfTheFormatPage) {
                                                 .content_crc = 0x41424344});
   std::string hex;
   for (std::size_t i = 0; i < 36; ++i) hex += fmt::format("{:02x}", static_cast<u8>(bytes[i]));
-  EXPECT_EQ(hex, "43465352" "01" "03" "0000" "0807060504030201" "0b0a" "0000" "14131211" "24232221" "34333231" "44434241");
+  EXPECT_EQ(hex,
+            "43465352"
+            "01"
+            "03"
+            "0000"
+            "0807060504030201"
+            "0b0a"
+            "0000"
+            "14131211"
+            "24232221"
+            "34333231"
+            "44434241");
 }
 
 }  // namespace

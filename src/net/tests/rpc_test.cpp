@@ -87,7 +87,8 @@ Task<void> big_test(World& w) {
     std::vector<Task<void>> calls;
     for (int i = 0; i < 4; ++i) calls.push_back(one_call(w, *client, "big", pattern(8u << 20), good));
     for (int i = 0; i < 20; ++i) calls.push_back(one_call(w, *client, "odd", pattern(100000 + i), good));
-    for (int i = 0; i < 50; ++i) calls.push_back(one_call(w, *client, std::string(i * 997, 'x'), pattern(i * 401), good));
+    for (int i = 0; i < 50; ++i)
+      calls.push_back(one_call(w, *client, std::string(i * 997, 'x'), pattern(i * 401), good));
     co_await runtime::join_all(w.env.executor(), std::move(calls));
   }
   EXPECT_EQ(good, 74);

@@ -62,7 +62,8 @@ Task<void> caller(runtime::Env& env, Client& client, u64 first, u64 calls, Tally
 }
 
 u64 run_seed(u64 seed, Tally& tally) {
-  sim::World world(seed, {.slow_segment = seed % 2 == 0 ? 2000u : 0u, .connection_reset = seed % 3 == 0 ? 3000u : 0u});
+  sim::World world(
+      seed, {.slow_segment = seed % 2 == 0 ? 2000u : 0u, .connection_reset = seed % 3 == 0 ? 3000u : 0u});
   sim::Node& c = world.add_node("c");
   sim::Node& s = world.add_node("s");
   auto server = std::make_unique<CountServer>(s, "s:7000", tally);
@@ -74,7 +75,9 @@ u64 run_seed(u64 seed, Tally& tally) {
   for (int i = 0; i < 6; ++i) {
     const auto at = std::chrono::milliseconds(troubles.between(10, 1500));
     switch (troubles.next() % 3) {
-      case 0: world.after(at, [&] { world.reset_connections("c", "s"); }); break;
+      case 0:
+        world.after(at, [&] { world.reset_connections("c", "s"); });
+        break;
       case 1:
         world.after(at, [&] { world.partition({"c"}, {"s"}); });
         world.after(at + std::chrono::milliseconds(troubles.between(10, 6000)), [&] { world.heal(); });
@@ -115,7 +118,8 @@ TEST(RpcSim, EveryCallEndsAsItsErrorSays) {
         EXPECT_FALSE(tally.ran.contains(number)) << "seed " << seed << " call " << number;
       } else {
         ++lost;
-        EXPECT_TRUE(code == Errc::connection_lost || code == Errc::timed_out) << "seed " << seed << name_of(code);
+        EXPECT_TRUE(code == Errc::connection_lost || code == Errc::timed_out)
+            << "seed " << seed << name_of(code);
       }
     }
   }
