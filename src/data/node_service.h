@@ -1,0 +1,36 @@
+// A server's part in the data plane: answers journal and shard calls (data/messages.h), and does the background
+// work of the shards it leads: sealing open segments, restoring redundancy, reclaiming chunks and segments that
+// nothing refers to, moving inline content into chunks. Background work yields to foreground calls.
+#pragma once
+
+#include <memory>
+
+#include "data/chunk_io.h"
+#include "meta/shard_service.h"
+#include "net/rpc.h"
+#include "store/journal.h"
+#include "store/shard_store.h"
+
+namespace claudefs::data {
+
+class NodeService {
+ public:
+  struct Parts {  // all outlive it
+    runtime::Env& env;
+    net::Client& client;
+    cluster::Router& router;
+    net::MethodTable& methods;
+    store::Journal& journal;
+    store::ShardStore& shards;
+    meta::ShardService& service;
+    NodeId self{};
+  };
+  static std::unique_ptr<NodeService> create(Parts parts);
+  virtual ~NodeService() = default;
+  virtual runtime::Task<void> stop() = 0;
+};
+
+// Registers the chunk index's and segment table's operations (data/ops/).
+void register_data(meta::OperationTable& table);
+
+}  // namespace claudefs::data
