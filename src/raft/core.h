@@ -25,7 +25,7 @@ using runtime::Duration;
 using runtime::Instant;
 
 // Deliberate bugs: the tests plant one and must notice.
-enum class Sabotage : u8 { none, commit_off_by_one, commit_older_terms };
+enum class Sabotage : u8 { none, commit_off_by_one, commit_older_terms, break_faith };
 
 struct CoreOptions {
   ShardId group{};

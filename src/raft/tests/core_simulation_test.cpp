@@ -36,7 +36,10 @@ TEST(CoreSimulation, HeavyLossAndOneOrTwoMembers) {
 // The seed at which `faults` is noticed; 0 when it is not.
 u64 noticed_at(Faults faults, u64 seeds) {
   for (u64 seed = 1; seed <= seeds; ++seed)
-    if (!CoreSimulator(seed, faults).run().empty()) return seed;
+    if (const std::string violation = CoreSimulator(seed, faults).run(); !violation.empty()) {
+      ::testing::Test::RecordProperty("noticed", violation);
+      return seed;
+    }
   return 0;
 }
 
@@ -44,7 +47,10 @@ TEST(CoreSimulationNotices, VotesThatAreNotPersisted) {
   Faults faults;
   faults.forget_votes = true;
   faults.crash_a_tick = 0.03;
-  faults.flush_us_max = 100;
+  faults.leader_crash_a_tick = 0.05;
+  faults.restart_ms_max = 5;
+  faults.straggle = 0.3;
+  faults.members = 5;
   EXPECT_NE(noticed_at(faults, 2000), 0u);
 }
 TEST(CoreSimulationNotices, AnswersBeforeTheFlush) {
@@ -62,12 +68,15 @@ TEST(CoreSimulationNotices, OlderTermsCommittedByCounting) {
   faults.members = 5;
   faults.crash_a_tick = 0.02;
   faults.partition_a_tick = 0.05;
+  faults.leader_crash_a_tick = 0.08;
+  faults.append_bytes = 1;
+  faults.restart_ms_max = 100;
   faults.sabotage = Sabotage::commit_older_terms;
-  EXPECT_NE(noticed_at(faults, 3000), 0u);
+  EXPECT_NE(noticed_at(faults, 2000), 0u);
 }
-TEST(CoreSimulationNotices, ALeaseThatOutlivesItsPromise) {
+TEST(CoreSimulationNotices, FollowersThatBreakTheLease) {
   Faults faults;
-  faults.endless_lease = true;
+  faults.sabotage = Sabotage::break_faith;
   EXPECT_NE(noticed_at(faults, 2000), 0u);
 }
 

@@ -41,10 +41,10 @@ void CoreSimulator::boot(Node& node) {
   options.self = node.id;
   options.heartbeat = std::chrono::milliseconds(50);
   options.election_timeout = std::chrono::milliseconds(200);
-  options.lease_drift_max = std::chrono::milliseconds(faults_.endless_lease ? -2000 : 30);
+  options.lease_drift_max = std::chrono::milliseconds(30);
   options.seed = random_();
   options.preferred = node.id.value == 1;
-  options.append_bytes_max = 200;
+  options.append_bytes_max = faults_.append_bytes;
   options.inflight_messages = 4;
   options.cache_bytes = 300;
   options.sabotage = faults_.sabotage;
@@ -67,7 +67,7 @@ void CoreSimulator::crash(Node& node) {
   node.persisting.reset();
   node.read_floor.clear();
   node.proposed.clear();
-  after(below(300'000), [this, &node] {
+  after(below(faults_.restart_ms_max * 1000), [this, &node] {
     if (!node.core) boot(node);
   });
 }
@@ -85,7 +85,8 @@ void CoreSimulator::tick() {
 
 void CoreSimulator::trouble() {
   for (auto& n : nodes_) {
-    if (n->core && chance(faults_.crash_a_tick)) crash(*n);
+    const bool leads = n->core && n->core->is_leader();
+    if (n->core && chance(faults_.crash_a_tick + (leads ? faults_.leader_crash_a_tick : 0))) crash(*n);
     if (n->core && chance(faults_.compact_a_tick)) {
       n->durable = n->machine;
       // Sometimes the machine is durable further than the log is cut.
@@ -134,7 +135,7 @@ void CoreSimulator::deliver(Message message) {
   const int copies = !calm_ && chance(faults_.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     i64 delay = 100 + below(chance(0.8) ? 1'000 : faults_.delay_us_max);
-    if (!calm_ && chance(0.005)) delay += below(400'000);  // a straggler from another age
+    if (!calm_ && chance(faults_.straggle)) delay += below(400'000);  // a straggler from another age
     after(delay, [this, message] {
       Node& to = node(message.to);
       if (!to.core) return;

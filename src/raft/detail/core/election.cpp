@@ -63,6 +63,7 @@ void Core::ask_votes(MessageKind kind, Term term, bool force) {
 
 // A leader spoke within the shortest election timeout, or we are the leader.
 bool Core::keeps_faith(Instant now) const {
+  if (options_.sabotage == Sabotage::break_faith) return role_ == Role::leader;
   return role_ == Role::leader || now - contact_at_ < options_.election_timeout;
 }
 
