@@ -47,6 +47,8 @@ class KvIterator {
   virtual void next() = 0;
   virtual std::string_view key() const = 0;
   virtual std::string_view value() const = 0;
+  // When valid() has become false: ok at the end of the keys, else the disk error that cut the scan short.
+  virtual Result<void> status() const { return {}; }
 };
 
 struct KvStats {
