@@ -27,7 +27,7 @@ class State;
 struct Options {
   u64 dirty_bytes_per_file = 16_MiB;  // buffered writes; more: the writer waits
   u64 dirty_bytes_total = 64_MiB;
-  u64 flush_run_bytes = 8_MiB;        // a run this long is written back at once
+  u64 flush_run_bytes = 8_MiB;  // a run this long is written back at once
   runtime::Duration write_back_after{1'000'000'000};
   runtime::Duration retry_after{2'000'000'000};  // after a write-back that may succeed later
   runtime::Duration hold_interval{10'000'000'000};

@@ -63,7 +63,7 @@ struct DirectoryEntry {
   std::string name;
   InodeId inode{};
   FileType type = FileType::none;
-  u64 cookie = 0;                    // continue after this entry
+  u64 cookie = 0;                   // continue after this entry
   std::optional<Inode> attributes;  // where they came for free
 };
 struct DirectoryPage {
@@ -72,7 +72,8 @@ struct DirectoryPage {
 };
 
 struct ReadResult {
-  std::vector<Buffer> pieces;  // in order, without gaps; together shorter than asked only at the end of the file
+  std::vector<Buffer>
+      pieces;  // in order, without gaps; together shorter than asked only at the end of the file
   u64 size() const {
     u64 total = 0;
     for (const Buffer& piece : pieces) total += piece.size();

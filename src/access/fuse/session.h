@@ -14,7 +14,7 @@
 namespace claudefs::access::fuse {
 
 struct SessionOptions {
-  runtime::Duration entry_valid{1'000'000'000};      // how long the kernel may trust a name
+  runtime::Duration entry_valid{1'000'000'000};       // how long the kernel may trust a name
   runtime::Duration attributes_valid{1'000'000'000};  // and attributes
   // The kernel's own write-back cache. Off: docs/decisions/0004-kernel-writeback-off.md.
   bool kernel_writeback = false;
@@ -27,7 +27,7 @@ struct SessionOptions {
 
 struct SessionStats {  // totals
   u64 requests = 0;
-  u64 failed = 0;       // answered with an error other than "no such entry"
+  u64 failed = 0;  // answered with an error other than "no such entry"
   u64 malformed = 0;
   u64 interrupted = 0;
   u64 known_inodes = 0;  // that the kernel holds now

@@ -7,14 +7,22 @@ namespace {
 
 u32 type_bits(client::FileType type) {
   switch (type) {
-    case client::FileType::regular: return S_IFREG;
-    case client::FileType::directory: return S_IFDIR;
-    case client::FileType::symlink: return S_IFLNK;
-    case client::FileType::fifo: return S_IFIFO;
-    case client::FileType::socket: return S_IFSOCK;
-    case client::FileType::character_device: return S_IFCHR;
-    case client::FileType::block_device: return S_IFBLK;
-    case client::FileType::none: break;
+    case client::FileType::regular:
+      return S_IFREG;
+    case client::FileType::directory:
+      return S_IFDIR;
+    case client::FileType::symlink:
+      return S_IFLNK;
+    case client::FileType::fifo:
+      return S_IFIFO;
+    case client::FileType::socket:
+      return S_IFSOCK;
+    case client::FileType::character_device:
+      return S_IFCHR;
+    case client::FileType::block_device:
+      return S_IFBLK;
+    case client::FileType::none:
+      break;
   }
   return 0;
 }

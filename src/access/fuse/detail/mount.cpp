@@ -69,17 +69,19 @@ Result<void> check_empty(const std::string& path) {
   }
   ::closedir(directory);
   if (!empty)
-    return fail(Errc::not_empty, fmt::format("mount point '{}' is not empty: choose an empty directory", path));
+    return fail(Errc::not_empty,
+                fmt::format("mount point '{}' is not empty: choose an empty directory", path));
   return {};
 }
 
 Result<struct stat> check_mount_point(const MountOptions& options) {
   const std::string& path = options.mount_point;
-  struct stat at {};
+  struct stat at{};
   if (::stat(path.c_str(), &at) != 0) {
     const int error = errno;
     if (error == ENOTCONN)
-      return fail(Errc::stale, fmt::format("a dead mount is in the way: clean it with `claudefs umount {}`", path));
+      return fail(Errc::stale,
+                  fmt::format("a dead mount is in the way: clean it with `claudefs umount {}`", path));
     if (error == ENOENT)
       return fail(Errc::not_found, fmt::format("mount point '{0}' does not exist: mkdir -p {0}", path));
     return fail_errno(error, fmt::format("mount point '{}'", path));
@@ -87,8 +89,9 @@ Result<struct stat> check_mount_point(const MountOptions& options) {
   if (!S_ISDIR(at.st_mode))
     return fail(Errc::not_directory, fmt::format("mount point '{}' is not a directory", path));
   if (is_mount_of_ours(path))
-    return fail(Errc::exists,
-                fmt::format("ClaudeFS is already mounted at '{0}': unmount it with `claudefs umount {0}`", path));
+    return fail(
+        Errc::exists,
+        fmt::format("ClaudeFS is already mounted at '{0}': unmount it with `claudefs umount {0}`", path));
   if (!options.allow_not_empty) TRY(check_empty(path));
   return at;
 }
@@ -111,10 +114,12 @@ Result<int> open_device() {
 
 Result<int> mount_as_root(const MountOptions& options, const struct stat& at) {
   TRY_ASSIGN(const int device, open_device());
-  const std::string data = fmt::format("fd={},rootmode={:o},user_id={},group_id={}{}", device, at.st_mode & S_IFMT,
-                                       ::geteuid(), ::getegid(), common_options(options));
+  const std::string data =
+      fmt::format("fd={},rootmode={:o},user_id={},group_id={}{}", device, at.st_mode & S_IFMT, ::geteuid(),
+                  ::getegid(), common_options(options));
   const unsigned long flags = options.read_only ? MS_RDONLY : 0;
-  if (::mount(options.source.c_str(), options.mount_point.c_str(), kType, flags, data.c_str()) == 0) return device;
+  if (::mount(options.source.c_str(), options.mount_point.c_str(), kType, flags, data.c_str()) == 0)
+    return device;
   const int error = errno;
   ::close(device);
   if (error == EPERM)
@@ -205,7 +210,8 @@ Result<void> unmount(const std::string& given) {
     return {};
   }
   if (::umount2(mount_point.c_str(), MNT_DETACH) == 0) return {};
-  if (errno == EINVAL) return fail(Errc::invalid_argument, fmt::format("nothing is mounted at '{}'", mount_point));
+  if (errno == EINVAL)
+    return fail(Errc::invalid_argument, fmt::format("nothing is mounted at '{}'", mount_point));
   return fail_errno(errno, fmt::format("unmount '{}'", mount_point));
 }
 

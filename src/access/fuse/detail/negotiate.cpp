@@ -11,9 +11,9 @@ constexpr u64 kPage = 4096;
 // Not asked for: POSIX and flock locks (the kernel keeps them), splicing (replies are written from where the
 // data lies), AUTO_INVAL_DATA (our own writes change mtime: the kernel would drop its pages after each).
 u64 wanted(const SessionOptions& options) {
-  u64 flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
-              FUSE_PARALLEL_DIROPS | FUSE_ATOMIC_O_TRUNC | FUSE_HANDLE_KILLPRIV_V2 | FUSE_CACHE_SYMLINKS |
-              FUSE_ASYNC_DIO;
+  u64 flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS |
+              FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_ATOMIC_O_TRUNC | FUSE_HANDLE_KILLPRIV_V2 |
+              FUSE_CACHE_SYMLINKS | FUSE_ASYNC_DIO;
   if (options.kernel_writeback) flags |= FUSE_WRITEBACK_CACHE;
   return flags;
 }

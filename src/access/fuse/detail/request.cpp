@@ -58,7 +58,8 @@ const Shape* find_shape(u32 opcode) {
 
 Result<Request> parse_request(const Buffer& packet, fuse_in_header& header) {
   header = {};
-  if (packet.size() < sizeof(fuse_in_header)) return fail(Errc::invalid_argument, "packet without a whole header");
+  if (packet.size() < sizeof(fuse_in_header))
+    return fail(Errc::invalid_argument, "packet without a whole header");
   std::memcpy(&header, packet.data(), sizeof(header));
   if (header.len != packet.size())
     return fail(Errc::invalid_argument,

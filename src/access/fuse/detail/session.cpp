@@ -18,8 +18,10 @@ bool may_be_interrupted(u32 opcode) {
     case FUSE_RELEASE:
     case FUSE_RELEASEDIR:
     case FUSE_FORGET:
-    case FUSE_BATCH_FORGET: return false;
-    default: return true;
+    case FUSE_BATCH_FORGET:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -63,7 +65,8 @@ Task<Result<void>> Session::run() {
 }
 
 Task<void> Session::read_requests() {
-  const std::size_t room = std::max<std::size_t>(context_.options.io_bytes_max + kHeaderRoom, FUSE_MIN_READ_BUFFER);
+  const std::size_t room =
+      std::max<std::size_t>(context_.options.io_bytes_max + kHeaderRoom, FUSE_MIN_READ_BUFFER);
   Buffer block = Buffer::allocate(room, 4096);
   while (!ended_) {
     Result<std::size_t> got = co_await device_->read(block.mutable_span());
@@ -95,10 +98,14 @@ void Session::take(Buffer packet) {
     return;
   }
   switch (request->opcode()) {
-    case FUSE_INIT: return scope_.spawn(initialise(std::move(*request)));
-    case FUSE_INTERRUPT: return scope_.spawn(interrupt(std::move(*request)));
-    case FUSE_DESTROY: return scope_.spawn(answer_error(header.unique, 0));
-    default: return scope_.spawn(serve(std::move(*request)));
+    case FUSE_INIT:
+      return scope_.spawn(initialise(std::move(*request)));
+    case FUSE_INTERRUPT:
+      return scope_.spawn(interrupt(std::move(*request)));
+    case FUSE_DESTROY:
+      return scope_.spawn(answer_error(header.unique, 0));
+    default:
+      return scope_.spawn(serve(std::move(*request)));
   }
 }
 
@@ -183,7 +190,8 @@ Task<void> Session::interrupt(Request request) {
   const runtime::Instant due = found->second->started + context_.options.interrupt_after;
   if (env_.now() < due) co_await env_.executor().sleep_until(due);
   found = pending_.find(target);
-  if (ended_ || found == pending_.end() || found->second->serial != serial || found->second->answered) co_return;
+  if (ended_ || found == pending_.end() || found->second->serial != serial || found->second->answered)
+    co_return;
   found->second->answered = true;
   ++stats_.interrupted;
   co_await answer_error(target, EINTR);
@@ -213,7 +221,8 @@ Task<bool> Session::send(u64 unique, int error, std::vector<Buffer> pieces) {
 
 }  // namespace detail
 
-std::unique_ptr<FuseSession> FuseSession::create(runtime::Env& env, std::unique_ptr<runtime::PacketDevice> device,
+std::unique_ptr<FuseSession> FuseSession::create(runtime::Env& env,
+                                                 std::unique_ptr<runtime::PacketDevice> device,
                                                  client::FileSystem& file_system, SessionOptions options) {
   return std::make_unique<detail::Session>(env, std::move(device), file_system, options);
 }

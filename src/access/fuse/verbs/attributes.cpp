@@ -13,10 +13,8 @@ client::AttributeChange change_of(const fuse_setattr_in& in, runtime::WallTime n
   if (in.valid & FATTR_UID) change.uid = in.uid;
   if (in.valid & FATTR_GID) change.gid = in.gid;
   if (in.valid & FATTR_SIZE) change.size = in.size;
-  if (in.valid & FATTR_ATIME)
-    change.accessed = meta::Time{static_cast<i64>(in.atime), in.atimensec};
-  if (in.valid & FATTR_MTIME)
-    change.modified = meta::Time{static_cast<i64>(in.mtime), in.mtimensec};
+  if (in.valid & FATTR_ATIME) change.accessed = meta::Time{static_cast<i64>(in.atime), in.atimensec};
+  if (in.valid & FATTR_MTIME) change.modified = meta::Time{static_cast<i64>(in.mtime), in.mtimensec};
   if (in.valid & FATTR_ATIME_NOW) change.accessed = time_of(now);
   if (in.valid & FATTR_MTIME_NOW) change.modified = time_of(now);
   // With FUSE_HANDLE_KILLPRIV_V2 a change of owner drops set-id bits here, not in the kernel.

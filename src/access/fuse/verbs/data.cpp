@@ -40,7 +40,8 @@ Task<Result<Reply>> read(Context& context, Request request) {
 
 Task<Result<Reply>> write(Context& context, Request request) {
   const auto in = request.as<fuse_write_in>();
-  if (request.data.size() < in.size) co_return fail(Errc::invalid_argument, "write: less data than announced");
+  if (request.data.size() < in.size)
+    co_return fail(Errc::invalid_argument, "write: less data than announced");
   if (in.offset > kOffsetMax - in.size) co_return fail(Errc::file_too_big, "write: beyond the largest file");
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0 && context.fs.may_have_set_id(request.node())) {
     client::AttributeChange change;
@@ -78,10 +79,16 @@ Task<Result<Reply>> fallocate(Context& context, Request request) {
   allocate.length = in.length;
   allocate.keep_size = (in.mode & FALLOC_FL_KEEP_SIZE) != 0;
   switch (in.mode & ~u32{FALLOC_FL_KEEP_SIZE}) {
-    case 0: break;
-    case FALLOC_FL_PUNCH_HOLE: allocate.mode = client::AllocateMode::punch_hole; break;
-    case FALLOC_FL_ZERO_RANGE: allocate.mode = client::AllocateMode::zero_range; break;
-    default: co_return fail(Errc::unsupported, "fallocate: collapsing and inserting ranges is not supported");
+    case 0:
+      break;
+    case FALLOC_FL_PUNCH_HOLE:
+      allocate.mode = client::AllocateMode::punch_hole;
+      break;
+    case FALLOC_FL_ZERO_RANGE:
+      allocate.mode = client::AllocateMode::zero_range;
+      break;
+    default:
+      co_return fail(Errc::unsupported, "fallocate: collapsing and inserting ranges is not supported");
   }
   co_await context.fs.allocate(client::HandleId{in.fh}, allocate);
   co_return Reply{};
@@ -89,7 +96,8 @@ Task<Result<Reply>> fallocate(Context& context, Request request) {
 
 Task<Result<Reply>> copy_file_range(Context& context, Request request) {
   const auto in = request.as<fuse_copy_file_range_in>();
-  if (in.off_in > kOffsetMax || in.off_out > kOffsetMax || in.len > kOffsetMax - std::max(in.off_in, in.off_out))
+  if (in.off_in > kOffsetMax || in.off_out > kOffsetMax ||
+      in.len > kOffsetMax - std::max(in.off_in, in.off_out))
     co_return fail(Errc::invalid_argument, "copy_file_range: beyond the largest file");
   client::CopyRequest copy;
   copy.from = client::HandleId{in.fh_in};

@@ -12,14 +12,22 @@ constexpr u64 kFirstCookie = 2;
 
 u32 entry_type(client::FileType type) {
   switch (type) {
-    case client::FileType::regular: return DT_REG;
-    case client::FileType::directory: return DT_DIR;
-    case client::FileType::symlink: return DT_LNK;
-    case client::FileType::fifo: return DT_FIFO;
-    case client::FileType::socket: return DT_SOCK;
-    case client::FileType::character_device: return DT_CHR;
-    case client::FileType::block_device: return DT_BLK;
-    case client::FileType::none: break;
+    case client::FileType::regular:
+      return DT_REG;
+    case client::FileType::directory:
+      return DT_DIR;
+    case client::FileType::symlink:
+      return DT_LNK;
+    case client::FileType::fifo:
+      return DT_FIFO;
+    case client::FileType::socket:
+      return DT_SOCK;
+    case client::FileType::character_device:
+      return DT_CHR;
+    case client::FileType::block_device:
+      return DT_BLK;
+    case client::FileType::none:
+      break;
   }
   return DT_UNKNOWN;
 }
@@ -109,7 +117,9 @@ Task<Result<Reply>> opendir(Context& context, Request request) {
   co_return reply;
 }
 
-Task<Result<Reply>> readdir(Context& context, Request request) { return list(context, std::move(request), false); }
+Task<Result<Reply>> readdir(Context& context, Request request) {
+  return list(context, std::move(request), false);
+}
 Task<Result<Reply>> readdirplus(Context& context, Request request) {
   return list(context, std::move(request), true);
 }

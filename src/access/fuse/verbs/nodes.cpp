@@ -8,12 +8,18 @@ namespace {
 client::FileType type_of(u32 mode) {
   switch (mode & S_IFMT) {
     case 0:
-    case S_IFREG: return client::FileType::regular;
-    case S_IFIFO: return client::FileType::fifo;
-    case S_IFSOCK: return client::FileType::socket;
-    case S_IFCHR: return client::FileType::character_device;
-    case S_IFBLK: return client::FileType::block_device;
-    default: return client::FileType::none;
+    case S_IFREG:
+      return client::FileType::regular;
+    case S_IFIFO:
+      return client::FileType::fifo;
+    case S_IFSOCK:
+      return client::FileType::socket;
+    case S_IFCHR:
+      return client::FileType::character_device;
+    case S_IFBLK:
+      return client::FileType::block_device;
+    default:
+      return client::FileType::none;
   }
 }
 
@@ -32,7 +38,8 @@ client::NewNode node_of(Request& request, client::FileType type, u32 mode) {
 Task<Result<Reply>> mknod(Context& context, Request request) {
   const auto in = request.as<fuse_mknod_in>();
   const client::FileType type = type_of(in.mode);
-  if (type == client::FileType::none) co_return fail(Errc::invalid_argument, "mknod: not a type that can be made");
+  if (type == client::FileType::none)
+    co_return fail(Errc::invalid_argument, "mknod: not a type that can be made");
   client::NewNode node = node_of(request, type, in.mode);
   node.rdev = in.rdev;
   const client::Inode inode = co_await context.fs.make_node(std::move(node));

@@ -29,7 +29,8 @@ Task<Result<Reply>> setxattr(Context& context, Request request) {
   const auto in = request.as<fuse_setxattr_in>();
   if (!is_supported(request.names[0])) co_return fail(Errc::unsupported, request.names[0]);
   if (in.size > kValueMax) co_return fail(Errc::too_big, "xattr value");
-  if (request.data.size() < in.size) co_return fail(Errc::invalid_argument, "setxattr: less data than announced");
+  if (request.data.size() < in.size)
+    co_return fail(Errc::invalid_argument, "setxattr: less data than announced");
   meta::XattrMode mode = meta::XattrMode::set;
   if ((in.flags & XATTR_CREATE) != 0) mode = meta::XattrMode::create;
   if ((in.flags & XATTR_REPLACE) != 0) mode = meta::XattrMode::replace;
