@@ -2,6 +2,7 @@
 
 #include <lz4.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
@@ -19,7 +20,9 @@ int pack(ByteSpan plain, MutableByteSpan out) {
 }
 }  // namespace
 
-std::size_t compressed_room(std::size_t plain_size) { return plain_size - plain_size / 16; }
+std::size_t compressed_room(std::size_t plain_size) {
+  return plain_size - std::min(plain_size, std::max<std::size_t>(1, plain_size / 16));
+}
 
 bool looks_compressible(ByteSpan plain) {
   // For little more than the samples themselves, just trying is as cheap.

@@ -12,8 +12,8 @@ namespace claudefs::codec {
 // content whose repeats lie further apart than a sample is long.
 bool looks_compressible(ByteSpan plain);
 
-// Compresses into `out` and returns the length, or 0 where that does not save a sixteenth (`out` is then
-// undefined). `out` needs compressed_room(plain.size()) bytes.
+// Compresses into `out` and returns the length, or 0 where that does not save a sixteenth and at least a byte
+// (`out` is then undefined). `out` needs compressed_room(plain.size()) bytes.
 std::size_t compress_lz4(ByteSpan plain, MutableByteSpan out);
 std::size_t compressed_room(std::size_t plain_size);
 
