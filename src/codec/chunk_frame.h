@@ -1,0 +1,50 @@
+// The stored form of a chunk (docs/formats/chunk.md): compressed where it pays, encrypted, self-checking.
+//
+// Clients seal and open; a node that holds no key can still tell a damaged one with check_chunk. All
+// functions are pure and thread-safe, and fit for an offload pool: a chunk costs some tens of microseconds.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/buffer.h"
+#include "base/result.h"
+#include "codec/chunk_hash.h"
+#include "codec/secret_key.h"
+
+namespace claudefs::codec {
+
+inline constexpr std::size_t kMaxChunkLength = 1 << 20;
+// What the stored form may have over the content, at most.
+inline constexpr std::size_t kMaxChunkOverhead = 48;
+
+// On disk: values never change their meaning.
+enum class ChunkEncoding : std::uint8_t { raw = 0, lz4 = 1 };
+
+struct ChunkCodecOptions {
+  bool compress = true;
+  bool encrypt = true;
+};
+
+struct ChunkHeader {
+  ChunkEncoding encoding = ChunkEncoding::raw;
+  bool encrypted = false;
+  std::uint32_t plain_length = 0;
+  std::uint32_t body_length = 0;
+  bool operator==(const ChunkHeader&) const = default;
+};
+
+// `hash` must be hash_chunk(domain, plain), which the caller has anyway: it is not computed again. The same
+// arguments give the same bytes. Errors: invalid_argument for a length of 0 or above kMaxChunkLength.
+Result<Buffer> seal_chunk(const ChunkCodecOptions& options, const DomainKey& domain, const ChunkHash& hash,
+                          ByteSpan plain);
+
+// The content, once it is proved to be the one that `expected` names. What is stored raw and unencrypted
+// shares the block of `stored`. Errors: corrupt (read another copy), wrong_version.
+Result<Buffer> open_chunk(const DomainKey& domain, const ChunkHash& expected, const Buffer& stored);
+
+// Everything that can be checked without the key: form, version, checksum. For nodes, scrubbers, packers.
+// Errors: corrupt, wrong_version.
+Result<ChunkHeader> check_chunk(ByteSpan stored);
+
+}  // namespace claudefs::codec

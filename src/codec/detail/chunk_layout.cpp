@@ -1,0 +1,96 @@
+#include "codec/detail/chunk_layout.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "base/crc32c.h"
+#include "codec/detail/blake3.h"
+
+namespace claudefs::codec {
+
+namespace {
+
+constexpr std::string_view kMagic = "CFCK";
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kLeastVersion = 1;
+constexpr std::uint8_t kEncrypted = 1;
+
+void put32(MutableByteSpan at, std::uint32_t value) {
+  for (std::size_t i = 0; i < 4; ++i) at[i] = static_cast<std::byte>(value >> (8 * i));
+}
+std::uint32_t get32(ByteSpan at) {
+  std::uint32_t out = 0;
+  for (std::size_t i = 0; i < 4; ++i) out |= static_cast<std::uint32_t>(at[i]) << (8 * i);
+  return out;
+}
+std::uint32_t checksum_of(ByteSpan stored) {
+  return crc32c(stored.subspan(detail::kHeader), crc32c(stored.first(detail::kBoundHeader)));
+}
+
+bool fields_hold(const ChunkHeader& header, std::uint8_t flags, std::size_t size) {
+  if ((flags & ~kEncrypted) != 0) return false;
+  if (header.plain_length == 0 || header.plain_length > kMaxChunkLength) return false;
+  if (detail::stored_size(header) != size) return false;
+  switch (header.encoding) {
+    case ChunkEncoding::raw:
+      return header.body_length == header.plain_length;
+    case ChunkEncoding::lz4:
+      return header.body_length < header.plain_length;
+  }
+  return false;
+}
+
+}  // namespace
+
+namespace detail {
+
+void put_header(const ChunkHeader& header, MutableByteSpan stored) {
+  std::ranges::copy(as_bytes(kMagic), stored.begin());
+  stored[4] = std::byte{kVersion};
+  stored[5] = std::byte{kLeastVersion};
+  stored[6] = static_cast<std::byte>(header.encoding);
+  stored[7] = static_cast<std::byte>(header.encrypted ? kEncrypted : 0);
+  put32(stored.subspan(8), header.plain_length);
+  put32(stored.subspan(12), header.body_length);
+}
+
+void put_checksum(MutableByteSpan stored) { put32(stored.subspan(kBoundHeader), checksum_of(stored)); }
+
+ChunkCipher::ChunkCipher(const DomainKey& domain, const ChunkHash& hash, ByteSpan stored) {
+  keyed_hash(derive_key(domain, "claudefs chunk encryption v1"), {hash.bytes}, chunk_key.bytes);
+  keyed_hash(derive_key(domain, "claudefs chunk nonce v1"), {hash.bytes}, nonce_key.bytes);
+  const auto rest = std::ranges::copy(hash.bytes, associated.begin()).out;
+  std::ranges::copy(stored.first(kBoundHeader), rest);
+}
+
+AeadNonce ChunkCipher::nonce_for(ByteSpan body) const {
+  AeadNonce out;
+  keyed_hash(nonce_key, {associated, body}, out);
+  return out;
+}
+
+}  // namespace detail
+
+Result<ChunkHeader> check_chunk(ByteSpan stored) {
+  if (stored.size() < detail::kHeader || as_text(stored.first(4)) != kMagic)
+    return fail(Errc::corrupt, "not a stored chunk");
+  // Before the versions: a flipped bit there must not pass for a newer format.
+  if (get32(stored.subspan(detail::kBoundHeader)) != checksum_of(stored))
+    return fail(Errc::corrupt, "stored chunk: the checksum does not hold");
+  const auto least = static_cast<std::uint8_t>(stored[5]);
+  if (least > kVersion)
+    return fail(Errc::wrong_version,
+                fmt::format("stored chunk needs a claudefs that reads version {}; upgrade this node", least));
+
+  const ChunkHeader header{.encoding = static_cast<ChunkEncoding>(stored[6]),
+                           .encrypted = (static_cast<std::uint8_t>(stored[7]) & kEncrypted) != 0,
+                           .plain_length = get32(stored.subspan(8)),
+                           .body_length = get32(stored.subspan(12))};
+  if (!fields_hold(header, static_cast<std::uint8_t>(stored[7]), stored.size()))
+    return fail(Errc::corrupt, "stored chunk: the header contradicts itself");
+  return header;
+}
+
+}  // namespace claudefs::codec
