@@ -1,5 +1,10 @@
 // The production Env: one io_uring event loop on the calling thread, a small offload pool beside it.
 // app/ creates one per process; tests of real components create one per test.
+//
+// Create, run and destroy a Reactor on one thread. Everything that uses its Env is destroyed before it.
+// A frame that is destroyed while the kernel works for it (a read, a write, an offloaded function) waits
+// for the kernel or the worker to let go, so its buffers are never written afterwards; sockets and devices
+// are cancelled, so that wait is short. What is in flight when the Reactor itself goes is cancelled too.
 #pragma once
 
 #include <memory>
@@ -19,10 +24,12 @@ class Reactor {
   static Result<std::unique_ptr<Reactor>> create(ReactorOptions options = {});
   virtual ~Reactor() = default;
   virtual Env& env() = 0;
-  // Runs until `main` ends, then returns. Signals SIGTERM and SIGINT call `on_signal`, if set, on the loop.
+  // Runs until `main` ends, then returns; may be called again.
   virtual void run(Task<void> main) = 0;
+  // SIGTERM and SIGINT call `handler` with the number, on the loop. One Reactor per process at a time may
+  // have one; an empty handler gives the signals back.
   virtual void on_signal(std::function<void(int)> handler) = 0;
-  // A packet device over an open descriptor (/dev/fuse); takes ownership of it.
+  // A packet device over an open descriptor (/dev/fuse); takes ownership of it and makes it non-blocking.
   virtual std::unique_ptr<PacketDevice> packet_device(int descriptor) = 0;
 };
 

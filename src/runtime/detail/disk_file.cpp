@@ -1,0 +1,95 @@
+#include "runtime/detail/disk_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "runtime/detail/iovecs.h"
+
+namespace claudefs::runtime::detail {
+
+Task<Result<std::size_t>> UringFile::read_at(u64 offset, MutableByteSpan into) {
+  return do_read(state_, offset, into);
+}
+Task<Result<void>> UringFile::write_at(u64 offset, std::vector<Buffer> pieces) {
+  return do_write(state_, offset, std::move(pieces));
+}
+Task<Result<void>> UringFile::flush() { return do_flush(state_); }
+Task<Result<void>> UringFile::allocate(u64 size) { return do_allocate(state_, size); }
+Task<Result<void>> UringFile::truncate(u64 size) { return do_truncate(state_, size); }
+Task<Result<u64>> UringFile::size() { return do_size(state_); }
+
+Task<Result<std::size_t>> UringFile::do_read(Shared state, u64 offset, MutableByteSpan into) {
+  constexpr std::size_t kMostPerCall = 1u << 30;
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const unsigned ask = static_cast<unsigned>(std::min(into.size() - done, kMostPerCall));
+    const int got = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+      io_uring_prep_read(sqe, state->file.get(), into.data() + done, ask, offset + done);
+    });
+    if (got == -EINTR || got == -EAGAIN) continue;
+    if (got < 0) co_return fail_errno(-got, "read " + state->path);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  co_return done;
+}
+
+Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces) {
+  PendingPieces pending(pieces);
+  while (!pending.empty()) {
+    const int put = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+      io_uring_prep_writev(sqe, state->file.get(), pending.data(), pending.count(), offset);
+    });
+    if (put == -EINTR || put == -EAGAIN) continue;
+    if (put < 0) co_return fail_errno(-put, "write " + state->path);
+    if (put == 0) co_return fail(Errc::io_error, "write " + state->path + ": the device takes no bytes");
+    pending.advance(static_cast<std::size_t>(put));
+    offset += static_cast<u64>(put);
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> UringFile::do_flush(Shared state) {
+  const int status = co_await state->loop.submit(
+      [&](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, state->file.get(), IORING_FSYNC_DATASYNC); });
+  // Not even EINTR is tried again: whether the pages count as clean now is unknown.
+  if (status < 0) co_return fail_errno(-status, "flush " + state->path);
+  co_return Result<void>();
+}
+
+Task<Result<void>> UringFile::do_allocate(Shared state, u64 size) {
+  const int status = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+    io_uring_prep_fallocate(sqe, state->file.get(), 0, 0, static_cast<off_t>(size));
+  });
+  if (status >= 0) co_return Result<void>();
+  if (status != -EOPNOTSUPP) co_return fail_errno(-status, "reserve space in " + state->path);
+  // A file system without reservation: at least the size is set, and every write pays for its metadata.
+  const u64 present = co_await do_size(state);
+  if (present < size) co_await do_truncate(state, size);
+  co_return Result<void>();
+}
+
+Task<Result<void>> UringFile::do_truncate(Shared state, u64 size) {
+  int error = 0;
+  co_await state->offload.run([&] {
+    if (::ftruncate(state->file.get(), static_cast<off_t>(size)) < 0) error = errno;
+  });
+  if (error != 0) co_return fail_errno(error, "truncate " + state->path);
+  co_return Result<void>();
+}
+
+Task<Result<u64>> UringFile::do_size(Shared state) {
+  struct stat about{};
+  // Reads what the kernel has in memory for an open file: does not block.
+  if (::fstat(state->file.get(), &about) < 0) co_return fail_errno(errno, "get the size of " + state->path);
+  if (!S_ISBLK(about.st_mode)) co_return static_cast<u64>(about.st_size);
+  const off_t end = ::lseek(state->file.get(), 0, SEEK_END);
+  if (end < 0) co_return fail_errno(errno, "get the size of " + state->path);
+  co_return static_cast<u64>(end);
+}
+
+}  // namespace claudefs::runtime::detail
