@@ -19,10 +19,10 @@ namespace claudefs::raft {
 struct HostOptions {
   NodeId self{};
   std::string log_directory;
-  runtime::Duration heartbeat{100'000'000};             // 100 ms
-  runtime::Duration election_timeout{500'000'000};      // drawn from [1x, 2x]
-  runtime::Duration lease_drift_max{50'000'000};        // a lease ends this much before an election may begin
-  u64 log_keep_bytes = 64u << 20;                       // for followers that lag, before they need a snapshot
+  runtime::Duration heartbeat{100'000'000};         // 100 ms
+  runtime::Duration election_timeout{500'000'000};  // drawn from [1x, 2x]
+  runtime::Duration lease_drift_max{50'000'000};    // a lease ends this much before an election may begin
+  u64 log_keep_bytes = 64u << 20;                   // for followers that lag, before they need a snapshot
 };
 
 struct GroupStatus {
@@ -46,7 +46,8 @@ class Host {
   virtual ~Host() = default;
   // A group this node is a member of; `initial_members` counts only when the log knows no configuration yet.
   // `machine` must outlive the host. Call for all groups, then start().
-  virtual Result<void> add_group(ShardId group, std::vector<NodeId> initial_members, StateMachine& machine) = 0;
+  virtual Result<void> add_group(ShardId group, std::vector<NodeId> initial_members,
+                                 StateMachine& machine) = 0;
   virtual void start() = 0;
 
   // Replicates and applies; gives the state machine's reply. Errors: not_leader (surely not applied),

@@ -16,9 +16,9 @@ namespace claudefs::store {
 
 struct OpenSegment {
   SegmentId segment{};
-  u32 length = 0;                    // end of the last byte held
-  bool contiguous = true;            // every byte in [0, length) is held
-  runtime::Instant last_append{};    // at open: the time of opening
+  u32 length = 0;                  // end of the last byte held
+  bool contiguous = true;          // every byte in [0, length) is held
+  runtime::Instant last_append{};  // at open: the time of opening
 };
 
 class Journal {

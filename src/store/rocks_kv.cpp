@@ -1,0 +1,170 @@
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "store/kv.h"
+
+namespace claudefs::store {
+namespace {
+
+Error error_of(const rocksdb::Status& status, const std::string& directory) {
+  const std::string text = directory + ": " + status.ToString();
+  if (status.IsCorruption())
+    return {Errc::corrupt, text + "; stop this node, empty its data directory and let it rejoin the cluster"};
+  if (status.IsIOError() && text.find("lock") != std::string::npos)
+    return {Errc::locked, text + "; another process uses it"};
+  if (status.IsNoSpace()) return {Errc::no_space, text};
+  if (status.IsInvalidArgument()) return {Errc::invalid_argument, text};
+  return {Errc::io_error, text};
+}
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(const rocksdb::Slice& text) { return {text.data(), text.size()}; }
+
+rocksdb::CompressionType lz4_or_none() {
+  const auto supported = rocksdb::GetSupportedCompressions();
+  const bool lz4 = std::find(supported.begin(), supported.end(), rocksdb::kLZ4Compression) != supported.end();
+  return lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+}
+
+// Small memory before all: a node shares its RAM with everything else on the machine.
+rocksdb::Options options_for(const RocksOptions& wanted) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(wanted.cache_bytes);
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
+  table.block_size = 8 << 10;
+  table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;
+
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.write_buffer_size = wanted.write_buffer_bytes;
+  options.max_write_buffer_number = 2;
+  options.target_file_size_base = std::max<u64>(wanted.write_buffer_bytes, 8_MiB);
+  options.max_bytes_for_level_base = 8 * options.target_file_size_base;
+  options.level_compaction_dynamic_level_bytes = true;
+  options.compression = lz4_or_none();
+  options.max_background_jobs = 2;
+  options.max_open_files = 512;
+  options.skip_stats_update_on_db_open = true;
+  options.bytes_per_sync = 1_MiB;  // no write-back storm at the end of a compaction
+  options.paranoid_checks = true;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.max_log_file_size = 1_MiB;
+  options.keep_log_file_num = 2;
+  options.info_log_level = rocksdb::WARN_LEVEL;
+  return options;
+}
+
+class RocksIterator final : public KvIterator {
+ public:
+  explicit RocksIterator(std::unique_ptr<rocksdb::Iterator> it) : it_(std::move(it)) {}
+  void seek(std::string_view key) override { it_->Seek(slice(key)); }
+  bool valid() const override {
+    if (it_->Valid()) return true;
+    // An iteration that ends early must not look like one that is complete: nobody can act on half a scan.
+    if (!it_->status().ok())
+      log::error("store", "key-value scan failed", {log::kv("error", it_->status().ToString())});
+    return false;
+  }
+  void next() override { it_->Next(); }
+  std::string_view key() const override { return view(it_->key()); }
+  std::string_view value() const override { return view(it_->value()); }
+  Result<void> status() const override {
+    if (it_->status().ok()) return {};
+    return fail(error_of(it_->status(), "key-value scan"));
+  }
+
+ private:
+  std::unique_ptr<rocksdb::Iterator> it_;
+};
+
+class RocksKv final : public Kv {
+ public:
+  RocksKv(runtime::Env& env, std::string directory, std::shared_ptr<rocksdb::DB> db)
+      : env_(env), directory_(std::move(directory)), db_(std::move(db)) {}
+
+  Result<std::optional<std::string>> get(std::string_view key) const override {
+    std::string value;
+    const rocksdb::Status status = db_->Get({}, slice(key), &value);
+    if (status.IsNotFound()) return std::nullopt;
+    if (!status.ok()) return fail(error_of(status, directory_));
+    return value;
+  }
+
+  Result<void> write(const KvBatch& batch) override {
+    rocksdb::WriteBatch rows;
+    for (const KvBatch::Op& op : batch.ops()) {
+      switch (op.kind) {
+        case KvBatch::Op::Kind::put:
+          rows.Put(op.key, op.value);
+          break;
+        case KvBatch::Op::Kind::remove:
+          rows.Delete(op.key);
+          break;
+        case KvBatch::Op::Kind::remove_range:
+          if (op.key < op.value) rows.DeleteRange(op.key, op.value);
+          break;
+      }
+    }
+    rocksdb::WriteOptions how;
+    how.disableWAL = true;
+    const rocksdb::Status status = db_->Write(how, &rows);
+    if (!status.ok()) return fail(error_of(status, directory_));
+    return {};
+  }
+
+  std::unique_ptr<KvIterator> iterate() const override {
+    return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator({})));
+  }
+
+  runtime::Task<Result<void>> flush() override {
+    // Shared with the worker: it may outlive a caller that is destroyed meanwhile.
+    auto status = std::make_shared<rocksdb::Status>();
+    co_await env_.offload().run([db = db_, status] {
+      rocksdb::FlushOptions how;
+      how.wait = true;
+      *status = db->Flush(how);
+    });
+    if (!status->ok()) co_return fail(error_of(*status, directory_));
+    co_return Result<void>();
+  }
+
+  KvStats stats() const override {
+    KvStats stats;
+    u64 tables = 0, pinned = 0, memory = 0, cache = 0;
+    db_->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &tables);
+    db_->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &memory);
+    db_->GetIntProperty(rocksdb::DB::Properties::kEstimateTableReadersMem, &pinned);
+    db_->GetIntProperty(rocksdb::DB::Properties::kBlockCacheUsage, &cache);
+    stats.disk_bytes = tables;
+    stats.memory_bytes = memory + pinned + cache;
+    return stats;
+  }
+
+ private:
+  runtime::Env& env_;
+  std::string directory_;
+  std::shared_ptr<rocksdb::DB> db_;
+};
+}  // namespace
+
+Result<std::unique_ptr<Kv>> open_rocks(runtime::Env& env, const std::string& directory,
+                                       RocksOptions options) {
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(options_for(options), directory, &raw);
+  if (!status.ok()) return fail(error_of(status, directory));
+  return std::unique_ptr<Kv>(std::make_unique<RocksKv>(env, directory, std::shared_ptr<rocksdb::DB>(raw)));
+}
+
+}  // namespace claudefs::store
