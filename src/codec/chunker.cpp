@@ -31,6 +31,31 @@ constexpr Gear kGear = make_gear();
 // The hash's top bits have seen all of the last 64 bytes, so a comparison looks at those.
 constexpr std::uint64_t bound_for(unsigned bits) { return std::uint64_t{1} << (64 - bits); }
 
+constexpr std::uint64_t roll(std::uint64_t hash, unsigned char byte) { return (hash << 1) + kGear[byte]; }
+
+constexpr std::size_t kWindow = 64;  // a byte's share is shifted out after so many
+constexpr std::size_t kHalf = 1024;
+
+// Rolls `hash` over 2 * kHalf bytes if there is no cut within, else leaves it. Each step waits for the one
+// before, which keeps a core half idle; so the block's second half goes along at the same time, its hash
+// warmed up with the window before it.
+bool skip_block(const unsigned char* block, std::uint64_t& hash, std::uint64_t bound) {
+  const unsigned char* second = block + kHalf;
+  std::uint64_t first_hash = hash;
+  std::uint64_t second_hash = 0;
+  for (const unsigned char* at = second - kWindow; at != second; ++at) second_hash = roll(second_hash, *at);
+  const auto cut_at = [&](std::size_t i) {
+    first_hash = roll(first_hash, block[i]);
+    second_hash = roll(second_hash, second[i]);
+    return first_hash < bound || second_hash < bound;
+  };
+  for (std::size_t i = 0; i < kHalf; i += 4)
+    if (cut_at(i) || cut_at(i + 1) || cut_at(i + 2) || cut_at(i + 3)) [[unlikely]]
+      return false;
+  hash = second_hash;
+  return true;
+}
+
 struct Scan {
   std::size_t at;      // the byte after the last one read
   std::uint64_t hash;  // there
@@ -38,26 +63,11 @@ struct Scan {
 };
 
 // Rolls the hash over [at, end) and stops behind the first byte that brings it below `bound`.
-Scan scan(const unsigned char* data, std::size_t at, std::size_t end, std::uint64_t hash,
-          std::uint64_t bound) {
-  // Each step is hash = 2 * hash + gear. Four written out, so that only one shift and one addition for four
-  // bytes wait for the step before.
-  while (end - at >= 4) {
-    const std::uint64_t a = kGear[data[at]];
-    const std::uint64_t b = (a << 1) + kGear[data[at + 1]];
-    const std::uint64_t c = (b << 1) + kGear[data[at + 2]];
-    const std::uint64_t d = (c << 1) + kGear[data[at + 3]];
-    const std::uint64_t h1 = (hash << 1) + a;
-    const std::uint64_t h2 = (hash << 2) + b;
-    const std::uint64_t h3 = (hash << 3) + c;
-    const std::uint64_t h4 = (hash << 4) + d;
-    if (std::min(std::min(h1, h2), std::min(h3, h4)) < bound) [[unlikely]]
-      break;
-    hash = h4;
-    at += 4;
-  }
+Scan scan(const unsigned char* data, Scan from, std::size_t end, std::uint64_t bound) {
+  auto [at, hash, cut] = from;
+  while (end - at >= 2 * kHalf && skip_block(data + at, hash, bound)) at += 2 * kHalf;
   while (at < end) {
-    hash = (hash << 1) + kGear[data[at++]];
+    hash = roll(hash, data[at++]);
     if (hash < bound) return {at, hash, true};
   }
   return {at, hash, false};
@@ -88,8 +98,8 @@ std::size_t Chunker::next_cut(ByteSpan data, bool at_end) {
 
   Scan done{std::max(scanned_, std::min(limits_.least, end)), hash_, false};
   if (done.at < early_end_ && done.at < end)
-    done = scan(bytes, done.at, std::min(end, early_end_), done.hash, early_bound_);
-  if (!done.cut && done.at >= early_end_) done = scan(bytes, done.at, end, done.hash, late_bound_);
+    done = scan(bytes, done, std::min(end, early_end_), early_bound_);
+  if (!done.cut && done.at >= early_end_) done = scan(bytes, done, end, late_bound_);
 
   if (done.cut || done.at == limits_.most || (at_end && done.at == data.size())) {
     reset();
