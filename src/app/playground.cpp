@@ -11,6 +11,7 @@
 
 #include "access/fuse/mount.h"
 #include "app/cluster_access.h"
+#include "app/mount_table.h"
 #include "app/process.h"
 #include "app/text.h"
 #include "meta/operations.h"
@@ -88,7 +89,7 @@ bool Playground::node_runs(unsigned node) const {
   return living_process(node_path(node, "pid"), node_path(node, "data")).has_value();
 }
 bool Playground::mounted() const {
-  return living_process(client_path("pid"), options_.mount).has_value() && access::fuse::is_mounted(options_.mount);
+  return living_process(client_path("pid"), options_.mount).has_value() && is_claudefs_mount(options_.mount);
 }
 
 Result<void> Playground::check_node(unsigned node) const {
@@ -145,7 +146,7 @@ Result<void> Playground::wait_until_serving() {
 
 Result<void> Playground::mount() {
   std::error_code error;
-  if (access::fuse::is_mounted(options_.mount)) TRY(access::fuse::unmount(options_.mount));  // left by a dead daemon
+  if (is_claudefs_mount(options_.mount)) TRY(access::fuse::unmount(options_.mount));  // left by a dead daemon
   fs::create_directories(options_.mount, error);
   const std::vector<std::string> command = {own_executable(), "mount", spec_.nodes[0].address, options_.mount, "--cluster",
                                             options_.directory + "/cluster.toml", "--log-file", client_path("log"),
@@ -186,7 +187,7 @@ Result<void> Playground::stop_process(const std::string& pid_file, const std::st
 
 Result<void> Playground::down() {
   if (!options_.mount.empty()) {
-    if (access::fuse::is_mounted(options_.mount)) TRY(access::fuse::unmount(options_.mount));
+    if (is_claudefs_mount(options_.mount)) TRY(access::fuse::unmount(options_.mount));
     TRY(stop_process(client_path("pid"), options_.mount));
   }
   for (unsigned n = 1; n <= options_.nodes; ++n)

@@ -156,6 +156,9 @@ Result<Daemonizer> Daemonizer::detach() {
   if (pid == 0) {
     ::close(ends[0]);
     ::setsid();
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    ::dup2(null, 0);
+    ::dup2(null, 1);  // or a pipe that the command was part of would never end
     return Daemonizer(ends[1]);
   }
   ::close(ends[1]);

@@ -90,7 +90,7 @@ class Disk {
   virtual Task<Result<std::unique_ptr<File>>> open(std::string path, OpenMode mode) = 0;
   virtual Task<Result<void>> remove(std::string path) = 0;
   virtual Task<Result<void>> rename(std::string from, std::string to) = 0;
-  virtual Task<Result<void>> make_directory(std::string path) = 0;  // and parents; fine if it exists
+  virtual Task<Result<void>> make_directory(std::string path) = 0;  // and parents; fine if it exists; durable
   virtual Task<Result<std::vector<std::string>>> list(std::string path) = 0;  // names, sorted
   // Makes creations, renames and removals in `path` durable.
   virtual Task<Result<void>> sync_directory(std::string path) = 0;

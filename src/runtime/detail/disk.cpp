@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/detail/descriptor.h"
 #include "runtime/detail/disk_file.h"
 
 namespace claudefs::runtime::detail {
@@ -30,11 +31,22 @@ int flags_of(OpenMode mode) {
 }
 
 // The blocking bodies of what runs on the offload pool. They give 0 or an errno.
+int sync_parent(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const Descriptor directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return errno;
+  return ::fsync(directory.get()) < 0 ? errno : 0;
+}
 int make_directories(const std::string& path) {
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     struct stat about{};
-    if (::mkdir(part.c_str(), 0755) < 0 && errno != EEXIST) return errno;
+    if (::mkdir(part.c_str(), 0755) == 0) {
+      if (const int error = sync_parent(part); error != 0) return error;
+    } else if (errno != EEXIST) {
+      return errno;
+    }
     if (end == std::string::npos) {
       if (::stat(part.c_str(), &about) < 0) return errno;
       return S_ISDIR(about.st_mode) ? 0 : ENOTDIR;
@@ -88,6 +100,7 @@ Task<Result<void>> UringDisk::rename(std::string from, std::string to) {
 }
 
 Task<Result<void>> UringDisk::make_directory(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
   int error = 0;
   co_await offload_.run([&] { error = make_directories(path); });
   if (error != 0) co_return fail_errno(error, "make the directory " + path);

@@ -1,9 +1,14 @@
 // Goal: files, directories and the packet device behave as env.h says, on a real disk.
 // Method: random writes against a byte-array model; then the errors.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 
 #include "runtime/reactor.h"
@@ -129,7 +134,7 @@ struct Taken {
   int lost = 0;
 };
 Task<void> take_packets(PacketDevice& device, Taken& taken) {
-  std::vector<std::byte> space(1000);
+  std::vector<std::byte> space(16_KiB);  // /dev/fuse refuses less than 8 KiB
   for (;;) {
     const Result<std::size_t> got = co_await device.read(space);
     if (!got) {
@@ -194,6 +199,35 @@ TEST(PacketDevice, DestroyedReadersLeaveTheDeviceUsable) {
   Taken taken;
   reactor->run(crash_readers(reactor->env(), *near, *far, taken));
   EXPECT_EQ(taken.packets, std::vector<std::string>{"after"});
+}
+
+Task<void> read_until_unmounted(Env& env, PacketDevice& device, std::string mount_point, Taken& taken) {
+  Scope scope(env.executor());
+  for (int i = 0; i < 3; ++i) scope.spawn(take_packets(device, taken));
+  while (taken.packets.empty()) co_await env.executor().sleep(1ms);
+  ::umount2(mount_point.c_str(), MNT_DETACH);
+  co_await scope.join();
+}
+TEST(PacketDevice, ReadsTheKernelsFirstRequestAndSeesTheUnmount) {
+  const TemporaryDirectory directory;
+  const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (device < 0) GTEST_SKIP() << "no /dev/fuse";
+  const std::string options = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=0,group_id=0";
+  if (::mount("claudefs_test", directory.path().c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) < 0) {
+    ::close(device);
+    GTEST_SKIP() << "may not mount";
+  }
+  auto reactor = make_reactor();
+  auto fuse = reactor->packet_device(device);
+  Taken taken;
+  reactor->run(read_until_unmounted(reactor->env(), *fuse, directory.path(), taken));
+  EXPECT_EQ(taken.lost, 3);
+  ASSERT_EQ(taken.packets.size(), 1u);
+  ASSERT_GE(taken.packets[0].size(), 8u);
+  constexpr std::uint32_t kInit = 26;
+  std::uint32_t opcode = 0;
+  std::memcpy(&opcode, taken.packets[0].data() + 4, sizeof opcode);
+  EXPECT_EQ(opcode, kInit);
 }
 
 }  // namespace

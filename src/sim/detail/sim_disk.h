@@ -1,0 +1,59 @@
+// A node's disk. Survives crashes of its node; loses then what was not flushed or synced.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+
+#include "sim/detail/sim_inode.h"
+#include "sim/node.h"
+
+namespace claudefs::sim {
+
+class SimDisk final : public runtime::Disk {
+ public:
+  SimDisk(Node& node, u64 seed) : node_(node), stream_(seed, "disk", node.index()) {}
+  runtime::Task<Result<std::unique_ptr<runtime::File>>> open(std::string path,
+                                                             runtime::OpenMode mode) override;
+  runtime::Task<Result<void>> remove(std::string path) override;
+  runtime::Task<Result<void>> rename(std::string from, std::string to) override;
+  runtime::Task<Result<void>> make_directory(std::string path) override;
+  runtime::Task<Result<std::vector<std::string>>> list(std::string path) override;
+  runtime::Task<Result<void>> sync_directory(std::string path) override;
+  runtime::Task<Result<runtime::DiskSpace>> space(std::string path) override;
+
+  void crash();
+  void wipe();
+  SimInode* find(const std::string& path);
+  void fail_flushes(unsigned count) { failing_flushes_ += count; }
+  u64 used() const;
+
+ private:
+  friend class SimFile;
+  using Inode = std::shared_ptr<SimInode>;
+  using Names = std::map<std::string, Inode>;
+  // A change of names that is not durable yet.
+  struct NameChange {
+    std::string from;  // renamed or removed; empty for a creation
+    std::string to;    // renamed or created; empty for a removal
+    Inode inode;       // created
+  };
+  static void apply(Names& names, const NameChange& change);
+  void change_names(NameChange change);
+  bool is_directory(const std::string& path) const;
+  bool has_entries(const std::string& path) const;
+  auto delay() {
+    const FaultOptions& faults = node_.world().faults();
+    return node_.executor().sleep(stream_.between_times(faults.disk_delay_min, faults.disk_delay_max));
+  }
+
+  Node& node_;
+  RandomStream stream_;
+  Names names_;
+  Names durable_names_;
+  std::vector<NameChange> pending_;
+  std::set<std::string> directories_;  // all durable
+  unsigned failing_flushes_ = 0;
+};
+
+}  // namespace claudefs::sim

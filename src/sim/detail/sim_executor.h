@@ -1,0 +1,53 @@
+// A node's view of the world's queue.
+#pragma once
+
+#include <map>
+
+#include "sim/node.h"
+
+namespace claudefs::sim {
+
+class SimExecutor final : public runtime::Executor {
+ public:
+  SimExecutor(Node& node, u64 seed);
+  void post(runtime::WaitNode& node) override;
+  void arm(runtime::TimerNode& node) override;
+  void disarm(runtime::TimerNode& node) override;
+  runtime::Instant now() const override { return owner_.world().now(); }
+  runtime::WallTime wall_now() const override;
+  void post_remote(std::function<void()> work) override;
+
+  // Forgets what is ready and armed. Not inside a coroutine of this node.
+  void crash();
+
+ private:
+  void plan_turn();
+  void take_turn();
+  void fire(u64 sequence);
+
+  struct Armed {
+    runtime::TimerNode* node;
+    World::EventKey key;
+  };
+  Node& owner_;
+  RandomStream schedule_;
+  runtime::Duration skew_;
+  runtime::WaitList ready_;
+  std::map<u64, Armed> timers_;  // by TimerNode::sequence
+  u64 timer_sequence_ = 0;
+  bool turn_planned_ = false;
+  bool running_ = false;
+};
+
+class SimOffload final : public runtime::Offload {
+ public:
+  SimOffload(Node& node, u64 seed) : node_(node), stream_(seed, "offload", node.index()) {}
+  // Runs the work inside the simulation, at the end of a drawn time.
+  runtime::Task<void> run(std::function<void()> work) override;
+
+ private:
+  Node& node_;
+  RandomStream stream_;
+};
+
+}  // namespace claudefs::sim

@@ -1,0 +1,54 @@
+#include "sim/node.h"
+
+#include "sim/detail/sim_disk.h"
+#include "sim/detail/sim_executor.h"
+#include "sim/detail/sim_network.h"
+
+namespace claudefs::sim {
+
+Node::Node(World& world, std::string name, u64 index)
+    : world_(world),
+      name_(std::move(name)),
+      index_(index),
+      random_(world.seed(), "node", index),
+      executor_(std::make_unique<SimExecutor>(*this, world.seed())),
+      offload_(std::make_unique<SimOffload>(*this, world.seed())),
+      disk_(std::make_unique<SimDisk>(*this, world.seed())),
+      network_(std::make_unique<SimNetwork>(*this)) {}
+Node::~Node() = default;
+
+runtime::Executor& Node::executor() { return *executor_; }
+runtime::Random& Node::random() { return random_; }
+runtime::Offload& Node::offload() { return *offload_; }
+runtime::Network& Node::network() { return *network_; }
+runtime::Disk& Node::disk() { return *disk_; }
+
+void Node::crash() {
+  CFS_CHECK(up_);
+  up_ = false;
+  executor_->crash();
+  world_.drop_events_of(*this);
+  network_->crash();
+  disk_->crash();
+}
+
+void Node::restart() {
+  CFS_CHECK(!up_);
+  up_ = true;
+  paused_until_ = world_.now();
+}
+
+bool Node::flip_bit(const std::string& path, u64 byte_offset, unsigned bit) {
+  SimInode* inode = disk_->find(path);
+  if (inode == nullptr || byte_offset >= inode->content().size()) return false;
+  inode->flip(byte_offset, bit);
+  return true;
+}
+void Node::fail_flushes(unsigned count) { disk_->fail_flushes(count); }
+u64 Node::disk_used() const { return disk_->used(); }
+void Node::wipe_disk() {
+  CFS_CHECK(!up_);
+  disk_->wipe();
+}
+
+}  // namespace claudefs::sim

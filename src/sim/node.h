@@ -1,0 +1,69 @@
+// One simulated machine: the doors of runtime::Env, and the switches that a test throws.
+//
+// Call the switches from outside the node's coroutines (between runs, or from World::after). A crash is:
+//   node.crash();       // no coroutine of the node runs any more; its disk loses what a crash loses
+//   server.reset();     // the caller destroys the node's objects and scopes
+//   node.restart();     // the disk is as the crash left it; make new objects
+// Between crash and restart every door is shut: destructors may still call close() and notify().
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "runtime/env.h"
+#include "sim/world.h"
+
+namespace claudefs::sim {
+
+class SimExecutor;
+class SimNetwork;
+class SimDisk;
+class SimOffload;
+
+class Node final : public runtime::Env {
+ public:
+  Node(World& world, std::string name, u64 index);
+  ~Node() override;
+
+  runtime::Executor& executor() override;
+  runtime::Random& random() override;
+  runtime::Offload& offload() override;
+  runtime::Network& network() override;
+  runtime::Disk& disk() override;
+
+  World& world() { return world_; }
+  const std::string& name() const { return name_; }
+  u64 index() const { return index_; }
+  bool is_up() const { return up_; }
+
+  void crash();
+  void restart();
+  // Runs nothing until `time` has passed: a long garbage collection, a stopped virtual machine.
+  void pause(runtime::Duration time) { paused_until_ = world_.now() + time; }
+  runtime::Instant paused_until() const { return paused_until_; }
+
+  // Flips one bit of a file at rest. False when the file is shorter.
+  bool flip_bit(const std::string& path, u64 byte_offset, unsigned bit);
+  // The next `count` flushes of any file fail.
+  void fail_flushes(unsigned count);
+  // Bytes in files; FaultOptions::disk_bytes is the limit.
+  u64 disk_used() const;
+  // A replaced disk: all files are gone. Requires that the node is down.
+  void wipe_disk();
+
+  SimNetwork& simulated_network() { return *network_; }  // for the doors of this module
+
+ private:
+  World& world_;
+  std::string name_;
+  u64 index_;
+  bool up_ = true;
+  runtime::Instant paused_until_{};
+  RandomStream random_;
+  std::unique_ptr<SimExecutor> executor_;
+  std::unique_ptr<SimOffload> offload_;
+  std::unique_ptr<SimDisk> disk_;
+  std::unique_ptr<SimNetwork> network_;
+};
+
+}  // namespace claudefs::sim
