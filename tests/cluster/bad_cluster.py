@@ -1,14 +1,9 @@
 """What the steps of bad_input share: a cluster with something in it, and the judgement of an error message."""
 import os
 import re
-import resource
-import shutil
-import socket
-import subprocess
-import time
 
 import trees
-from lib import (IS_ROOT, Failure, Playground, Skip, call, check, claudefs, clean_environment, kill_group, tail, wait_for)
+from lib import Failure, Playground, call, check, claudefs, clean_environment, tail
 
 # What no message to a person may hold.
 UGLY = re.compile(r"terminate called|Segmentation|Assertion|CFS_CHECK|check failed|AddressSanitizer|std::|bad_alloc|Traceback", re.I)

@@ -3,7 +3,6 @@ import glob
 import os
 import shutil
 import struct
-import subprocess
 
 import trees
 from bad_cluster import crc32c, flip, one_line
@@ -59,6 +58,8 @@ def read_only(v):
 def full_disk(v):
     if not IS_ROOT:
         raise Skip("needs root, to mount a small disk")
+    if not shutil.which("mkfs.ext4"):
+        raise Skip("mkfs.ext4 is not installed")
     image, where = os.path.join(v.work, "small.img"), os.path.join(v.work, "small")
     os.makedirs(where)
     with open(image, "wb") as f:

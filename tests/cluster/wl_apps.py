@@ -27,9 +27,9 @@ def git(directory, scratch, context):
     shutil.copytree(os.path.join(context.tree, "usr"), work, symlinks=True)
     run = lambda *a, at=work: must(["git", "-C", at] + list(a), 180, env=env).out  # noqa: E731
     run("init", "-q", "-b", "main")
-    run("config", "core.fsync", "all")
     run("add", "-A")
     run("commit", "-q", "-m", "first")
+    run("config", "core.fsync", "all")
     rng = random.Random(4)
     for n in range(5):
         for path in rng.sample(run("ls-files", "-z").split("\0")[:-1], 20):
@@ -60,10 +60,10 @@ def sqlite_writer(path, acknowledged, seed, seconds):
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     db.execute("pragma synchronous=full")
     rng = random.Random(seed)
-    end = time.monotonic() + seconds
+    end = None  # SQLite is not fair: only from its first commit on does a writer's time count
     with open(acknowledged, "ab", buffering=0) as told:
         number = 0
-        while time.monotonic() < end:
+        while end is None or time.monotonic() < end:
             number += 1
             a, b = rng.sample(range(ACCOUNTS), 2)
             db.execute("begin immediate")
@@ -72,6 +72,8 @@ def sqlite_writer(path, acknowledged, seed, seconds):
             db.execute("insert into history values (?, ?)", (seed, number))
             db.execute("commit")
             told.write(b"%d\n" % number)
+            end = end or time.monotonic() + seconds
+            time.sleep(0.002)  # lets the others in
 
 
 def sqlite_check(path, told):
@@ -107,7 +109,9 @@ def sqlite(directory, scratch, context):
         seconds = context.pick(2, 4, 20)
         told = {seed: os.path.join(scratch, "%s.%d" % (mode, seed)) for seed in (1, 2, 3)}
         writers = [subprocess.Popen([sys.executable, "-B", __file__, "sqlite", path, told[s], str(s), str(seconds)]) for s in told]
-        time.sleep(seconds / 2)
+        wait_for(lambda: os.path.exists(told[1]) and os.path.getsize(told[1]), 40, "the first commit of the writer to be killed", 0.02)
+        time.sleep(seconds / 4)
+        check(writers[0].poll() is None, "the writer to be killed has ended by itself")
         writers[0].kill()  # in the middle of something, most likely
         for w in writers:
             w.wait(seconds + 60)
