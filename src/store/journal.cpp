@@ -14,6 +14,7 @@ namespace claudefs::store {
 namespace {
 using namespace detail;
 using runtime::Task;
+using namespace std::chrono_literals;
 
 constexpr u32 kMagic = 0x4c4e524a;  // "JRNL"
 
@@ -209,12 +210,15 @@ class LogJournal final : public Journal {
     }
   }
 
-  // Oldest first, however much lives there: drops in newer files are held up by it. False when nothing was gained.
+  // Oldest first, however much lives there: drops in newer files are held up by it. False when nothing was
+  // gained.
   Task<bool> move_oldest_forward() {
     for (u32 number : index_.files()) {
       if (number >= log_->current_file()) break;
+      bool busy = false;
       std::vector<Task<void>> moves;
-      for (const auto& [segment, piece] : index_.live_in(number)) moves.push_back(move_if_possible(segment, piece));
+      for (const auto& [segment, piece] : index_.live_in(number))
+        moves.push_back(move_if_possible(segment, piece, busy));
       co_await join_all(env_.executor(), std::move(moves));
       for (SegmentId segment : index_.closed_in(number)) {
         if (is_gone(segment)) continue;
@@ -223,15 +227,21 @@ class LogJournal final : public Journal {
         if (!is_gone(segment)) index_.close(segment, written->record.file);
       }
       if (index_.is_dead(number)) co_return true;
+      if (busy) {  // the appends in the way end soon; going on to newer files would gain nothing
+        co_await env_.executor().sleep(1ms);
+        co_return true;
+      }
     }
     co_return false;
   }
 
   // What cannot be read stays where it is, so that read() goes on saying so; its file goes with the drop.
-  Task<void> move_if_possible(SegmentId segment, JournalPiece piece) {
+  Task<void> move_if_possible(SegmentId segment, JournalPiece piece, bool& busy) {
     const auto moved = co_await move(segment, piece).result();
+    if (moved && index_.holds(segment, piece.offset, piece.extent)) busy = true;
     if (!moved)
-      log::warn("store", "journal data not moved", {log::kv("segment", segment.value), log::kv("error", moved.error().to_string())});
+      log::warn("store", "journal data not moved",
+                {log::kv("segment", segment.value), log::kv("error", moved.error().to_string())});
   }
   Task<Result<void>> move(SegmentId segment, JournalPiece piece) {
     const Buffer data =

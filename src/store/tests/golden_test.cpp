@@ -1,6 +1,6 @@
 // Goal: what is on disks today stays readable: a change of a format cannot pass unseen.
-// Method: fixed values are encoded and compared with files that were written once. A new format gets a new version
-// and a new file beside the old one. CLAUDEFS_WRITE_GOLDEN=1 writes those that are missing.
+// Method: fixed values are encoded and compared with files that were written once. A new format gets a new
+// version and a new file beside the old one. CLAUDEFS_WRITE_GOLDEN=1 writes those that are missing.
 #include <cstdlib>
 
 #include "base/crc32c.h"
@@ -33,12 +33,15 @@ Buffer joined(const std::vector<Buffer>& pieces) {
 }
 
 TEST(Golden, LogFile) {
-  const LogFileHeader header{
-      .log_magic = 0x54534554, .number = 7, .salt = 0x0123456789abcdef, .first_sequence = 41, .previous = 0xfeed};
+  const LogFileHeader header{.log_magic = 0x54534554,
+                             .number = 7,
+                             .salt = 0x0123456789abcdef,
+                             .first_sequence = 41,
+                             .previous = 0xfeed};
   LogGroup group(header.salt, kLogHeaderArea, 41, 0xfeed);
   for (const std::string text : {"one", "", "three and a bit more"})
-    group.add(LogRecordKind::data, std::vector<Buffer>(1, Buffer::copy_of(text)), static_cast<u32>(text.size()),
-              crc32c(as_bytes(text)));
+    group.add(LogRecordKind::data, std::vector<Buffer>(1, Buffer::copy_of(text)),
+              static_cast<u32>(text.size()), crc32c(as_bytes(text)));
   LogGroup mark(header.salt, group.end(), group.next_sequence(), group.previous());
   mark.add(LogRecordKind::mark, {}, 0, 0);
   std::vector<Buffer> pieces(1, encode_log_file_header(header));

@@ -1,7 +1,7 @@
-// Goal: a journal holds exactly what was acknowledged and not dropped, through crashes, file removal and the moving of
-// old data; a dropped segment never comes back.
-// Method: random operations on the simulator against a model that knows lengths only: the byte at each place of a
-// segment is a function of the place. At a crash one operation is under way; it may have happened or not.
+// Goal: a journal holds exactly what was acknowledged and not dropped, through crashes, file removal and the
+// moving of old data; a dropped segment never comes back. Method: random operations on the simulator against
+// a model that knows lengths only: the byte at each place of a segment is a function of the place. At a crash
+// one operation is under way; it may have happened or not.
 #include "store/journal.h"
 
 #include <gtest/gtest.h>
@@ -19,10 +19,16 @@ using namespace std::chrono_literals;
 constexpr u64 kLimit = 64_MiB;
 
 Buffer bytes_of(SegmentId segment, u32 offset, u32 length) {
-  Buffer out = Buffer::allocate(length);
-  for (u32 i = 0; i < length; ++i)
-    out.data()[i] = static_cast<std::byte>((segment.value * 31 + (offset + i) * 7 + (offset + i) / 251) & 0xff);
-  return out;
+  static const Buffer pattern = [] {
+    sim::RandomStream random(1, "pattern");
+    Buffer out = Buffer::allocate(8_MiB);
+    for (std::size_t at = 0; at < out.size(); at += 8) {
+      const u64 word = random.next();
+      std::memcpy(out.data() + at, &word, 8);
+    }
+    return out;
+  }();
+  return pattern.slice(segment.value * 7919 % 4_MiB + offset, length);
 }
 
 struct Model {
@@ -70,7 +76,8 @@ Task<Result<void>> settle(Journal& journal, Model& model) {
       segment.closed = true;
     }
     if (segment.closed) {
-      const auto refused = co_await journal.append(id, segment.length, std::vector<Buffer>(1, Buffer::zeros(1))).result();
+      const auto refused =
+          co_await journal.append(id, segment.length, std::vector<Buffer>(1, Buffer::zeros(1))).result();
       EXPECT_TRUE(!refused && refused.error().code == Errc::stale);
     }
     ++at;
@@ -140,7 +147,7 @@ Task<void> live_and_report(sim::Node& node, Model& model, sim::RandomStream& dra
 TEST(Journal, AgreesWithTheModelThroughCrashes) {
   u64 operations = 0;
   u64 disk_most = 0;
-  for (u64 seed = 1; seed <= 12 && !testing::Test::HasFailure(); ++seed) {
+  for (u64 seed = 1; seed <= 6 && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     sim::World world(seed);
     sim::Node& node = world.add_node("a");
@@ -159,7 +166,7 @@ TEST(Journal, AgreesWithTheModelThroughCrashes) {
     operations += model.operations;
     disk_most = std::max(disk_most, model.disk_most);
   }
-  EXPECT_GT(operations, 2000u);
+  EXPECT_GT(operations, 1000u);
   EXPECT_GT(disk_most, kLimit / 2) << "the test must fill the journal";
   EXPECT_LE(disk_most, kLimit + 4_MiB);
 }
@@ -167,7 +174,8 @@ TEST(Journal, AgreesWithTheModelThroughCrashes) {
 Task<Result<void>> fill(sim::Node& node, u64& live_bytes) {
   const std::unique_ptr<Journal> journal = co_await Journal::open(node, "journal", kLimit);
   for (u64 i = 1; i < 100; ++i) {
-    const auto put = co_await journal->append(SegmentId{i}, 0, std::vector<Buffer>(1, Buffer::zeros(1_MiB))).result();
+    const auto put =
+        co_await journal->append(SegmentId{i}, 0, std::vector<Buffer>(1, Buffer::zeros(1_MiB))).result();
     live_bytes = journal->live_bytes();
     if (!put && put.error().code != Errc::no_space) co_return fail(put.error());
     if (!put) break;
