@@ -61,12 +61,12 @@ runtime::Task<Result<void>> HostImpl::write(const std::vector<ToWrite>* writes) 
     std::vector<GroupRecord> records;
     for (const ToWrite& one : *writes) {
       if (one.batch.nothing_to_write()) continue;
-      records.push_back(
-          GroupRecord{one.group->id, one.batch.hard_state, one.batch.start, one.batch.entries});
+      records.push_back(GroupRecord{one.group->id, one.batch.hard_state, one.batch.start, one.batch.entries});
     }
     if (records.empty()) co_return Result<void>{};
     Result<void> written = co_await log_->append(std::move(records)).result();
-    const bool again = !written && (written.error().code == Errc::no_space || written.error().code == Errc::overloaded);
+    const bool again =
+        !written && (written.error().code == Errc::no_space || written.error().code == Errc::overloaded);
     if (!again || stopping_) co_return std::move(written);
     log::warn("raft", "the log cannot grow, trying again", {log::kv("error", written.error().to_string())});
     co_await env_.executor().sleep(options_.election_timeout);
