@@ -1,5 +1,7 @@
 // Group commit across groups: whatever all groups want durable goes into one append; what comes meanwhile
 // waits for the next. Promises leave only afterwards.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -78,8 +80,10 @@ void HostImpl::log_failed(const Error& error) {
   log::error("raft", "the log failed; this node leaves its groups until it is restarted",
              {log::kv("error", error.to_string())});
   failed_ = error;
-  for (auto& [id, group] : groups_)
+  for (auto& [id, group] : groups_) {
+    if (std::exchange(group->announced, false)) group->machine.on_leadership(false, group->announced_term);
     fail_waiters(*group, Error{Errc::unavailable, "the raft log failed: " + error.text});
+  }
 }
 
 // Entries go with their file, once it is older than what is kept for followers that lag.
