@@ -105,6 +105,23 @@ TEST(Host, KeepsEveryAcknowledgedWrite) {
   }
 }
 
+TEST(Host, ANodeWhoseLogDiesStopsLeading) {
+  HostCluster cluster(5);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  cluster.world().run_for(7s);
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  ASSERT_EQ(cluster.leader_of(ShardId{0}), 0);
+  cluster.member(0).node->fail_flushes(1);
+  const auto moved = [&] { return cluster.all_led() && cluster.leader_of(ShardId{0}) > 0; };
+  EXPECT_TRUE(cluster.world().run_until(moved, 3s));
+  cluster.crash(0);
+  cluster.boot(0);
+  cluster.world().run_for(1s);
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 5s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 TEST(Host, OneSeedHasOneHistory) {
   const auto life = [] {
     HostCluster cluster(77);
