@@ -57,7 +57,8 @@ void expect_runs(const DirtySet& set, const Oracle& oracle) {
   for (const DirtySet::Run& run : set.runs()) {
     ASSERT_TRUE(run.offset == 0 || run.offset > before) << "runs touch";
     const Buffer bytes = set.gather(run.offset, run.length);
-    for (u64 i = 0; i < run.length; ++i) ASSERT_EQ(static_cast<u8>(bytes.data()[i]), oracle.bytes[run.offset + i]);
+    for (u64 i = 0; i < run.length; ++i)
+      ASSERT_EQ(static_cast<u8>(bytes.data()[i]), oracle.bytes[run.offset + i]);
     before = run.offset + run.length;
   }
 }

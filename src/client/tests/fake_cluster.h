@@ -22,6 +22,12 @@ class FakeRouter final : public cluster::Router {
  public:
   explicit FakeRouter(runtime::Env& env) : env_(env) {
     meta::register_namespace(table_);
+    table_.add_command(meta::ChunkDeltas::kKind,
+                       [this](meta::ApplyContext&, const Buffer& body) -> Result<Buffer> {
+                         for (const auto& delta : wire::decode<meta::ChunkDeltas>(body)->deltas)
+                           references[delta.hash] += delta.references;
+                         return wire::encode(meta::Nothing{});
+                       });
     machine_ = std::move(*meta::ShardMachine::open(kv_, table_, ShardId{0}, 1));
     (void)propose(meta::Format::kKind, {}, wire::encode(meta::Format{}));
     map_.nodes.resize(1);
@@ -50,7 +56,8 @@ class FakeRouter final : public cluster::Router {
       held = wire::decode<meta::HoldOpen>(body)->inodes;
       co_return wire::encode(meta::Nothing{});
     }
-    if (kind == meta::OpenSession::kKind) co_return propose(meta::AdmitSession::kKind, {}, wire::encode(meta::AdmitSession{}));
+    if (kind == meta::OpenSession::kKind)
+      co_return propose(meta::AdmitSession::kKind, {}, wire::encode(meta::AdmitSession{}));
     if (table_.find_query(kind) != nullptr) co_return machine_->query(kind, body);
     co_return propose(kind, id, std::move(body));
   }
@@ -59,12 +66,13 @@ class FakeRouter final : public cluster::Router {
     Errc code = Errc::io_error;
     int count = 1;
   };
-  bool silent = false;              // nothing answers while it is set
-  int failures = 0;                 // so many calls fail as after the router's last retry
+  bool silent = false;               // nothing answers while it is set
+  int failures = 0;                  // so many calls fail as after the router's last retry
   std::map<u16, Refusal> fail_kind;  // by operation
   runtime::Duration delay{0};
   std::map<u16, int> calls;
-  std::vector<InodeId> held;  // as last told by HoldOpen
+  std::vector<InodeId> held;                   // as last told by HoldOpen
+  std::map<codec::ChunkHash, i64> references;  // of chunks, as the metadata counts them
 
  private:
   Result<Buffer> propose(u16 kind, cluster::RequestId id, Buffer body) {
@@ -133,8 +141,7 @@ class FakeChunks final : public data::ChunkIo {
 
 // A FileSystem over both; call fs->start() first.
 struct FakeCluster {
-  explicit FakeCluster(runtime::Env& env)
-      : router(env), chunks(std::make_shared<FakeChunks>(env)) {}
+  explicit FakeCluster(runtime::Env& env) : router(env), chunks(std::make_shared<FakeChunks>(env)) {}
   std::unique_ptr<FileSystem> mount(runtime::Env& env, Options options = {}) {
     auto shared = chunks;
     ChunkIoFactory factory = [shared](SessionId, codec::DomainKey) { return shared; };
