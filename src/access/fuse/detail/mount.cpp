@@ -75,7 +75,7 @@ Result<void> check_empty(const std::string& path) {
 }
 
 Result<struct stat> inspect_mount_point(const MountOptions& options) {
-  const std::string& path = options.mount_point;
+  const std::string path = without_trailing_slash(options.mount_point);
   struct stat at{};
   if (::stat(path.c_str(), &at) != 0) {
     const int error = errno;
@@ -194,9 +194,7 @@ Result<int> mount_through_helper(const MountOptions& options) {
 
 }  // namespace
 
-Result<void> check_mount_point(const MountOptions& given) {
-  MountOptions options = given;
-  options.mount_point = without_trailing_slash(options.mount_point);
+Result<void> check_mount_point(const MountOptions& options) {
   TRY(inspect_mount_point(options));
   return {};
 }
