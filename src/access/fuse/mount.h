@@ -19,9 +19,6 @@ struct MountOptions {
   u32 read_bytes_max = 1u << 20;
 };
 
-// What mount() would say of the mount point, before anything else is set up for it.
-Result<void> check_mount_point(const MountOptions& options);
-
 // The descriptor of the device, for runtime::Reactor::packet_device; the caller owns it. As root by mount(2),
 // otherwise through fusermount3. Errors name the mount point and the mend: not_found (no such directory, no
 // /dev/fuse, no fusermount3), not_directory, not_empty, exists (already mounted), stale (a dead mount is in
