@@ -1,6 +1,7 @@
 // What can be asked of a shard's namespace: one struct a verb, each with its kind and reply. Sent with
-// cluster::Router::call(shard, op, request id) to the shard that the comment names. Kinds are on the wire: never renumber.
-// Permissions of path access are those of the caller's kernel for now; `caller` owns what it creates.
+// cluster::Router::call(shard, op, request id) to the shard that the comment names. Kinds are on the wire:
+// never renumber. Permissions of path access are those of the caller's kernel for now; `caller` owns what it
+// creates.
 #pragma once
 
 #include <optional>
@@ -26,8 +27,8 @@ struct Nothing {
 
 // --- queries: to the shard of the directory or inode ---
 
-struct Lookup {  // not_found, not_directory, stale. The inode itself may live in another shard: then `inode.type`
-                 // is none and only `inode.id` counts; ask GetAttributes there.
+struct Lookup {  // not_found, not_directory, stale. The inode itself may live in another shard: then
+                 // `inode.type` is none and only `inode.id` counts; ask GetAttributes there.
   static constexpr u16 kKind = 0x0101;
   using Reply = InodeReply;
   InodeId parent{};
@@ -111,7 +112,8 @@ struct ShardUsage {
   static auto fields(auto&) { return std::tie(); }
 };
 
-// Inodes whose content is (partly) inline and untouched since `idle_before`: what the consolidation moves to chunks.
+// Inodes whose content is (partly) inline and untouched since `idle_before`: what the consolidation moves to
+// chunks.
 struct ListInlineReply {
   std::vector<InodeId> inodes;
   static auto fields(auto& self) { return std::tie(self.inodes); }
@@ -126,7 +128,8 @@ struct ListInline {
 
 // --- commands ---
 
-struct Create {  // anything but a directory; to the parent's shard. exists, not_found (parent gone: stale), name_too_long
+struct Create {  // anything but a directory; to the parent's shard. exists, not_found (parent gone: stale),
+                 // name_too_long
   static constexpr u16 kKind = 0x0120;
   using Reply = InodeReply;
   InodeId parent{};
@@ -154,7 +157,8 @@ struct UnlinkReply {
   u32 nlink = 0;
   static auto fields(auto& self) { return std::tie(self.inode, self.nlink); }
 };
-struct Unlink {  // to the parent's shard; spans shards when the inode lives elsewhere. is_directory, not_found
+struct Unlink {  // to the parent's shard; spans shards when the inode lives elsewhere. is_directory,
+                 // not_found
   static constexpr u16 kKind = 0x0122;
   using Reply = UnlinkReply;
   InodeId parent{};
@@ -178,7 +182,8 @@ struct RenameReply {
   u32 replaced_nlink = 0;
   static auto fields(auto& self) { return std::tie(self.moved, self.replaced, self.replaced_nlink); }
 };
-struct Rename {  // to the old parent's shard; may span shards. not_empty, would_loop, exists, is_directory, not_directory
+struct Rename {  // to the old parent's shard; may span shards. not_empty, would_loop, exists, is_directory,
+                 // not_directory
   static constexpr u16 kKind = 0x0124;
   using Reply = RenameReply;
   InodeId old_parent{};
@@ -193,7 +198,8 @@ struct Rename {  // to the old parent's shard; may span shards. not_empty, would
                     self.replaced_held_open_by);
   }
 };
-struct Link {  // to the new parent's shard; may span shards. too_many_links, exists, not_permitted (directory)
+struct Link {  // to the new parent's shard; may span shards. too_many_links, exists, not_permitted
+               // (directory)
   static constexpr u16 kKind = 0x0125;
   using Reply = InodeReply;
   InodeId inode{};
@@ -248,15 +254,15 @@ struct CommitWrite {  // to the inode's shard. stale; conflict when if_data_vers
   };
   InodeId inode{};
   std::vector<Extent> extents;
-  std::vector<Range> punch;             // becomes a hole
-  std::optional<u64> size_at_least;     // the file grows to it, never shrinks
-  std::optional<Time> modified;         // nothing: keep (background rewriting)
-  std::optional<u64> if_data_version;   // background rewriting: only if nobody wrote in between
-  bool keep_data_version = false;       // background rewriting: same bytes, other place
-  Hlc valid_until{};                    // conflict when applied later: the pins of its chunks may be gone. 0: no bound
+  std::vector<Range> punch;            // becomes a hole
+  std::optional<u64> size_at_least;    // the file grows to it, never shrinks
+  std::optional<Time> modified;        // nothing: keep (background rewriting)
+  std::optional<u64> if_data_version;  // background rewriting: only if nobody wrote in between
+  bool keep_data_version = false;      // background rewriting: same bytes, other place
+  Hlc valid_until{};  // conflict when applied later: the pins of its chunks may be gone. 0: no bound
   static auto fields(auto& self) {
-    return std::tie(self.inode, self.extents, self.punch, self.size_at_least, self.modified, self.if_data_version,
-                    self.keep_data_version, self.valid_until);
+    return std::tie(self.inode, self.extents, self.punch, self.size_at_least, self.modified,
+                    self.if_data_version, self.keep_data_version, self.valid_until);
   }
 };
 // Registers which unlinked-or-not inodes of this shard a session has open (leader's memory, not replicated):
@@ -286,8 +292,8 @@ struct ChunkDeltas {
   static auto fields(auto& self) { return std::tie(self.deltas); }
 };
 // A command, so that it also pushes the shard's clock to the leader's: after it answers, no later command of
-// this shard is stamped at or below `clock`, and every emitted message stamped at or below `delivered` has been
-// applied by its receiver.
+// this shard is stamped at or below `clock`, and every emitted message stamped at or below `delivered` has
+// been applied by its receiver.
 struct OutboxStatusReply {
   Hlc clock{};
   Hlc delivered{};

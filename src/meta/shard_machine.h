@@ -2,8 +2,9 @@
 //
 // A command is proposed as it came (operation, request id, HLC stamp by the leader) and executed when it is
 // applied, on every replica alike: its order in the log is its order in the world. A command that fails
-// leaves no trace but its recorded answer. Operations live elsewhere (meta/ops/, data/ops/), one file a verb, and
-// register themselves in an OperationTable. Keys are without the shard's prefix here: docs/formats/metadata.md.
+// leaves no trace but its recorded answer. Operations live elsewhere (meta/ops/, data/ops/), one file a verb,
+// and register themselves in an OperationTable. Keys are without the shard's prefix here:
+// docs/formats/metadata.md.
 #pragma once
 
 #include <functional>
@@ -43,7 +44,8 @@ class ApplyContext : public ReadContext {
   virtual void remove(std::string key) = 0;
   virtual Hlc hlc() const = 0;
   virtual const cluster::RequestId& request() const = 0;
-  // Sends a command to another shard (or this one), exactly once, in order per destination, when this one is applied.
+  // Sends a command to another shard (or this one), exactly once, in order per destination, when this one is
+  // applied.
   virtual void emit(ShardId to, u16 kind, Buffer body) = 0;
   // 1, 2, 3, ... a counter of this shard.
   virtual u64 next(std::string_view counter) = 0;
@@ -68,7 +70,8 @@ class OperationTable {
   const Command* find_command(u16 kind) const;
   const Query* find_query(u16 kind) const;
 
-  // table.command<Create>(apply_create), with Result<Create::Reply> apply_create(ApplyContext&, const Create&).
+  // table.command<Create>(apply_create), with Result<Create::Reply> apply_create(ApplyContext&, const
+  // Create&).
   template <class Op>
   void command(Result<typename Op::Reply> (*apply)(ApplyContext&, const Op&)) {
     add_command(Op::kKind, [apply](ApplyContext& context, const Buffer& body) -> Result<Buffer> {

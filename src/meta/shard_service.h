@@ -1,5 +1,5 @@
-// A node's shards at work: answers ShardRequest, proposes commands, runs queries behind a read barrier, drives
-// transactions over shards, and runs each shard's background tasks while this node leads it.
+// A node's shards at work: answers ShardRequest, proposes commands, runs queries behind a read barrier,
+// drives transactions over shards, and runs each shard's background tasks while this node leads it.
 #pragma once
 
 #include <functional>
@@ -26,7 +26,8 @@ class ShardService {
   static std::unique_ptr<ShardService> create(Parts parts, u16 shard_count);
   virtual ~ShardService() = default;
 
-  // Opens the shard's state and joins it to its Raft group. For every shard this node replicates; then start().
+  // Opens the shard's state and joins it to its Raft group. For every shard this node replicates; then
+  // start().
   virtual Result<void> add_shard(ShardId shard, std::vector<NodeId> members) = 0;
   virtual void start() = 0;
 
@@ -34,7 +35,8 @@ class ShardService {
   virtual runtime::Task<cluster::ShardReply> execute(cluster::ShardRequest request) = 0;
 
   // Operations that are more than one command (MakeDirectory, Rename...) run as a coroutine on the leader.
-  using Procedure = std::function<runtime::Task<Result<Buffer>>(ShardId shard, cluster::RequestId id, Buffer body)>;
+  using Procedure =
+      std::function<runtime::Task<Result<Buffer>>(ShardId shard, cluster::RequestId id, Buffer body)>;
   virtual void add_procedure(u16 kind, Procedure procedure) = 0;
 
   // Started when this node begins to lead a shard; its frame is destroyed when leadership ends. Loops inside.
@@ -49,7 +51,8 @@ class ShardService {
   virtual runtime::Task<void> stop() = 0;
 };
 
-// Registers the namespace's operations (meta/ops/) in a table, and its procedures and leader tasks in a service.
+// Registers the namespace's operations (meta/ops/) in a table, and its procedures and leader tasks in a
+// service.
 void register_namespace(OperationTable& table);
 void register_namespace(ShardService& service);
 

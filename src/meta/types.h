@@ -1,4 +1,5 @@
-// The records of the file system as shards store and clients see them. Stored forms: docs/formats/metadata.md.
+// The records of the file system as shards store and clients see them. Stored forms:
+// docs/formats/metadata.md.
 #pragma once
 
 #include <string>
@@ -45,16 +46,17 @@ struct Inode {
   u64 size = 0;             // bytes; of a directory: its entries
   u64 allocated_bytes = 0;  // of data that is not a hole
   Time accessed, modified, changed, born;
-  u64 data_version = 0;       // grows with every change of content: caches of content hold while it is equal
-  u64 extent_generation = 0;  // extents are keyed by it: truncation to nothing leaves the old ones to the purge
-  InodeId parent{};           // directories only
+  u64 data_version = 0;  // grows with every change of content: caches of content hold while it is equal
+  u64 extent_generation =
+      0;             // extents are keyed by it: truncation to nothing leaves the old ones to the purge
+  InodeId parent{};  // directories only
   VolumeId volume{};
   std::string target;  // symlinks only
   bool operator==(const Inode&) const = default;
   static auto fields(auto& self) {
     return std::tie(self.id, self.type, self.mode, self.uid, self.gid, self.nlink, self.rdev, self.size,
-                    self.allocated_bytes, self.accessed, self.modified, self.changed, self.born, self.data_version,
-                    self.extent_generation, self.parent, self.volume, self.target);
+                    self.allocated_bytes, self.accessed, self.modified, self.changed, self.born,
+                    self.data_version, self.extent_generation, self.parent, self.volume, self.target);
   }
 };
 
@@ -98,11 +100,11 @@ struct Extent {
   static auto fields(auto& self) { return std::tie(self.offset, self.length, self.content); }
 };
 
-inline constexpr u64 kInlineMax = 8 << 10;     // bytes of one inline extent
-inline constexpr u64 kNameMax = 255;           // bytes
-inline constexpr u64 kSymlinkMax = 4095;       // bytes
+inline constexpr u64 kInlineMax = 8 << 10;  // bytes of one inline extent
+inline constexpr u64 kNameMax = 255;        // bytes
+inline constexpr u64 kSymlinkMax = 4095;    // bytes
 inline constexpr u32 kLinkMax = 65000;
 inline constexpr u64 kFileSizeMax = (u64{1} << 62) - 1;
-inline constexpr InodeId kRootInode{1};        // of the default volume: shard 0, counter 1
+inline constexpr InodeId kRootInode{1};  // of the default volume: shard 0, counter 1
 
 }  // namespace claudefs::meta

@@ -91,7 +91,7 @@ class Event {
 // Counts permits. `acquire` is first come, first served.
 class Semaphore {
  public:
-  Semaphore(Executor& executor, std::size_t permits) : condition_(executor), free_(permits) {}
+  Semaphore(Executor& executor, std::size_t permits) : executor_(executor), free_(permits) {}
   class [[nodiscard]] Permit {
    public:
     Permit() = default;
@@ -114,25 +114,57 @@ class Semaphore {
     Semaphore* of_ = nullptr;
     std::size_t count_ = 0;
   };
-  Task<Permit> acquire(std::size_t count = 1) {
-    const std::size_t ticket = next_ticket_++;
-    while (ticket != serving_ || free_ < count) co_await condition_.wait();
-    free_ -= count;
-    ++serving_;
-    condition_.notify_all();
-    co_return Permit(this, count);
-  }
+  Task<Permit> acquire(std::size_t count = 1) { co_return co_await Turn(*this, count); }
   std::size_t free_permits() const { return free_; }
 
  private:
+  // A place in the queue. A frame that is destroyed while it waits leaves the queue, and gives back what it
+  // had been granted but not yet seen.
+  struct Turn : WaitNode {
+    Semaphore& of;
+    std::size_t count;
+    bool granted = false;
+    Turn(Semaphore& semaphore, std::size_t n) : of(semaphore), count(n) {}
+    ~Turn() {
+      if (granted) {
+        of.give_back(count);
+      } else if (linked()) {
+        unlink();
+        of.grant();
+      }
+    }
+    bool await_ready() noexcept {
+      if (!of.waiting_.empty() || of.free_ < count) return false;
+      of.free_ -= count;
+      granted = true;
+      return true;
+    }
+    void await_suspend(std::coroutine_handle<> h) {
+      handle = h;
+      of.waiting_.push_back(*this);
+    }
+    Permit await_resume() {
+      granted = false;  // the Permit's from here
+      return Permit(&of, count);
+    }
+  };
   void give_back(std::size_t count) {
     free_ += count;
-    condition_.notify_all();
+    grant();
   }
-  Condition condition_;
+  void grant() {
+    while (!waiting_.empty()) {
+      Turn& next = static_cast<Turn&>(waiting_.front());
+      if (next.count > free_) return;
+      free_ -= next.count;
+      next.granted = true;
+      next.unlink();
+      executor_.post(next);
+    }
+  }
+  Executor& executor_;
   std::size_t free_;
-  std::size_t next_ticket_ = 0;
-  std::size_t serving_ = 0;
+  WaitList waiting_;
 };
 
 // One holder at a time: auto lock = co_await mutex.lock();

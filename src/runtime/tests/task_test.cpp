@@ -26,6 +26,11 @@ class ManualExecutor final : public Executor {
   Instant now() const override { return now_; }
   WallTime wall_now() const override { return {now_.ns}; }
   void post_remote(std::function<void()> work) override { work(); }
+  void step() {
+    WaitNode& node = ready_.front();
+    node.unlink();
+    node.handle.resume();
+  }
   void run() {
     for (;;) {
       while (!ready_.empty()) {
@@ -169,6 +174,44 @@ TEST(Mutex, HoldsOneAtATime) {
   executor.run();
   EXPECT_EQ(most, 1);
   EXPECT_EQ(scope.running(), 0u);
+}
+
+Task<void> hold_until(Semaphore& semaphore, std::size_t count, Event& release, int& served) {
+  auto permit = co_await semaphore.acquire(count);
+  ++served;
+  co_await release.wait();
+}
+TEST(Semaphore, ADestroyedWaiterBlocksNobodyAndKeepsNothing) {
+  ManualExecutor executor;
+  Semaphore semaphore(executor, 3);
+  Event release(executor), never(executor);
+  int served = 0, lost = 0;
+  Scope holders(executor), others(executor);
+  holders.spawn(hold_until(semaphore, 3, release, served));
+  {
+    Scope doomed(executor);
+    doomed.spawn(hold_until(semaphore, 2, never, lost));  // first in the queue
+    others.spawn(hold_until(semaphore, 1, never, served));
+    executor.run();
+    EXPECT_EQ(served, 1);
+    release.set();
+    // The holder is still to be resumed: nothing is granted yet.
+  }
+  executor.run();
+  EXPECT_EQ(served, 2);
+  EXPECT_EQ(semaphore.free_permits(), 2u);
+  {
+    Scope doomed(executor);
+    Event second(executor);
+    others.spawn(hold_until(semaphore, 2, second, served));
+    executor.run();
+    doomed.spawn(hold_until(semaphore, 1, never, lost));
+    second.set();
+    executor.step();  // the holder ends and grants; the waiter has not run
+    EXPECT_EQ(semaphore.free_permits(), 1u);
+  }
+  EXPECT_EQ(lost, 0);
+  EXPECT_EQ(semaphore.free_permits(), 2u);
 }
 
 Task<Result<int>> later(Executor& executor, int v) {

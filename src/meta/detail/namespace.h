@@ -1,0 +1,45 @@
+// Inodes and directory entries of a shard.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "meta/operations.h"
+#include "meta/shard_machine.h"
+
+namespace claudefs::meta {
+
+Result<Inode> load_inode(const ReadContext& context, InodeId id);      // stale
+Result<Inode> load_directory(const ReadContext& context, InodeId id);  // stale, not_directory
+void store_inode(ApplyContext& context, const Inode& inode);
+bool is_local(const ReadContext& context, InodeId id);
+
+// Errors: invalid_argument (empty, ".", "..", with '/' or NUL), name_too_long.
+Result<void> check_name(std::string_view name);
+
+struct DentrySlot {
+  u64 cookie = 0;
+  Dentry dentry;
+};
+// `first_cookie`: cookie_of(name); a parameter so that collisions can be tested.
+std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name,
+                                      u64 first_cookie);
+std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name);
+// False when 256 names of its hash are there.
+bool dentry_fits(const ReadContext& context, InodeId directory, std::string_view name);
+// The name must not be there, and fit.
+void insert_dentry(ApplyContext& context, InodeId directory, const Dentry& dentry, u64 first_cookie);
+void remove_dentry(ApplyContext& context, InodeId directory, u64 cookie);
+
+// Exact sums over the shard.
+struct UsageChange {
+  i64 inodes = 0;
+  i64 logical_bytes = 0;
+  i64 inline_bytes = 0;
+};
+void change_usage(ApplyContext& context, UsageChange change);
+
+// A new inode's owner, group and mode, as POSIX wants them from its directory and its maker.
+void inherit(Inode& inode, const Inode& parent, const Caller& caller);
+
+}  // namespace claudefs::meta

@@ -1,0 +1,178 @@
+#include "meta/detail/parts.h"
+
+#include "meta/detail/keys.h"
+#include "meta/detail/locks.h"
+#include "meta/detail/namespace.h"
+#include "meta/detail/records.h"
+#include "meta/names.h"
+
+namespace claudefs::meta {
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+using Validated = Result<std::optional<Inode>>;
+
+std::unexpected<Error> moved_on() { return fail(Errc::busy, "it changed meanwhile"); }
+
+Validated check(const ReadContext& context, const ChangeDentry& part) {
+  TRY(check_name(part.name));
+  TRY_ASSIGN(const Inode parent, load_directory(context, part.parent));
+  const std::optional<DentrySlot> slot = find_dentry(context, part.parent, part.name);
+  if (part.expected == InodeId{} && slot) return fail(Errc::exists);
+  if (part.expected == InodeId{} && !dentry_fits(context, part.parent, part.name))
+    return fail(Errc::no_space, "256 names of one hash are in this directory; choose another name");
+  if (part.expected != InodeId{} && (!slot || slot->dentry.inode != part.expected)) return moved_on();
+  const bool was_directory = slot && slot->dentry.type == FileType::directory;
+  if (part.type == FileType::directory && !was_directory && parent.nlink >= kLinkMax)
+    return fail(Errc::too_many_links);
+  return std::nullopt;
+}
+
+Validated check(const ReadContext& context, const AdjustLinks& part) {
+  TRY_ASSIGN(Inode inode, load_inode(context, part.inode));
+  if (part.nlink_expected && *part.nlink_expected != inode.nlink) return moved_on();
+  if (part.delta != 0 && inode.type == FileType::directory) return fail(Errc::not_permitted);
+  if (part.delta > 0 && inode.nlink == 0) return fail(Errc::not_found);
+  const i64 nlink = static_cast<i64>(inode.nlink) + part.delta;
+  if (part.delta > 0 && nlink > kLinkMax) return fail(Errc::too_many_links);
+  if (nlink < 0) return moved_on();
+  inode.nlink = static_cast<u32>(nlink);
+  inode.changed = std::max(inode.changed, part.at);
+  return inode;
+}
+
+Validated check(const ReadContext& context, const MakeDirInode& part) {
+  if (context.get(inode_key(part.inode.id))) return fail(Errc::exists);
+  return part.inode;
+}
+
+Validated check(const ReadContext& context, const RemoveDirInode& part) {
+  TRY_ASSIGN(const Inode inode, load_directory(context, part.inode));
+  if (inode.size != 0) return fail(Errc::not_empty);
+  return std::nullopt;
+}
+
+Validated check(const ReadContext& context, const SetParent& part) {
+  TRY_ASSIGN(Inode inode, load_directory(context, part.inode));
+  return inode;
+}
+
+Validated check(const ReadContext&, const HoldRenameLock&) { return std::nullopt; }
+
+void act(ApplyContext& context, const ChangeDentry& part) {
+  Inode parent = *load_directory(context, part.parent);
+  const std::optional<DentrySlot> slot = find_dentry(context, part.parent, part.name);
+  if (slot && slot->dentry.type == FileType::directory) --parent.nlink;
+  if (part.inode != InodeId{} && part.type == FileType::directory) ++parent.nlink;
+  const Dentry dentry{part.name, part.inode, part.type};
+  if (part.inode == InodeId{}) {
+    remove_dentry(context, part.parent, slot->cookie);
+    --parent.size;
+  } else if (slot) {
+    context.store(dentry_key(part.parent, slot->cookie), dentry);
+  } else {
+    insert_dentry(context, part.parent, dentry, cookie_of(part.name));
+    ++parent.size;
+  }
+  parent.modified = parent.changed = std::max(parent.changed, context.now());
+  store_inode(context, parent);
+}
+
+void act(ApplyContext& context, const AdjustLinks& part) {
+  const Inode inode = **check(context, part);
+  store_inode(context, inode);
+  if (part.delta < 0 && inode.nlink == 0)
+    context.store(orphan_key(inode.id), OrphanRecord{context.hlc(), part.held_open_by != SessionId{}});
+}
+
+void act(ApplyContext& context, const MakeDirInode& part) {
+  store_inode(context, part.inode);
+  change_usage(context, {.inodes = 1});
+}
+
+void act(ApplyContext& context, const RemoveDirInode& part) {
+  std::vector<std::string> gone{inode_key(part.inode)};
+  const std::string xattrs = xattrs_key(part.inode);
+  context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
+    gone.emplace_back(key);
+    return true;
+  });
+  // Nameless entries keep collision slots in an otherwise empty directory.
+  const std::string dentries = dentries_key(part.inode);
+  context.scan(dentries, dentries, [&](std::string_view key, std::string_view) {
+    gone.emplace_back(key);
+    return true;
+  });
+  for (std::string& key : gone) context.remove(std::move(key));
+  change_usage(context, {.inodes = -1});
+}
+
+void act(ApplyContext& context, const SetParent& part) {
+  Inode inode = *load_directory(context, part.inode);
+  inode.parent = part.parent;
+  inode.changed = std::max(inode.changed, part.at);
+  store_inode(context, inode);
+}
+
+void act(ApplyContext&, const HoldRenameLock&) {}
+
+}  // namespace
+
+std::vector<LockNeed> locks_of(const Part& part) {
+  return std::visit(
+      Overloaded{
+          // The parent must stay, but other entries of it may change.
+          [](const ChangeDentry& p) {
+            return std::vector<LockNeed>{{dentry_lock(p.parent, p.name), true},
+                                         {inode_lock(p.parent), false}};
+          },
+          [](const AdjustLinks& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
+          [](const MakeDirInode& p) { return std::vector<LockNeed>{{inode_lock(p.inode.id), true}}; },
+          [](const RemoveDirInode& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
+          [](const SetParent& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
+          [](const HoldRenameLock&) { return std::vector<LockNeed>{{rename_lock(), true}}; },
+      },
+      part);
+}
+
+ShardId shard_of(const Part& part) {
+  return std::visit(Overloaded{
+                        [](const ChangeDentry& p) { return p.parent.shard(); },
+                        [](const AdjustLinks& p) { return p.inode.shard(); },
+                        [](const MakeDirInode& p) { return p.inode.id.shard(); },
+                        [](const RemoveDirInode& p) { return p.inode.shard(); },
+                        [](const SetParent& p) { return p.inode.shard(); },
+                        [](const HoldRenameLock&) { return ShardId{0}; },
+                    },
+                    part);
+}
+
+Result<std::optional<Inode>> validate(const ReadContext& context, const Part& part) {
+  return std::visit([&](const auto& p) { return check(context, p); }, part);
+}
+
+void perform(ApplyContext& context, const Part& part) {
+  std::visit([&](const auto& p) { act(context, p); }, part);
+}
+
+Result<After> run_parts(ApplyContext& context, const std::vector<Part>& parts) {
+  After after;
+  for (const Part& part : parts) {
+    for (const LockNeed& need : locks_of(part)) TRY(check_free(context, need.object, need.exclusive));
+    TRY_ASSIGN(std::optional<Inode> inode, validate(context, part));
+    perform(context, part);
+    if (inode) after[inode->id] = std::move(*inode);
+  }
+  return after;
+}
+
+bool all_local(const ReadContext& context, const std::vector<Part>& parts) {
+  return std::all_of(parts.begin(), parts.end(),
+                     [&](const Part& p) { return shard_of(p) == context.shard(); });
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,80 @@
+// Parts: the elementary changes that name-space operations are made of.
+//
+// An operation inside one shard performs its parts in its own command. One that spans shards has each other
+// shard prepare its parts: they are validated, the keys they rely on locked, and performed when the
+// coordinator has decided (meta/txn/).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "meta/shard_machine.h"
+
+namespace claudefs::meta {
+
+// Makes, replaces or removes a directory entry.
+struct ChangeDentry {
+  InodeId parent{};
+  std::string name;
+  InodeId expected{};  // what the name has before; 0: nothing
+  InodeId inode{};     // what it shall have; 0: nothing
+  FileType type = FileType::none;
+  static auto fields(auto& self) {
+    return std::tie(self.parent, self.name, self.expected, self.inode, self.type);
+  }
+};
+// Adds to an inode's link count (0: its names change otherwise). At nlink 0 it becomes an orphan.
+struct AdjustLinks {
+  InodeId inode{};
+  i64 delta = 0;
+  std::optional<u32> nlink_expected;
+  SessionId held_open_by{};
+  Time at;
+  static auto fields(auto& self) {
+    return std::tie(self.inode, self.delta, self.nlink_expected, self.held_open_by, self.at);
+  }
+};
+struct MakeDirInode {
+  Inode inode;
+  static auto fields(auto& self) { return std::tie(self.inode); }
+};
+struct RemoveDirInode {  // must be empty
+  InodeId inode{};
+  static auto fields(auto& self) { return std::tie(self.inode); }
+};
+struct SetParent {
+  InodeId inode{};
+  InodeId parent{};
+  Time at;
+  static auto fields(auto& self) { return std::tie(self.inode, self.parent, self.at); }
+};
+struct HoldRenameLock {  // on shard 0: one directory at a time changes its parent
+  static auto fields(auto&) { return std::tie(); }
+};
+// The order is on the wire.
+using Part = std::variant<ChangeDentry, AdjustLinks, MakeDirInode, RemoveDirInode, SetParent, HoldRenameLock>;
+
+struct LockNeed {
+  std::string object;
+  bool exclusive = true;
+};
+std::vector<LockNeed> locks_of(const Part& part);
+ShardId shard_of(const Part& part);
+
+// Whether the part can be performed now. Gives the inode as it will be, if the part changes one that an
+// answer may need. Errc::busy when what the plan relied on has changed: plan again.
+Result<std::optional<Inode>> validate(const ReadContext& context, const Part& part);
+// Requires that validate() held and that nothing it relied on has changed since.
+void perform(ApplyContext& context, const Part& part);
+
+// Inodes by id as an operation leaves them.
+using After = std::map<InodeId, Inode>;
+// Refuses locked keys, validates and performs each in turn, as part of a command.
+Result<After> run_parts(ApplyContext& context, const std::vector<Part>& parts);
+
+bool all_local(const ReadContext& context, const std::vector<Part>& parts);
+
+}  // namespace claudefs::meta

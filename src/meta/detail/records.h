@@ -1,0 +1,50 @@
+// What a shard stores beside the records that clients see (meta/types.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "meta/operations.h"
+
+namespace claudefs::meta {
+
+struct AppliedRecord {
+  LogIndex index{};
+  Term term{};
+  static auto fields(auto& self) { return std::tie(self.index, self.term); }
+};
+struct HlcRecord {
+  Hlc hlc{};
+  static auto fields(auto& self) { return std::tie(self.hlc); }
+};
+struct NumberRecord {
+  u64 value = 0;
+  static auto fields(auto& self) { return std::tie(self.value); }
+};
+struct SessionRecord {
+  Hlc last_used{};
+  u64 dropped_below = 0;
+  static auto fields(auto& self) { return std::tie(self.last_used, self.dropped_below); }
+};
+struct DomainKeyRecord {
+  codec::DomainKey key;
+  static auto fields(auto& self) { return std::tie(self.key); }
+};
+struct InlineRecord {
+  Hlc touched{};
+  u64 extents = 0;
+  u64 bytes = 0;
+  static auto fields(auto& self) { return std::tie(self.touched, self.extents, self.bytes); }
+};
+struct OrphanRecord {
+  Hlc since{};
+  bool was_open = false;
+  static auto fields(auto& self) { return std::tie(self.since, self.was_open); }
+};
+struct DecisionRecord {
+  Hlc decided{};
+  u32 unheard = 0;  // participants whose CommitTransaction is not yet acknowledged
+  static auto fields(auto& self) { return std::tie(self.decided, self.unheard); }
+};
+
+}  // namespace claudefs::meta

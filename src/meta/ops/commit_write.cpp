@@ -1,0 +1,53 @@
+#include "meta/detail/extents.h"
+#include "meta/detail/locks.h"
+#include "meta/detail/namespace.h"
+#include "meta/ops/ops.h"
+
+namespace claudefs::meta {
+namespace {
+
+Result<void> check(const ApplyContext& context, const CommitWrite& op, const Inode& inode) {
+  if (inode.type != FileType::regular) return fail(Errc::invalid_argument, "only regular files have content");
+  if (op.if_data_version && *op.if_data_version != inode.data_version)
+    return fail(Errc::conflict, "the file was written meanwhile");
+  if (op.valid_until != Hlc{} && context.hlc() > op.valid_until)
+    return fail(Errc::conflict, "the promise that its chunks stay has run out; write again");
+  if (op.size_at_least && *op.size_at_least > kFileSizeMax) return fail(Errc::file_too_big);
+  for (const Extent& extent : op.extents) TRY(check_extent(extent));
+  for (const CommitWrite::Range& range : op.punch) {
+    if (range.length > kFileSizeMax || range.offset > kFileSizeMax - range.length)
+      return fail(Errc::file_too_big);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& op) {
+  TRY(check_free(context, inode_lock(op.inode), false));
+  TRY_ASSIGN(Inode inode, load_inode(context, op.inode));
+  TRY(check(context, op, inode));
+
+  u64 size = std::max(inode.size, op.size_at_least.value_or(0));
+  ContentEdit edit(context, inode);
+  for (const CommitWrite::Range& range : op.punch)
+    if (range.length != 0) edit.cut(range.offset, range.offset + range.length);
+  for (const Extent& extent : op.extents) {
+    edit.cut(extent.offset, extent.offset + extent.length);
+    edit.add(extent);
+    size = std::max(size, extent.offset + extent.length);
+  }
+  edit.finish(!op.keep_data_version);
+
+  change_usage(context, {.logical_bytes = static_cast<i64>(size - inode.size)});
+  inode.size = size;
+  if (!op.keep_data_version) ++inode.data_version;
+  if (op.modified) {
+    inode.modified = *op.modified;
+    inode.changed = std::max(inode.changed, context.now());
+  }
+  store_inode(context, inode);
+  return InodeReply{inode};
+}
+
+}  // namespace claudefs::meta

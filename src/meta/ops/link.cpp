@@ -1,0 +1,24 @@
+#include "meta/detail/namespace.h"
+#include "meta/ops/ops.h"
+
+namespace claudefs::meta {
+
+Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now) {
+  TRY(check_name(op.new_name));
+  TRY(load_directory(context, op.new_parent));
+  if (find_dentry(context, op.new_parent, op.new_name)) return fail(Errc::exists);
+  if (type == FileType::directory) return fail(Errc::not_permitted, "directories have one name");
+  return Plan<InodeReply>{{AdjustLinks{op.inode, 1, std::nullopt, {}, now},
+                           ChangeDentry{op.new_parent, op.new_name, {}, op.inode, type}},
+                          [inode = op.inode](const After& after) { return InodeReply{after.at(inode)}; },
+                          {}};
+}
+
+Result<InodeReply> apply_link(ApplyContext& context, const Link& op) {
+  if (!is_local(context, op.inode)) return fail(Errc::cross_device);
+  TRY_ASSIGN(const Inode inode, load_inode(context, op.inode));
+  TRY_ASSIGN(const Plan<InodeReply> plan, plan_link(context, op, inode.type, context.now()));
+  return run_plan(context, plan);
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,35 @@
+#include "meta/detail/namespace.h"
+#include "meta/names.h"
+#include "meta/ops/ops.h"
+
+namespace claudefs::meta {
+
+Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const MakeDirectory& op, u32 attempt,
+                                             Time now) {
+  TRY(check_name(op.name));
+  TRY_ASSIGN(const Inode parent, load_directory(context, op.parent));
+  if (find_dentry(context, op.parent, op.name)) return fail(Errc::exists);
+  Inode inode;
+  inode.id = directory_id(op.parent, op.name, attempt, context.shard_count());
+  inode.type = FileType::directory;
+  inode.mode = op.mode & 07777;
+  inode.nlink = 2;
+  inode.parent = op.parent;
+  inherit(inode, parent, op.caller);
+  inode.accessed = inode.modified = inode.changed = inode.born = now;
+  return Plan<InodeReply>{
+      {MakeDirInode{inode}, ChangeDentry{op.parent, op.name, {}, inode.id, FileType::directory}},
+      [inode](const After&) { return InodeReply{inode}; },
+      {}};
+}
+
+Result<InodeReply> apply_make_directory(ApplyContext& context, const MakeDirectory& op) {
+  for (u32 attempt = 0;; ++attempt) {
+    TRY_ASSIGN(const Plan<InodeReply> plan, plan_make_directory(context, op, attempt, context.now()));
+    if (all_local(context, plan.parts) && !validate(context, plan.parts.front()))
+      continue;  // the id is taken
+    return run_plan(context, plan);
+  }
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,75 @@
+// The operations of the namespace on one shard's state, one file a verb. Commands and queries are registered
+// by register.cpp. Plans are what verbs that may span shards come down to.
+#pragma once
+
+#include <functional>
+
+#include "meta/detail/commands.h"
+#include "meta/detail/parts.h"
+#include "meta/operations.h"
+
+namespace claudefs::meta {
+
+// queries
+Result<InodeReply> read_lookup(const ReadContext& context, const Lookup& op);
+Result<InodeReply> read_attributes(const ReadContext& context, const GetAttributes& op);
+Result<ReadDirectoryReply> read_directory(const ReadContext& context, const ReadDirectory& op);
+Result<GetExtentsReply> read_extents(const ReadContext& context, const GetExtents& op);
+Result<XattrReply> read_xattr(const ReadContext& context, const GetXattr& op);
+Result<ListXattrsReply> read_xattr_names(const ReadContext& context, const ListXattrs& op);
+Result<ShardUsageReply> read_usage(const ReadContext& context, const ShardUsage& op);
+Result<ListInlineReply> read_inline(const ReadContext& context, const ListInline& op);
+Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry& op);
+
+// commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
+Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
+Result<InodeReply> apply_make_directory(ApplyContext& context, const MakeDirectory& op);
+Result<UnlinkReply> apply_unlink(ApplyContext& context, const Unlink& op);
+Result<UnlinkReply> apply_remove_directory(ApplyContext& context, const RemoveDirectory& op);
+Result<RenameReply> apply_rename(ApplyContext& context, const Rename& op);
+Result<InodeReply> apply_link(ApplyContext& context, const Link& op);
+Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttributes& op);
+Result<Nothing> apply_set_xattr(ApplyContext& context, const SetXattr& op);
+Result<Nothing> apply_remove_xattr(ApplyContext& context, const RemoveXattr& op);
+Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& op);
+Result<OutboxStatusReply> apply_outbox_status(ApplyContext& context, const OutboxStatus& op);
+Result<Nothing> apply_outbox_ack(ApplyContext& context, const OutboxAck& op);
+Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitSession& op);
+Result<Nothing> apply_format(ApplyContext& context, const Format& op);
+Result<Nothing> apply_purge_inode(ApplyContext& context, const PurgeInode& op);
+Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents& op);
+Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
+
+// The parts of an operation, and how its answer follows from the inodes that they leave.
+template <class R>
+struct Plan {
+  using Reply = R;
+  std::vector<Part> parts;
+  std::function<Reply(const After&)> answer;
+  // Directories that change their parent: `from` must not contain `to`.
+  struct Move {
+    InodeId directory{};
+    InodeId below{};
+  };
+  std::vector<Move> moves;
+};
+// `now`: the stamp that inodes get.
+Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const MakeDirectory& op, u32 attempt,
+                                             Time now);
+Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& op, Time now);
+Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op,
+                                                Time now);
+Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now);
+// `target`: what the new name has; needed when the new parent lives in another shard.
+Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& op,
+                                      const std::optional<Dentry>& target, Time now);
+
+// Performs a plan in the command that made it.
+template <class Reply>
+Result<Reply> run_plan(ApplyContext& context, const Plan<Reply>& plan) {
+  if (!all_local(context, plan.parts)) return fail(Errc::cross_device, "it spans shards");
+  TRY_ASSIGN(const After after, run_parts(context, plan.parts));
+  return plan.answer(after);
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,38 @@
+#include "meta/ops/ops.h"
+#include "meta/shard_service.h"
+#include "meta/txn/txn.h"
+
+namespace claudefs::meta {
+
+void register_namespace(OperationTable& table) {
+  table.query<Lookup>(read_lookup);
+  table.query<GetAttributes>(read_attributes);
+  table.query<ReadDirectory>(read_directory);
+  table.query<GetExtents>(read_extents);
+  table.query<GetXattr>(read_xattr);
+  table.query<ListXattrs>(read_xattr_names);
+  table.query<ShardUsage>(read_usage);
+  table.query<ListInline>(read_inline);
+  table.query<FindDentry>(read_dentry);
+
+  table.command<Create>(apply_create);
+  table.command<MakeDirectory>(apply_make_directory);
+  table.command<Unlink>(apply_unlink);
+  table.command<RemoveDirectory>(apply_remove_directory);
+  table.command<Rename>(apply_rename);
+  table.command<Link>(apply_link);
+  table.command<SetAttributes>(apply_set_attributes);
+  table.command<SetXattr>(apply_set_xattr);
+  table.command<RemoveXattr>(apply_remove_xattr);
+  table.command<CommitWrite>(apply_commit_write);
+  table.command<OutboxStatus>(apply_outbox_status);
+  table.command<OutboxAck>(apply_outbox_ack);
+  table.command<AdmitSession>(apply_admit_session);
+  table.command<Format>(apply_format);
+  table.command<PurgeInode>(apply_purge_inode);
+  table.command<PurgeExtents>(apply_purge_extents);
+  table.command<Expire>(apply_expire);
+  register_transactions(table);
+}
+
+}  // namespace claudefs::meta

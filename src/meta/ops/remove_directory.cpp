@@ -1,0 +1,24 @@
+#include "meta/detail/namespace.h"
+#include "meta/ops/ops.h"
+
+namespace claudefs::meta {
+
+Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op, Time) {
+  TRY(check_name(op.name));
+  TRY(load_directory(context, op.parent));
+  const std::optional<DentrySlot> slot = find_dentry(context, op.parent, op.name);
+  if (!slot) return fail(Errc::not_found);
+  if (slot->dentry.type != FileType::directory) return fail(Errc::not_directory);
+  const InodeId inode = slot->dentry.inode;
+  return Plan<UnlinkReply>{
+      {RemoveDirInode{inode}, ChangeDentry{op.parent, op.name, inode, {}, FileType::none}},
+      [inode](const After&) { return UnlinkReply{inode, 0}; },
+      {}};
+}
+
+Result<UnlinkReply> apply_remove_directory(ApplyContext& context, const RemoveDirectory& op) {
+  TRY_ASSIGN(const Plan<UnlinkReply> plan, plan_remove_directory(context, op, context.now()));
+  return run_plan(context, plan);
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,45 @@
+#include "meta/detail/keys.h"
+#include "meta/detail/records.h"
+#include "meta/ops/ops.h"
+
+namespace claudefs::meta {
+
+Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitSession& op) {
+  if (context.shard() != ShardId{0}) return fail(Errc::invalid_argument, "sessions are opened at shard 0");
+  std::optional<DomainKeyRecord> record = context.load<DomainKeyRecord>(domain_key_key());
+  if (!record) {
+    record = DomainKeyRecord{op.proposed};
+    context.store(domain_key_key(), *record);
+  }
+  return OpenSessionReply{SessionId{context.next("session")}, record->key};
+}
+
+Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op) {
+  std::vector<std::string> gone;
+  const std::string sessions = key_of_table(Table::session);
+  context.scan(sessions, sessions, [&](std::string_view key, std::string_view value) {
+    const Result<SessionRecord> record = wire::decode<SessionRecord>(as_bytes(value));
+    CFS_CHECK(record.has_value());
+    if (record->last_used >= op.sessions_before) return true;
+    const std::string outcomes = outcomes_key(SessionId{number_in(key, sessions.size())});
+    context.scan(outcomes, outcomes, [&](std::string_view outcome, std::string_view) {
+      gone.emplace_back(outcome);
+      return gone.size() < op.records_max;
+    });
+    if (gone.size() < op.records_max) gone.emplace_back(key);
+    return gone.size() < op.records_max;
+  });
+  const std::string tombstones = key_of_table(Table::tombstone);
+  context.scan(tombstones, tombstones, [&](std::string_view key, std::string_view value) {
+    if (gone.size() >= op.records_max) return false;
+    const Result<DecisionRecord> record = wire::decode<DecisionRecord>(as_bytes(value));
+    CFS_CHECK(record.has_value());
+    if (record->decided < op.tombstones_before) gone.emplace_back(key);
+    return true;
+  });
+  const bool more = gone.size() >= op.records_max;
+  for (std::string& key : gone) context.remove(std::move(key));
+  return PurgeReply{more};
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,24 @@
+#include "meta/detail/namespace.h"
+#include "meta/ops/ops.h"
+
+namespace claudefs::meta {
+
+Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& op, Time now) {
+  TRY(check_name(op.name));
+  TRY(load_directory(context, op.parent));
+  const std::optional<DentrySlot> slot = find_dentry(context, op.parent, op.name);
+  if (!slot) return fail(Errc::not_found);
+  if (slot->dentry.type == FileType::directory) return fail(Errc::is_directory);
+  const InodeId inode = slot->dentry.inode;
+  return Plan<UnlinkReply>{{ChangeDentry{op.parent, op.name, inode, {}, FileType::none},
+                            AdjustLinks{inode, -1, std::nullopt, op.held_open_by, now}},
+                           [inode](const After& after) { return UnlinkReply{inode, after.at(inode).nlink}; },
+                           {}};
+}
+
+Result<UnlinkReply> apply_unlink(ApplyContext& context, const Unlink& op) {
+  TRY_ASSIGN(const Plan<UnlinkReply> plan, plan_unlink(context, op, context.now()));
+  return run_plan(context, plan);
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,94 @@
+#include "meta/txn/txn.h"
+
+#include "meta/detail/keys.h"
+#include "meta/detail/locks.h"
+#include "meta/detail/records.h"
+
+namespace claudefs::meta {
+namespace {
+
+Result<void> check_part(const ApplyContext& context, const Part& part, PrepareReply& reply) {
+  if (shard_of(part) != context.shard()) return fail(Errc::invalid_argument, "a part of another shard");
+  for (const LockNeed& need : locks_of(part)) TRY(check_free(context, need.object, need.exclusive));
+  TRY_ASSIGN(const std::optional<Inode> inode, validate(context, part));
+  if (inode) reply.inodes.push_back(*inode);
+  return {};
+}
+
+// Fails at once on a lock that another holds: who waits while holding locks can wait for ever.
+Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
+  PrepareReply reply;
+  const std::string key = txn_key(Table::prepared, op.txn);
+  if (const auto before = context.load<PreparedRecord>(key)) {  // asked again
+    for (const Part& part : before->parts) {
+      TRY_ASSIGN(const std::optional<Inode> inode, validate(context, part));
+      if (inode) reply.inodes.push_back(*inode);
+    }
+    return reply;
+  }
+  for (const Part& part : op.parts) {
+    if (Result<void> good = check_part(context, part, reply); !good)
+      return PrepareReply{good.error().code, std::move(good.error().text), {}};
+  }
+  PreparedRecord record = op;
+  record.at = context.hlc();
+  context.store(key, record);
+  for (const Part& part : op.parts)
+    for (const LockNeed& need : locks_of(part)) take_lock(context, need.object, op.txn, need.exclusive);
+  return reply;
+}
+
+std::optional<PreparedRecord> take_prepared(ApplyContext& context, TxnId txn) {
+  const std::string key = txn_key(Table::prepared, txn);
+  std::optional<PreparedRecord> record = context.load<PreparedRecord>(key);
+  if (!record) return std::nullopt;
+  context.remove(key);
+  for (const Part& part : record->parts)
+    for (const LockNeed& need : locks_of(part)) release_lock(context, need.object, txn);
+  return record;
+}
+
+Result<Nothing> apply_commit(ApplyContext& context, const CommitTransaction& op) {
+  const std::optional<PreparedRecord> record = take_prepared(context, op.txn);
+  if (!record)
+    return fail(Errc::corrupt, fmt::format("transaction {:#x} was decided but is not prepared", op.txn));
+  for (const Part& part : record->parts) perform(context, part);
+  return Nothing{};
+}
+
+Result<Nothing> apply_abort(ApplyContext& context, const AbortTransaction& op) {
+  take_prepared(context, op.txn);
+  return Nothing{};
+}
+
+Result<Buffer> apply_decide(ApplyContext& context, const Buffer& body) {
+  TRY_ASSIGN(const Decide op, wire::decode<Decide>(body));
+  if (context.get(txn_key(Table::tombstone, op.txn)) || context.hlc() > op.deadline)
+    return fail(Errc::busy, "the transaction took too long and was aborted");
+  TRY(run_parts(context, op.parts));
+  u32 unheard = 0;
+  for (const ShardId participant : op.participants) {
+    context.emit(participant, CommitTransaction{op.txn});
+    if (participant != context.shard()) ++unheard;
+  }
+  if (unheard != 0) context.store(txn_key(Table::decision, op.txn), DecisionRecord{context.hlc(), unheard});
+  return op.reply;
+}
+
+Result<ResolveReply> apply_resolve(ApplyContext& context, const Resolve& op) {
+  if (context.get(txn_key(Table::decision, op.txn))) return ResolveReply{true};
+  context.store(txn_key(Table::tombstone, op.txn), DecisionRecord{context.hlc(), 0});
+  return ResolveReply{false};
+}
+
+}  // namespace
+
+void register_transactions(OperationTable& table) {
+  table.command<Prepare>(apply_prepare);
+  table.command<CommitTransaction>(apply_commit);
+  table.command<AbortTransaction>(apply_abort);
+  table.command<Resolve>(apply_resolve);
+  table.add_command(Decide::kKind, apply_decide);
+}
+
+}  // namespace claudefs::meta
