@@ -109,7 +109,9 @@ class Core {
 
   // Outputs.
   Ready take(Instant now);
+  bool has_output(Instant now) const;  // would take() or take_persist() give anything?
   bool wants_persist() const;
+  bool must_write() const;  // would take_persist() give something to write?
   Persist take_persist();
 
   // State.

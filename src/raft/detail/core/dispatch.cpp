@@ -153,9 +153,17 @@ Ready Core::take(Instant now) {
   return out;
 }
 
-bool Core::wants_persist() const {
-  if (persist_under_way_) return false;
-  return start_changed_ || hard_ != hard_durable_ || log_.persisted() < log_.last() || !promises_.empty();
+bool Core::must_write() const {
+  return start_changed_ || hard_ != hard_durable_ || log_.persisted() < log_.last();
+}
+
+bool Core::wants_persist() const { return !persist_under_way_ && (must_write() || !promises_.empty()); }
+
+bool Core::has_output(Instant now) const {
+  const bool leads = role_ == Role::leader;
+  if (!out_.empty() || wants_persist() || !ready_.reads.empty()) return true;
+  if (leads && (wants_heartbeat_ || now >= heartbeat_due_)) return true;
+  return !announced_ || announced_->leader != leads || announced_->hint != leader_;
 }
 
 Persist Core::take_persist() {
