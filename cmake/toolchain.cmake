@@ -16,6 +16,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
   # libstdc++ 12 offers std::expected to clang only when it claims full concepts support.
   add_compile_options(-Wno-unused-lambda-capture -Wno-builtin-macro-redefined -D__cpp_concepts=202002L)
 endif()
+add_compile_definitions(CLAUDEFS_VERSION="${PROJECT_VERSION}")
 if(CLAUDEFS_SANITIZE)
   add_compile_options(-fsanitize=${CLAUDEFS_SANITIZE} -fno-sanitize-recover=all -DCLAUDEFS_SANITIZED=1)
   add_link_options(-fsanitize=${CLAUDEFS_SANITIZE})

@@ -47,8 +47,8 @@ struct RouterOptions {
 class Router {
  public:
   // `seeds`: addresses to ask for the map first.
-  static std::unique_ptr<Router> create(runtime::Env& env, net::Client& client, std::vector<std::string> seeds,
-                                        RouterOptions options = {});
+  static std::unique_ptr<Router> create(runtime::Env& env, net::Client& client,
+                                        std::vector<std::string> seeds, RouterOptions options = {});
   virtual ~Router() = default;
   // Fetches the map; also done on demand. Errors: unavailable, naming the seeds tried.
   virtual runtime::Task<Result<void>> refresh() = 0;

@@ -15,6 +15,7 @@
 #include "base/buffer.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "net/stats.h"
 #include "runtime/env.h"
 #include "runtime/scope.h"
 #include "wire/codec.h"
@@ -31,12 +32,27 @@ struct Identity {
   std::string secret;
 };
 
+struct Reply;
+
+// One open connection, seen from the side that answers: calls back over it. A client answers with the
+// methods it was created with. Keep it weakly: it goes with its connection.
+class Channel {
+ public:
+  virtual ~Channel() = default;
+  // Errors: as Client::call.
+  virtual runtime::Task<Result<Reply>> call(u16 method, Buffer body, Buffer payload,
+                                            runtime::Duration timeout) = 0;
+};
+
+// Small bodies and payloads are slices of a 64 KiB block shared with their neighbours: copy what is kept
+// long. A payload above 16 KiB has a block of its own, aligned to 4 KiB.
 struct Request {
   u16 method = 0;
   Buffer body;
   Buffer payload;
   runtime::Instant deadline = runtime::Instant::never();
-  NodeId peer{};  // 0: a client
+  NodeId peer{};                   // 0: a client
+  std::weak_ptr<Channel> channel;  // to call the sender back
 };
 struct Reply {
   Buffer body;
@@ -73,6 +89,9 @@ class Server {
   virtual ~Server() = default;
   virtual std::string address() const = 0;
   virtual std::size_t connections() const = 0;
+  virtual Stats stats() const { return {}; }
+  // Takes no more connections, closes those it has, waits for the handlers under way (their answers are
+  // lost).
   virtual runtime::Task<void> stop() = 0;
 };
 
@@ -81,13 +100,16 @@ class Server {
 class Client {
  public:
   // `methods`, when given, answers calls that servers make back over our connections.
-  static std::unique_ptr<Client> create(runtime::Env& env, Identity self, const MethodTable* methods = nullptr,
-                                        Limits limits = {});
+  static std::unique_ptr<Client> create(runtime::Env& env, Identity self,
+                                        const MethodTable* methods = nullptr, Limits limits = {});
   virtual ~Client() = default;
   // Errors: unavailable (not connected: surely not applied), connection_lost and timed_out (may have been
-  // applied), overloaded, or whatever the handler returned.
+  // applied), overloaded, too_big (body and payload above Limits), whatever the handler returned; and
+  // wrong_cluster, wrong_version, access_denied when the hello was refused.
   virtual runtime::Task<Result<Reply>> call(std::string address, u16 method, Buffer body, Buffer payload,
                                             runtime::Duration timeout) = 0;
+  virtual Stats stats() const { return {}; }
+  // Calls under way fail; later ones too, with cancelled.
   virtual runtime::Task<void> stop() = 0;
 };
 
@@ -102,7 +124,8 @@ template <class M>
 runtime::Task<Result<TypedReply<typename M::Reply>>> call(Client& client, std::string address, M message,
                                                           runtime::Duration timeout, Buffer payload = {}) {
   Buffer body = wire::encode(message);
-  Reply reply = co_await client.call(std::move(address), M::kMethod, std::move(body), std::move(payload), timeout);
+  Reply reply =
+      co_await client.call(std::move(address), M::kMethod, std::move(body), std::move(payload), timeout);
   TypedReply<typename M::Reply> typed;
   typed.message = co_await wire::decode<typename M::Reply>(reply.body);
   typed.payload = std::move(reply.payload);
@@ -113,7 +136,8 @@ namespace detail {
 template <class M, class F>
 runtime::Task<Result<Reply>> answer(const F* handler, Request request) {
   M message = co_await wire::decode<M>(request.body);
-  Result<TypedReply<typename M::Reply>> typed = co_await (*handler)(std::move(message), std::move(request)).result();
+  Result<TypedReply<typename M::Reply>> typed =
+      co_await (*handler)(std::move(message), std::move(request)).result();
   if (!typed) co_return fail(std::move(typed.error()));
   co_return Reply{wire::encode(typed->message), std::move(typed->payload)};
 }

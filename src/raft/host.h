@@ -19,10 +19,16 @@ namespace claudefs::raft {
 struct HostOptions {
   NodeId self{};
   std::string log_directory;
-  runtime::Duration heartbeat{100'000'000};             // 100 ms
-  runtime::Duration election_timeout{500'000'000};      // drawn from [1x, 2x]
-  runtime::Duration lease_drift_max{50'000'000};        // a lease ends this much before an election may begin
-  u64 log_keep_bytes = 64u << 20;                       // for followers that lag, before they need a snapshot
+  runtime::Duration heartbeat{100'000'000};         // 100 ms
+  runtime::Duration election_timeout{500'000'000};  // drawn from [1x, 2x]
+  runtime::Duration lease_drift_max{50'000'000};    // a lease ends this much before an election may begin
+  u64 log_keep_bytes = 64u << 20;                   // for followers that lag, before they need a snapshot
+  u64 log_file_bytes = 32u << 20;                   // the log is dropped in files of this size
+  runtime::Duration balance_every{5'000'000'000};   // leadership goes back to the preferred member; 0: never
+  std::size_t cache_bytes = 1u << 20;               // per group: applied entries kept in memory
+  std::size_t proposals_max = 4096;                 // per group, in flight: one more is Errc::overloaded
+  std::size_t proposal_bytes_max = 4u << 20;        // a longer command is Errc::too_big
+  std::size_t peer_queue_bytes = 16u << 20;         // per peer: above it the oldest messages are dropped
 };
 
 struct GroupStatus {
@@ -46,7 +52,8 @@ class Host {
   virtual ~Host() = default;
   // A group this node is a member of; `initial_members` counts only when the log knows no configuration yet.
   // `machine` must outlive the host. Call for all groups, then start().
-  virtual Result<void> add_group(ShardId group, std::vector<NodeId> initial_members, StateMachine& machine) = 0;
+  virtual Result<void> add_group(ShardId group, std::vector<NodeId> initial_members,
+                                 StateMachine& machine) = 0;
   virtual void start() = 0;
 
   // Replicates and applies; gives the state machine's reply. Errors: not_leader (surely not applied),

@@ -25,7 +25,8 @@ class SnapshotSource {
   virtual Result<Buffer> next() = 0;
 };
 
-// Called on the reactor's thread only. Deterministic: equal commands in equal order give equal state and replies.
+// Called on the reactor's thread only. Deterministic: equal commands in equal order give equal state and
+// replies.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;

@@ -16,17 +16,19 @@ namespace claudefs::store {
 
 struct OpenSegment {
   SegmentId segment{};
-  u32 length = 0;                    // end of the last byte held
-  bool contiguous = true;            // every byte in [0, length) is held
-  runtime::Instant last_append{};    // at open: the time of opening
+  u32 length = 0;                  // end of the last byte held
+  bool contiguous = true;          // every byte in [0, length) is held
+  runtime::Instant last_append{};  // at open: the time of opening
 };
 
 class Journal {
  public:
+  // `bytes_max` of disk, at least 64 MiB.
   static runtime::Task<Result<std::unique_ptr<Journal>>> open(runtime::Env& env, std::string directory,
                                                               u64 bytes_max);
   virtual ~Journal() = default;
-  // Durable when it ends. Errors: no_space (the journal holds bytes_max), stale (segment was sealed or
+  // Durable when it ends. Errors: no_space (live bytes reach five eighths of bytes_max; the rest is for dead
+  // ones that wait to be cleaned), overloaded (too much waits for the disk), stale (segment was sealed or
   // dropped here), io_error (this journal is dead: use another node).
   virtual runtime::Task<Result<void>> append(SegmentId segment, u32 offset, std::vector<Buffer> data) = 0;
   // Exactly the range; not_found when a byte of it is not held, corrupt when it does not check.

@@ -2,8 +2,9 @@
 //
 // Production: one RocksDB per node without a WAL (the Raft log is the log). A batch is atomic; batches become
 // durable in order, at flush() or earlier, so after a crash the store is some prefix of the batches
-// written. In memory (MemoryKv): for the simulator; crash() returns it to its last flush, or to a later batch.
-// Calls are synchronous: gets are served from caches in the normal case (docs/decisions/0002-kv-on-the-reactor.md).
+// written. In memory (MemoryKv): for the simulator; crash() returns it to its last flush, or to a later
+// batch. Calls are synchronous: gets are served from caches in the normal case
+// (docs/decisions/0002-kv-on-the-reactor.md).
 #pragma once
 
 #include <functional>
@@ -25,7 +26,9 @@ class KvBatch {
     std::string key;    // or first of the range
     std::string value;  // or end of the range, exclusive
   };
-  void put(std::string key, std::string value) { ops_.push_back({Op::Kind::put, std::move(key), std::move(value)}); }
+  void put(std::string key, std::string value) {
+    ops_.push_back({Op::Kind::put, std::move(key), std::move(value)});
+  }
   void remove(std::string key) { ops_.push_back({Op::Kind::remove, std::move(key), {}}); }
   void remove_range(std::string first, std::string end) {
     ops_.push_back({Op::Kind::remove_range, std::move(first), std::move(end)});
@@ -72,6 +75,7 @@ struct RocksOptions {
   u64 write_buffer_bytes = 16u << 20;
 };
 // Errors: corrupt (names the directory and says how to re-create the node), io_error, locked.
-Result<std::unique_ptr<Kv>> open_rocks(runtime::Env& env, const std::string& directory, RocksOptions options = {});
+Result<std::unique_ptr<Kv>> open_rocks(runtime::Env& env, const std::string& directory,
+                                       RocksOptions options = {});
 
 }  // namespace claudefs::store

@@ -72,26 +72,26 @@ class GroupLog final : public Log {
 
   Task<Result<Buffer>> read(LogPosition position) override {
     const LogFile from = co_await files_.open(position.file);
-    if (from.salt == 0) co_return fail(Errc::corrupt, files_.path(position.file) + ": the file header is damaged");
+    if (from.salt == 0)
+      co_return fail(Errc::corrupt, files_.path(position.file) + ": the file header is damaged");
     if (position.length > options_.record_bytes_max)
       co_return fail(Errc::invalid_argument, "no log record is that long");
     Buffer record = Buffer::allocate(kLogRecordHeader + std::size_t{position.length});
     const std::size_t got = co_await from.file->read_at(position.offset, record.mutable_span());
     // The file may have been removed, even used again, while we read it.
     if (!files_.has(position.file)) co_return fail(Errc::not_found, files_.path(position.file) + " is gone");
-    const auto header = parse_log_record_header(record.span().first(std::min<std::size_t>(got, kLogRecordHeader)),
-                                                from.salt);
+    const auto header =
+        parse_log_record_header(record.span().first(std::min<std::size_t>(got, kLogRecordHeader)), from.salt);
     const Buffer content = record.slice(kLogRecordHeader);
     if (got != record.size() || !header || header->length != position.length ||
         crc32c(content) != header->content_crc)
-      co_return fail(Errc::corrupt, fmt::format("{} at {}: the record does not check", files_.path(position.file),
-                                                position.offset));
+      co_return fail(Errc::corrupt, fmt::format("{} at {}: the record does not check",
+                                                files_.path(position.file), position.offset));
     co_return content;
   }
 
   Task<Result<void>> remove_file(u32 number) override {
-    if (number == current_file())
-      co_return fail(Errc::busy, files_.path(number) + " is being written");
+    if (number == current_file()) co_return fail(Errc::busy, files_.path(number) + " is being written");
     co_return co_await files_.remove(number).result();
   }
   u32 current_file() const override { return file_.file != nullptr ? end_.next_file - 1 : end_.next_file; }
@@ -107,9 +107,12 @@ class GroupLog final : public Log {
  private:
   Task<void> run() {
     while (!queue_.empty() || !stopping_) {
-      if (!queue_.empty()) co_await write_some();
-      else if (marked_) co_await work_.wait();
-      else if (!co_await work_.wait_until(env_.now() + kIdleBeforeMark)) co_await write_mark();
+      if (!queue_.empty())
+        co_await write_some();
+      else if (marked_)
+        co_await work_.wait();
+      else if (!co_await work_.wait_until(env_.now() + kIdleBeforeMark))
+        co_await write_mark();
     }
     if (!marked_) co_await write_mark();
   }
@@ -144,8 +147,10 @@ class GroupLog final : public Log {
     if (written) marked_ = false;
     for (auto& pending : taken) {
       pending->content.clear();
-      if (written) pending->done.set(pending->position);
-      else pending->done.set(fail(*dead_));
+      if (written)
+        pending->done.set(pending->position);
+      else
+        pending->done.set(fail(*dead_));
     }
   }
 
@@ -189,9 +194,11 @@ class GroupLog final : public Log {
   }
 
   void die(const Error& why) {
-    dead_ = Error{Errc::io_error, files_.directory() + ": the log is dead after a failed write (" + why.to_string() +
+    dead_ = Error{Errc::io_error, files_.directory() + ": the log is dead after a failed write (" +
+                                      why.to_string() +
                                       "); replace the disk if it persists, then restart this node"};
-    log::error("store", "log is dead", {log::kv("directory", files_.directory()), log::kv("why", why.to_string())});
+    log::error("store", "log is dead",
+               {log::kv("directory", files_.directory()), log::kv("why", why.to_string())});
   }
   void fail_queue(const Error& why) {
     for (auto& pending : std::exchange(queue_, {})) pending->done.set(fail(why));
@@ -218,7 +225,8 @@ class GroupLog final : public Log {
 
 Task<Result<std::unique_ptr<Log>>> Log::open(runtime::Env& env, std::string directory, u32 magic,
                                              LogOptions options, Replay replay) {
-  options.file_bytes = std::max(options.file_bytes, kLogHeaderArea + log_record_size(options.record_bytes_max));
+  options.file_bytes =
+      std::max(options.file_bytes, kLogHeaderArea + log_record_size(options.record_bytes_max));
   if (options.file_bytes > UINT32_MAX || options.record_bytes_max > UINT32_MAX)
     co_return fail(Errc::invalid_argument, "a log file holds less than 4 GiB");
   auto log = std::make_unique<GroupLog>(env, std::move(directory), magic, options);

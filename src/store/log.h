@@ -45,13 +45,13 @@ class Log {
                                                           LogOptions options, Replay replay);
   virtual ~Log() = default;
   // Ends when the record is durable. Records become durable in the order of the calls.
-  // Errors: io_error (the log is dead), no_space (no new file; nothing was written, later appends may succeed),
-  // overloaded (queue_bytes_max wait; nothing was written), too_big, cancelled (stop() was called).
+  // Errors: io_error (the log is dead), no_space (no new file; nothing was written, later appends may
+  // succeed), overloaded (queue_bytes_max wait; nothing was written), too_big, cancelled (stop() was called).
   virtual runtime::Task<Result<LogPosition>> append(std::vector<Buffer> content) = 0;
   // Errors: not_found (the file is gone), corrupt.
   virtual runtime::Task<Result<Buffer>> read(LogPosition position) = 0;
-  // Deletes the file `number` (all its records are dead), durably. Never the one being written (busy). Fine if
-  // it is gone.
+  // Deletes the file `number` (all its records are dead), durably. Never the one being written (busy). Fine
+  // if it is gone.
   virtual runtime::Task<Result<void>> remove_file(u32 number) = 0;
   // The file being written; before the first append the one that it will make.
   virtual u32 current_file() const = 0;

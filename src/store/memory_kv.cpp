@@ -32,8 +32,12 @@ MemoryKv::Map& MemoryKv::own() {
 void MemoryKv::apply(Map& map, const KvBatch& batch) const {
   for (const KvBatch::Op& op : batch.ops()) {
     switch (op.kind) {
-      case KvBatch::Op::Kind::put: map.insert_or_assign(op.key, op.value); break;
-      case KvBatch::Op::Kind::remove: map.erase(op.key); break;
+      case KvBatch::Op::Kind::put:
+        map.insert_or_assign(op.key, op.value);
+        break;
+      case KvBatch::Op::Kind::remove:
+        map.erase(op.key);
+        break;
       case KvBatch::Op::Kind::remove_range:
         if (op.key < op.value) map.erase(map.lower_bound(op.key), map.lower_bound(op.value));
         break;

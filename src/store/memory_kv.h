@@ -1,5 +1,5 @@
-// A Kv in memory, for the simulator and for tests of state machines. Keeps what a crash needs: the contents at
-// the last flush and the batches since.
+// A Kv in memory, for the simulator and for tests of state machines. Keeps what a crash needs: the contents
+// at the last flush and the batches since.
 #pragma once
 
 #include <map>

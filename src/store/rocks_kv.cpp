@@ -106,8 +106,12 @@ class RocksKv final : public Kv {
     rocksdb::WriteBatch rows;
     for (const KvBatch::Op& op : batch.ops()) {
       switch (op.kind) {
-        case KvBatch::Op::Kind::put: rows.Put(op.key, op.value); break;
-        case KvBatch::Op::Kind::remove: rows.Delete(op.key); break;
+        case KvBatch::Op::Kind::put:
+          rows.Put(op.key, op.value);
+          break;
+        case KvBatch::Op::Kind::remove:
+          rows.Delete(op.key);
+          break;
         case KvBatch::Op::Kind::remove_range:
           if (op.key < op.value) rows.DeleteRange(op.key, op.value);
           break;
@@ -155,7 +159,8 @@ class RocksKv final : public Kv {
 };
 }  // namespace
 
-Result<std::unique_ptr<Kv>> open_rocks(runtime::Env& env, const std::string& directory, RocksOptions options) {
+Result<std::unique_ptr<Kv>> open_rocks(runtime::Env& env, const std::string& directory,
+                                       RocksOptions options) {
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(options_for(options), directory, &raw);
   if (!status.ok()) return fail(error_of(status, directory));

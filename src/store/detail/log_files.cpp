@@ -34,8 +34,10 @@ runtime::Task<Result<std::vector<u32>>> LogFiles::list() {
     } else if (name.starts_with("spare.")) {
       const std::unique_ptr<runtime::File> file = co_await disk.open(whole, runtime::OpenMode::read_only);
       const u64 size = co_await file->size();
-      if (size == file_bytes_ && spares_.size() < kSparesMost) spares_.push_back(whole);
-      else co_await disk.remove(whole);
+      if (size == file_bytes_ && spares_.size() < kSparesMost)
+        spares_.push_back(whole);
+      else
+        co_await disk.remove(whole);
     } else if (name == "next.tmp") {
       co_await disk.remove(whole);
     }
@@ -61,6 +63,7 @@ runtime::Task<Result<LogFile>> LogFiles::create(LogFileHeader header) {
   co_await file->flush();
   co_await disk.rename(working, path(header.number));
   co_await disk.sync_directory(directory_);
+  file = co_await disk.open(path(header.number), runtime::OpenMode::read_write);  // errors then name it
   Known& known = known_[header.number];
   known = {file_bytes_, header.salt, std::move(file)};
   LogFile out{known.file, known.salt};
@@ -72,7 +75,8 @@ runtime::Task<Result<LogFile>> LogFiles::open(u32 number) {
   auto at = known_.find(number);
   if (at == known_.end()) co_return fail(Errc::not_found, path(number) + " is gone");
   if (at->second.file == nullptr) {
-    std::unique_ptr<runtime::File> file = co_await env_.disk().open(path(number), runtime::OpenMode::read_only);
+    std::unique_ptr<runtime::File> file =
+        co_await env_.disk().open(path(number), runtime::OpenMode::read_only);
     at = known_.find(number);  // others ran meanwhile
     if (at == known_.end()) co_return fail(Errc::not_found, path(number) + " is gone");
     if (at->second.file == nullptr) at->second.file = std::move(file);

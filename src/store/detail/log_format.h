@@ -29,7 +29,7 @@ enum class LogRecordKind : u8 {  // stored: never renumber
   mark = 2,  // no content: says that everything before it was flushed
 };
 struct LogRecordHeader {
-  u32 length = 0;       // of the content
+  u32 length = 0;  // of the content
   u32 content_crc = 0;
   u64 sequence = 0;
   LogRecordKind kind = LogRecordKind::data;

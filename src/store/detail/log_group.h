@@ -12,7 +12,11 @@ class LogGroup {
  public:
   // `offset` in the file where the group begins; the chain goes on after `previous`.
   LogGroup(u64 salt, u64 offset, u64 first_sequence, u32 previous)
-      : salt_(salt), start_(offset), offset_(offset), first_(first_sequence), sequence_(first_sequence),
+      : salt_(salt),
+        start_(offset),
+        offset_(offset),
+        first_(first_sequence),
+        sequence_(first_sequence),
         previous_(previous) {}
 
   // Gives the offset of the record.

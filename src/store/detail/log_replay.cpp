@@ -19,7 +19,8 @@ Task<Result<Buffer>> read_whole(File& file, u64 size) {
     const auto got = co_await file.read_at(at, whole.mutable_span().subspan(at, length)).result();
     if (got) continue;
     for (u64 sector = at; sector < at + length; sector += kSector) {
-      const MutableByteSpan into = whole.mutable_span().subspan(sector, std::min(kSector, at + length - sector));
+      const MutableByteSpan into =
+          whole.mutable_span().subspan(sector, std::min(kSector, at + length - sector));
       const auto part = co_await file.read_at(sector, into).result();
       if (!part) std::fill(into.begin(), into.end(), std::byte{0});
     }
@@ -45,7 +46,8 @@ Task<Result<FoundFile>> look_at(runtime::Env& env, const LogFiles& files, u32 nu
   if (!header) {
     found.why_not = header.error().text;
   } else if (header->log_magic != magic) {
-    co_return fail(Errc::corrupt, files.path(number) + " belongs to another kind of log; was a directory moved?");
+    co_return fail(Errc::corrupt,
+                   files.path(number) + " belongs to another kind of log; was a directory moved?");
   } else if (header->number != number) {
     found.why_not = fmt::format("it is file {:08x} under a wrong name", header->number);
   } else {
@@ -70,9 +72,10 @@ class Replayer {
     end_.next_file = found.number + 1;
     files_.note(found.number, found.size, found.header ? found.header->salt : 0);
     if (!found.header) {
-      damaged({found.number, 0, static_cast<u32>(found.size)}, "the file header is damaged: " + found.why_not);
-      // How many records it held is unknown: leave room, so that no sequence is used twice.
-      end_.next_sequence += u64{1} << 32;
+      damaged({found.number, 0, static_cast<u32>(found.size)},
+              "the file header is damaged: " + found.why_not);
+      // How many records the last file held is unknown: leave room, so that no sequence is used twice.
+      if (next == nullptr) end_.next_sequence += u64{1} << 32;
       co_return Result<void>();
     }
     std::unique_ptr<File> file =
@@ -125,7 +128,8 @@ class Replayer {
 
   void damaged(LogPosition at, std::string why) {
     const std::string path = files_.path(at.file);
-    log::error("store", "log damaged", {log::kv("file", path), log::kv("offset", at.offset), log::kv("why", why)});
+    log::error("store", "log damaged",
+               {log::kv("file", path), log::kv("offset", at.offset), log::kv("why", why)});
     if (replay_.damaged) replay_.damaged(at, fmt::format("{} at {}: {}", path, at.offset, why));
   }
 

@@ -1,0 +1,56 @@
+// Reads requests, hands each to its handler, writes the answers.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "access/fuse/detail/context.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+
+namespace claudefs::access::fuse::detail {
+
+class Session final : public FuseSession {
+ public:
+  Session(runtime::Env& env, std::unique_ptr<runtime::PacketDevice> device, client::FileSystem& file_system,
+          SessionOptions options);
+  Task<Result<void>> run() override;
+  void close() override;
+  SessionStats stats() const override;
+
+ private:
+  // A request that has not been answered yet. Lives in the frame of serve().
+  struct Pending {
+    runtime::Instant started;
+    u64 serial = 0;
+    bool interruptible = true;
+    bool answered = false;
+  };
+
+  Task<void> read_requests();
+  void take(Buffer packet);
+  Task<void> serve(Request request);
+  Task<void> initialise(Request request);
+  Task<void> interrupt(Request request);
+  Task<Result<Reply>> dispatch(Request request);
+  Task<void> answer(Request request, Result<Reply> outcome);
+  Task<void> answer_error(u64 unique, int error);
+  // The kernel never learnt of what this answer would have opened: close it.
+  Task<void> discard(Reply reply);
+  Task<bool> send(u64 unique, int error, std::vector<Buffer> pieces);
+  void end(Result<void> why);
+
+  runtime::Env& env_;
+  std::unique_ptr<runtime::PacketDevice> device_;
+  Context context_;
+  std::map<u64, Pending*> pending_;
+  SessionStats stats_;
+  u64 serial_ = 0;
+  unsigned readers_left_ = 0;
+  bool ended_ = false;
+  Result<void> why_;
+  runtime::Condition changed_;
+  runtime::Scope scope_;  // last: what runs on it uses the rest
+};
+
+}  // namespace claudefs::access::fuse::detail

@@ -1,0 +1,53 @@
+#include "access/fuse/verbs/verbs.h"
+
+namespace claudefs::access::fuse::verbs {
+namespace {
+
+// As renameat2(2) has them.
+constexpr u32 kNoReplace = 1;
+constexpr u32 kExchange = 2;
+
+Task<Result<Reply>> do_rename(Context& context, Request request, InodeId new_parent, meta::RenameMode mode) {
+  client::RenameRequest rename;
+  rename.old_parent = request.node();
+  rename.old_name = std::move(request.names[0]);
+  rename.new_parent = new_parent;
+  rename.new_name = std::move(request.names[1]);
+  rename.mode = mode;
+  rename.caller = caller_of(request);
+  co_await context.fs.rename(std::move(rename));
+  co_return Reply{};
+}
+
+}  // namespace
+
+Task<Result<Reply>> unlink(Context& context, Request request) {
+  const client::Caller caller = caller_of(request);
+  co_await context.fs.unlink(request.node(), std::move(request.names[0]), caller);
+  co_return Reply{};
+}
+
+Task<Result<Reply>> rmdir(Context& context, Request request) {
+  const client::Caller caller = caller_of(request);
+  co_await context.fs.remove_directory(request.node(), std::move(request.names[0]), caller);
+  co_return Reply{};
+}
+
+Task<Result<Reply>> rename(Context& context, Request request) {
+  const InodeId new_parent{request.as<fuse_rename_in>().newdir};
+  return do_rename(context, std::move(request), new_parent, meta::RenameMode::replace);
+}
+
+Task<Result<Reply>> rename2(Context& context, Request request) {
+  const auto in = request.as<fuse_rename2_in>();
+  meta::RenameMode mode = meta::RenameMode::replace;
+  if (in.flags == kNoReplace)
+    mode = meta::RenameMode::no_replace;
+  else if (in.flags == kExchange)
+    mode = meta::RenameMode::exchange;
+  else if (in.flags != 0)
+    co_return fail(Errc::invalid_argument, "rename: unknown flags");
+  co_return co_await do_rename(context, std::move(request), InodeId{in.newdir}, mode);
+}
+
+}  // namespace claudefs::access::fuse::verbs

@@ -1,0 +1,33 @@
+#include "admin/describe.h"
+
+namespace claudefs::admin {
+
+std::vector<Feature> server_features() {
+  return {
+      {"io_uring", true, "network and disk go through one ring a reactor"},
+      {"rdma", false, "this build has the TCP transport only"},
+      {"tls", false, "this build authenticates peers by the cluster secret and does not encrypt the wire"},
+      {"nvme_passthrough", false, "data lies in a directory, not on an NVMe character device"},
+      {"fdp", false, "needs nvme_passthrough"},
+      {"zns", false, "needs nvme_passthrough"},
+  };
+}
+
+std::vector<Feature> client_features() {
+  return {
+      {"fuse_passthrough", false, "this build has no NVMe cache on the client"},
+      {"fuse_io_uring", false, "this build uses the classic /dev/fuse channel"},
+  };
+}
+
+void register_describe(net::MethodTable& methods) {
+  methods.on<DescribeNode>(
+      [](DescribeNode, net::Request) -> runtime::Task<Result<net::TypedReply<NodeDescription>>> {
+        net::TypedReply<NodeDescription> reply;
+        reply.message.version = CLAUDEFS_VERSION;
+        reply.message.features = server_features();
+        co_return reply;
+      });
+}
+
+}  // namespace claudefs::admin

@@ -1,0 +1,67 @@
+#include "app/cluster_access.h"
+
+#include <sys/random.h>
+
+#include <fmt/format.h>
+
+#include "app/process.h"
+
+namespace claudefs::app {
+
+Result<cluster::ClusterSpec> load_cluster_file(const std::string& path) {
+  Result<std::string> text = read_file(path);
+  if (!text)
+    return fail(Errc::not_configured,
+                fmt::format("cluster file {}: {}; name the right one with --cluster, or make one with `claudefs cluster init`",
+                            path, text.error().text));
+  Result<cluster::ClusterSpec> spec = cluster::parse_spec(*text);
+  if (!spec) return fail(Errc::not_configured, fmt::format("cluster file {}: {}", path, spec.error().text));
+  return std::move(*spec);
+}
+
+net::Identity identity_of(const cluster::ClusterSpec& spec, NodeId self) { return {spec.id, self, spec.secret}; }
+
+std::vector<std::string> addresses_of(const cluster::ClusterSpec& spec) {
+  std::vector<std::string> out;
+  for (const cluster::NodeSpec& node : spec.nodes) out.push_back(node.address);
+  return out;
+}
+
+Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes, u16 shards) {
+  cluster::ClusterSpec spec;
+  spec.name = std::move(name);
+  spec.nodes = std::move(nodes);
+  spec.shards = shards;
+  unsigned char secret[32];
+  if (::getrandom(spec.id.data(), spec.id.size(), 0) != static_cast<ssize_t>(spec.id.size()) ||
+      ::getrandom(secret, sizeof secret, 0) != static_cast<ssize_t>(sizeof secret))
+    return fail_errno(errno, "draw a cluster secret");
+  for (unsigned char byte : secret) spec.secret += fmt::format("{:02x}", byte);
+  return spec;
+}
+
+namespace {
+runtime::Task<void> keep_result(runtime::Task<Result<void>> work, Result<void>& out) {
+  out = co_await std::move(work);
+}
+}  // namespace
+
+Result<void> run_on_reactor(std::function<runtime::Task<Result<void>>(runtime::Reactor&)> work) {
+  TRY_ASSIGN(std::unique_ptr<runtime::Reactor> reactor, runtime::Reactor::create());
+  Result<void> result;
+  reactor->run(keep_result(work(*reactor), result));
+  return result;
+}
+
+ClusterClient connect_cluster(runtime::Env& env, const cluster::ClusterSpec& spec, std::vector<std::string> seeds,
+                              runtime::Duration give_up_after) {
+  ClusterClient out;
+  out.rpc = net::Client::create(env, identity_of(spec, NodeId{}));
+  if (seeds.empty()) seeds = addresses_of(spec);
+  cluster::RouterOptions options;
+  options.give_up_after = give_up_after;
+  out.router = cluster::Router::create(env, *out.rpc, std::move(seeds), options);
+  return out;
+}
+
+}  // namespace claudefs::app

@@ -1,0 +1,77 @@
+// claudefs: one executable; its subcommand picks the role. Installed also as `cfs` and `mount.claudefs`.
+#include <malloc.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "app/cli.h"
+#include "app/config_file.h"
+
+namespace claudefs::app {
+
+CLI::App* add_command(Cli& cli, const std::string& name, const std::string& description, Run run) {
+  CLI::App* command = cli.root.add_subcommand(name, description);
+  command->set_config("--config", "", "read options from this TOML file: the names are those of the flags")
+      ->envname("CLAUDEFS_CONFIG");
+  command->config_formatter(toml_config());
+  command->allow_config_extras(CLI::config_extras_mode::error);
+  command->final_callback([&cli, run = std::move(run)] { cli.run = run; });
+  return command;
+}
+
+namespace {
+// mount(8) calls `mount.claudefs SOURCE DIRECTORY [-sfnv] [-o OPTIONS]`.
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> out(argv + 1, argv + argc);
+  const char* base = std::strrchr(argv[0], '/');
+  if (std::string(base != nullptr ? base + 1 : argv[0]) != "mount.claudefs") return out;
+  std::erase_if(out, [](const std::string& a) { return a == "-n" || a == "-s" || a == "-v" || a == "-f"; });
+  out.insert(out.begin(), "mount");
+  return out;
+}
+}  // namespace
+}  // namespace claudefs::app
+
+int main(int argc, char** argv) {
+  using namespace claudefs::app;
+  std::signal(SIGPIPE, SIG_IGN);
+  // Megabyte buffers come and go all the time: mapping and faulting them anew costs more than the copy.
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+  mallopt(M_ARENA_MAX, 2);
+  CLI::App root("ClaudeFS: a distributed POSIX file system", "claudefs");
+  root.set_version_flag("--version,-V", "claudefs " CLAUDEFS_VERSION);
+  root.require_subcommand(1);
+  root.fallthrough(false);
+  root.footer("Start here: `claudefs playground up` makes a three-node cluster on this machine and mounts it.\n"
+              "`claudefs COMMAND --help` tells more.");
+  Cli cli{root, {}};
+  add_playground(cli);
+  add_mount(cli);
+  add_umount(cli);
+  add_status(cli);
+  add_bench(cli);
+  add_server(cli);
+  add_cluster(cli);
+  add_completion(cli);
+
+  std::vector<std::string> arguments = arguments_of(argc, argv);
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 wants them last first
+  try {
+    root.parse(arguments);
+  } catch (const CLI::Success& asked) {
+    return root.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "claudefs: %s (see `claudefs --help`)\n", error.what());
+    return 2;
+  }
+  if (!cli.run) return 2;
+  if (const claudefs::Result<void> done = cli.run(); !done) {
+    std::fprintf(stderr, "claudefs: %s\n", done.error().text.c_str());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,25 @@
+// A node: wires the modules together in their order, runs until told to stop.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "cluster/spec.h"
+#include "runtime/reactor.h"
+
+namespace claudefs::app {
+
+struct ServerOptions {
+  cluster::ClusterSpec spec;
+  NodeId node{};
+  std::string data_directory;
+  std::string metrics_address;  // "" for none
+  u64 size_bytes = 0;           // of data this node may hold; 0: what its disk has
+  u64 cache_bytes = 64u << 20;  // of metadata
+  std::function<void()> on_ready;
+};
+
+// Runs a node on `reactor` until SIGTERM or SIGINT. Errors name the directory, address or file at fault.
+runtime::Task<Result<void>> serve(runtime::Reactor& reactor, ServerOptions options);
+
+}  // namespace claudefs::app

@@ -1,0 +1,172 @@
+#include "app/status_report.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "app/text.h"
+#include "runtime/scope.h"
+
+namespace claudefs::app {
+using namespace std::chrono_literals;
+namespace {
+
+struct ShardFigures {
+  data::StorageSummaryReply storage;
+  meta::ShardUsageReply usage;
+};
+
+runtime::Task<Result<ShardFigures>> ask_shard(cluster::Router& router, ShardId shard, std::vector<NodeId> up, u16 nodes) {
+  ShardFigures out;
+  data::StorageSummary ask;
+  ask.up = std::move(up);
+  ask.nodes_total = nodes;
+  out.storage = co_await router.call(shard, ask);
+  out.usage = co_await router.call(shard, meta::ShardUsage());
+  co_return out;
+}
+
+void add_figures(StatusReport& report, const ShardFigures& more) {
+  auto& s = report.storage;
+  s.live_bytes += more.storage.live_bytes;
+  s.segment_bytes += more.storage.segment_bytes;
+  s.raw_bytes += more.storage.raw_bytes;
+  s.full += more.storage.full;
+  s.degraded += more.storage.degraded;
+  s.at_risk += more.storage.at_risk;
+  s.segments += more.storage.segments;
+  s.chunks += more.storage.chunks;
+  report.usage.inodes += more.usage.inodes;
+  report.usage.logical_bytes += more.usage.logical_bytes;
+  report.usage.inline_bytes += more.usage.inline_bytes;
+}
+
+void judge(StatusReport& report) {
+  std::size_t down = 0;
+  for (const cluster::NodeView& node : report.map.nodes) {
+    if (node.state == cluster::NodeState::up) {
+      report.raw_used += node.stats.raw_used;
+      report.raw_total += node.stats.raw_total;
+      if (node.stats.raw_total != 0 && node.stats.raw_used > node.stats.raw_total / 100 * 90)
+        report.alerts.push_back(fmt::format("node {} is over 90 % full: delete data or add a node", node.id));
+      continue;
+    }
+    ++down;
+    report.alerts.push_back(fmt::format("node {} at {} does not answer: start it again, or see its log", node.id, node.address));
+  }
+  if (report.shards_without_leader != 0)
+    report.alerts.push_back(fmt::format("{} shards have no leader: operations on them wait for a majority of their nodes",
+                                        report.shards_without_leader));
+  if (report.storage.at_risk != 0)
+    report.alerts.push_back(fmt::format("{} would be lost or is unreadable with one more failure", format_size(report.storage.at_risk)));
+  if (report.shards_without_leader != 0) report.state = "unavailable";
+  else if (down != 0 || report.storage.degraded + report.storage.at_risk != 0) report.state = "degraded";
+  else report.state = "healthy";
+}
+
+void find_roles(StatusReport& report) {
+  report.roles.resize(report.map.nodes.size());
+  for (std::size_t i = 0; i < report.map.nodes.size(); ++i) {
+    auto& roles = report.roles[i];
+    roles = {"data"};
+    u32 led = 0, held = 0;
+    for (const cluster::ShardView& shard : report.map.shards) {
+      const NodeId id = report.map.nodes[i].id;
+      led += shard.leader == id;
+      held += std::count(shard.replicas.begin(), shard.replicas.end(), id);
+      if (shard.shard.value == 0 && shard.leader == id) roles.push_back("coordinator");
+    }
+    if (held != 0) roles.push_back(fmt::format("metadata:{}/{}", led, held));
+  }
+}
+
+const char* state_name(cluster::NodeState state) {
+  switch (state) {
+    case cluster::NodeState::up: return "up";
+    case cluster::NodeState::down: return "down";
+    case cluster::NodeState::unknown: break;
+  }
+  return "unknown";
+}
+
+u64 logical_of(const StatusReport& r) { return r.usage.logical_bytes; }
+u64 stored_of(const StatusReport& r) { return r.storage.live_bytes + r.usage.inline_bytes; }
+double reduction_of(const StatusReport& r) {
+  return stored_of(r) == 0 ? 1.0 : static_cast<double>(logical_of(r)) / static_cast<double>(stored_of(r));
+}
+}  // namespace
+
+runtime::Task<Result<StatusReport>> ask_status(runtime::Env& env, net::Client& rpc, cluster::Router& router) {
+  co_await router.refresh();
+  StatusReport report;
+  report.map = router.map();
+  const std::vector<NodeId> up = report.map.up();
+  std::vector<runtime::Task<Result<ShardFigures>>> asks;
+  for (const cluster::ShardView& shard : report.map.shards)
+    asks.push_back(ask_shard(router, shard.shard, up, static_cast<u16>(report.map.nodes.size())));
+  const std::vector<Result<ShardFigures>> answers = co_await runtime::join_all(env.executor(), std::move(asks));
+  for (const Result<ShardFigures>& answer : answers) {
+    if (answer) add_figures(report, *answer);
+    else ++report.shards_without_leader;
+  }
+  for (NodeId node : up) {
+    auto description = co_await net::call(rpc, router.address_of(node), admin::DescribeNode(), 2s).result();
+    if (!description) continue;
+    report.features = description->message.features;
+    break;
+  }
+  for (admin::Feature& feature : admin::client_features()) report.features.push_back(std::move(feature));
+  find_roles(report);
+  judge(report);
+  co_return report;
+}
+
+std::string status_text(const StatusReport& report) {
+  std::string out = fmt::format("cluster {}: {}\n\n", report.map.name, report.state);
+  std::vector<std::vector<std::string>> rows = {{"node", "state", "address", "used", "of", "roles"}};
+  for (std::size_t i = 0; i < report.map.nodes.size(); ++i) {
+    const cluster::NodeView& node = report.map.nodes[i];
+    rows.push_back({std::to_string(node.id.value), state_name(node.state), node.address, format_size(node.stats.raw_used),
+                    format_size(node.stats.raw_total), fmt::format("{}", fmt::join(report.roles[i], ","))});
+  }
+  out += format_table(rows);
+  out += fmt::format("\nredundancy: full {}, degraded {}, at risk {}\n", format_size(report.storage.full),
+                     format_size(report.storage.degraded), format_size(report.storage.at_risk));
+  out += fmt::format("space: logical {}, stored {} (reduction {:.2f} x), raw used {} of {}; {} inodes, {} chunks\n",
+                     format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
+                     format_size(report.raw_used), format_size(report.raw_total), report.usage.inodes, report.storage.chunks);
+  out += "fast paths:";
+  for (const admin::Feature& feature : report.features) out += fmt::format(" {}={}", feature.name, feature.on ? "on" : "off");
+  out += "\n";
+  for (const std::string& alert : report.alerts) out += "alert: " + alert + "\n";
+  return out;
+}
+
+nlohmann::json status_json(const StatusReport& report) {
+  using nlohmann::json;
+  json nodes = json::array();
+  for (std::size_t i = 0; i < report.map.nodes.size(); ++i) {
+    const cluster::NodeView& node = report.map.nodes[i];
+    nodes.push_back({{"id", node.id.value},
+                     {"state", state_name(node.state)},
+                     {"roles", report.roles[i]},
+                     {"address", node.address},
+                     {"version", node.stats.version},
+                     {"raw_used", node.stats.raw_used},
+                     {"raw_total", node.stats.raw_total},
+                     {"shards_led", node.stats.groups_led}});
+  }
+  json features = json::object();
+  for (const admin::Feature& feature : report.features)
+    features[feature.name] = {{"on", feature.on}, {"why", feature.why}};
+  return {{"cluster", {{"name", report.map.name}, {"state", report.state}, {"shards", report.map.shards.size()},
+                       {"shards_without_leader", report.shards_without_leader}}},
+          {"nodes", nodes},
+          {"redundancy", {{"full", report.storage.full}, {"degraded", report.storage.degraded}, {"at_risk", report.storage.at_risk}}},
+          {"space", {{"logical", logical_of(report)}, {"stored", stored_of(report)}, {"raw_used", report.raw_used},
+                     {"raw_total", report.raw_total}, {"reduction", reduction_of(report)}, {"inline", report.usage.inline_bytes}}},
+          {"counts", {{"inodes", report.usage.inodes}, {"chunks", report.storage.chunks}, {"segments", report.storage.segments}}},
+          {"features", features},
+          {"alerts", report.alerts}};
+}
+
+}  // namespace claudefs::app

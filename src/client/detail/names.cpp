@@ -1,0 +1,48 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+namespace {
+constexpr std::size_t kNamesMax = 8192;
+}  // namespace
+
+void State::remember_name(InodeId parent, const std::string& name, InodeId inode) {
+  std::pair<InodeId, std::string> key(parent, name);
+  auto [at, is_new] = names.insert_or_assign(key, inode);
+  if (!is_new) return;
+  names_order.push_back(std::move(key));
+  if (names_order.size() <= kNamesMax) return;
+  names.erase(names_order.front());
+  names_order.pop_front();
+}
+
+void State::forget_name(InodeId parent, const std::string& name) {
+  // Its place in the order stays and ages out: erasing an absent key is harmless.
+  names.erase({parent, name});
+}
+
+Task<SessionId> State::holder_of(InodeId parent, std::string name) {
+  if (handles.empty()) co_return SessionId{};
+  InodeId inode{};
+  if (auto at = names.find({parent, name}); at != names.end()) {
+    inode = at->second;
+  } else {
+    meta::Lookup lookup;
+    lookup.parent = parent;
+    lookup.name = std::move(name);
+    const Result<meta::InodeReply> reply = co_await ask(parent.shard(), std::move(lookup)).result();
+    if (!reply) co_return SessionId{};
+    inode = reply->inode.id;
+  }
+  const FilePtr file = find_file(inode);
+  co_return file != nullptr && file->handles != 0 ? session : SessionId{};
+}
+
+void State::note_nlink(InodeId inode, u32 nlink) {
+  const FilePtr file = find_file(inode);
+  if (file == nullptr) return;
+  file->attributes.nlink = nlink;
+  file->unlinked = nlink == 0;
+  drop_if_idle(file);
+}
+
+}  // namespace claudefs::client

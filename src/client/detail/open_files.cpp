@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <set>
+
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+FilePtr State::find_file(InodeId inode) const {
+  auto at = files.find(inode);
+  return at == files.end() ? nullptr : at->second;
+}
+
+HandleId State::add_handle(const Inode& inode, OpenFlags flags) {
+  FilePtr& file = files[inode.id];
+  if (file == nullptr)
+    file = std::make_shared<OpenFile>(env.executor(), inode);
+  else
+    note(*file, inode);
+  ++file->handles;
+  const HandleId handle{++last_handle};
+  handles.emplace(handle, Handle{file, flags, file->failures});
+  return handle;
+}
+
+Result<Handle*> State::find_handle(HandleId handle) {
+  auto at = handles.find(handle);
+  if (at == handles.end()) return fail(Errc::stale, "unknown file handle");
+  return &at->second;
+}
+
+Result<FilePtr> State::file_of(HandleId handle) {
+  TRY_ASSIGN(Handle* const found, find_handle(handle));
+  return found->file;
+}
+
+void State::drop_if_idle(const FilePtr& file) {
+  if (file->handles != 0 || find_file(file->id()) != file) return;
+  if (file->unlinked) {
+    file->dirty.clear();
+    recount(*file);
+  }
+  if (!file->is_dirty()) files.erase(file->id());
+}
+
+void State::note(OpenFile& file, const Inode& inode) {
+  // Answers may overtake each other: an older one changes nothing.
+  if (inode.data_version < file.attributes.data_version) return;
+  if (inode.data_version == file.attributes.data_version && inode.changed < file.attributes.changed) return;
+  file.attributes = inode;
+  if (file.extents.version() < inode.data_version) file.extents.reset(inode.data_version);
+}
+
+void State::note_own_change(const Inode& inode, u64 before) {
+  if (FilePtr file = find_file(inode.id)) note(*file, inode);
+  // One step further than we knew: nobody wrote in between, and the kernel's pages show what we wrote.
+  auto seen = seen_versions.find(inode.id);
+  if (seen == seen_versions.end()) return;
+  if (seen->second == before && inode.data_version <= before + 1)
+    seen->second = inode.data_version;
+  else
+    seen_versions.erase(seen);
+}
+
+Inode State::visible(const OpenFile& file) const {
+  Inode out = file.attributes;
+  if (!file.is_dirty()) return out;
+  out.size = std::max({out.size, file.dirty.end(), file.flushing.end()});
+  out.allocated_bytes = std::min(out.size, out.allocated_bytes + file.dirty.bytes() + file.flushing.bytes());
+  out.modified = std::max(out.modified, file.written_at);
+  out.changed = std::max(out.changed, file.written_at);
+  return out;
+}
+
+Inode State::present(const Inode& inode) {
+  const FilePtr file = find_file(inode.id);
+  if (file == nullptr) return inode;
+  note(*file, inode);
+  return visible(*file);
+}
+
+void State::recount(OpenFile& file) {
+  const u64 now = file.dirty.bytes() + file.flushing.bytes();
+  dirty_total += now - file.counted_dirty;
+  const bool less = now < file.counted_dirty;
+  file.counted_dirty = now;
+  if (less) room.notify_all();
+}
+
+meta::Time State::time_now() const {
+  const auto ns = env.executor().wall_now().ns;
+  return {ns / 1'000'000'000, static_cast<u32>(ns % 1'000'000'000)};
+}
+
+Task<void> State::hold_open_in(ShardId shard) {
+  meta::HoldOpen hold;
+  hold.session = session;
+  for (const auto& [inode, file] : files)
+    if (inode.shard() == shard && file->handles != 0) hold.inodes.push_back(inode);
+  // Best effort: it is sent again long before the shard would forget.
+  (void)co_await ask(shard, std::move(hold)).result();
+}
+
+Task<void> State::hold_open() {
+  std::set<ShardId> before;
+  while (!co_await stopping.wait_until(env.now() + options.hold_interval)) {
+    std::set<ShardId> now;
+    for (const auto& [inode, file] : files)
+      if (file->handles != 0) now.insert(inode.shard());
+    // A shard that had some gets one empty list.
+    before.insert(now.begin(), now.end());
+    std::vector<Task<void>> sends;
+    for (const ShardId shard : before) sends.push_back(hold_open_in(shard));
+    for (Task<void>& send : sends) scope.spawn(std::move(send));
+    before = std::move(now);
+  }
+}
+
+}  // namespace claudefs::client

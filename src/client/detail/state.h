@@ -1,0 +1,192 @@
+// What a FileSystem holds: its session, the open files, and the background work on them.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "client/detail/dirty_set.h"
+#include "client/detail/extent_cache.h"
+#include "client/detail/outage.h"
+#include "client/detail/request_sequence.h"
+#include "client/file_system.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+
+namespace claudefs::client {
+
+using runtime::Task;
+
+// A file with open handles, or with bytes that are still to be written back.
+struct OpenFile {
+  OpenFile(runtime::Executor& executor, Inode inode) : attributes(std::move(inode)), flush_lock(executor) {
+    extents.reset(attributes.data_version);
+  }
+  InodeId id() const { return attributes.id; }
+  bool is_dirty() const { return !dirty.empty() || !flushing.empty(); }
+
+  Inode attributes;  // the server's, as last heard
+  u32 handles = 0;
+  bool unlinked = false;  // no name is left: nobody will read it after the last handle
+  DirtySet dirty;
+  DirtySet flushing;      // being committed; older than `dirty`
+  u64 counted_dirty = 0;  // its share of State::dirty_total
+  meta::Time written_at;
+  ExtentCache extents;
+  runtime::Mutex flush_lock;
+  bool write_back_running = false;
+  bool write_back_scheduled = false;
+  // Write-backs that failed: a handle that has seen fewer has an error to report.
+  u64 failures = 0;
+  Error failure;
+  // Read-ahead.
+  u64 next_read = 0;
+  u64 read_ahead_until = 0;
+};
+using FilePtr = std::shared_ptr<OpenFile>;
+
+struct Handle {
+  FilePtr file;
+  OpenFlags flags;
+  u64 failures_seen = 0;
+};
+struct DirectoryHandle {
+  InodeId inode{};
+  InodeId parent{};
+  std::vector<DirectoryEntry> page;  // follows `page_after`
+  u64 page_after = 0;
+  bool page_valid = false;
+  bool page_has_attributes = false;
+  bool page_is_last = false;
+};
+enum class FlushMode : u8 {
+  everything,   // durable when it ends
+  keep_stream,  // the tail of a stream that is still written may stay, to be cut with what follows
+};
+
+class State {
+ public:
+  State(FileSystem::Parts parts, Options options);
+
+  // session.cpp
+  Task<Result<void>> open_session();
+  template <class Op>
+  Task<Result<typename Op::Reply>> ask(ShardId shard, Op op);
+  // Exactly once. After a fenced session, again under a new one.
+  template <class Op>
+  Task<Result<typename Op::Reply>> command(ShardId shard, Op op);
+  Task<void> watch_outage();
+
+  // open_files.cpp
+  FilePtr find_file(InodeId inode) const;
+  HandleId add_handle(const Inode& inode, OpenFlags flags);
+  Result<Handle*> find_handle(HandleId handle);
+  Result<FilePtr> file_of(HandleId handle);
+  void drop_if_idle(const FilePtr& file);
+  // Takes what the server says of an inode, and gives it as this client sees it.
+  Inode present(const Inode& inode);
+  void note(OpenFile& file, const Inode& inode);
+  // `inode` is what a change of content by us was answered with; `before` the version known until then.
+  void note_own_change(const Inode& inode, u64 before);
+  Inode visible(const OpenFile& file) const;
+  void recount(OpenFile& file);
+  meta::Time time_now() const;
+  Task<void> hold_open();
+  Task<void> hold_open_in(ShardId shard);
+
+  // names.cpp: which inode a name had when last seen.
+  void remember_name(InodeId parent, const std::string& name, InodeId inode);
+  void forget_name(InodeId parent, const std::string& name);
+  // The session when it has open what the name leads to; 0 when not.
+  Task<SessionId> holder_of(InodeId parent, std::string name);
+  void note_nlink(InodeId inode, u32 nlink);
+
+  // write_back.cpp
+  Task<Result<void>> flush(FilePtr file, FlushMode mode);
+  Task<Result<void>> flush_locked(FilePtr file, FlushMode mode);
+  Task<Result<void>> wait_for_room(FilePtr file, u64 bytes);
+  void write_back_soon(FilePtr file);
+  void write_back_now(FilePtr file);
+  // The handle's unreported failure, once.
+  Result<void> take_failure(HandleId handle);
+
+  // reading.cpp
+  Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);
+  Task<Result<Buffer>> read_chunk(meta::ChunkRef ref);
+  void read_ahead(const FilePtr& file, u64 offset, u64 end);
+
+  runtime::Env& env;
+  cluster::Router& router;
+  ChunkIoFactory make_chunk_io;
+  Options options;
+  SessionId session{};
+  std::shared_ptr<data::ChunkIo> chunk_io;
+  RequestSequence sequence;
+  Outage outage;
+  std::map<InodeId, FilePtr> files;
+  std::map<HandleId, Handle> handles;
+  std::map<HandleId, DirectoryHandle> directories;
+  u64 last_handle = 0;
+  u64 dirty_total = 0;
+  std::map<InodeId, u64> seen_versions;  // of content that the kernel's pages may show
+  std::map<std::pair<InodeId, std::string>, InodeId> names;
+  std::deque<std::pair<InodeId, std::string>> names_order;
+  struct ChunkRead {
+    explicit ChunkRead(runtime::Executor& executor) : done(executor) {}
+    runtime::Event done;
+    Result<Buffer> content;
+  };
+  std::map<codec::ChunkHash, std::shared_ptr<ChunkRead>> chunk_reads;  // under way
+  std::optional<FileSystemUsage> known_usage;
+  runtime::Instant usage_at{};
+  runtime::Mutex session_lock;
+  runtime::Condition room;  // dirty_total fell, or a write-back ended
+  runtime::Event stopping;
+  runtime::Scope scope;  // last: what runs on it uses the rest
+
+ private:
+  Task<void> run_write_back(FilePtr file);
+  Task<void> run_write_back_later(FilePtr file);
+  Task<Result<void>> write_out(FilePtr file, FlushMode mode);
+  Task<void> read_chunk_quietly(meta::ChunkRef ref);
+  Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);
+  Task<Result<void>> renew_session(SessionId expired);
+};
+
+namespace detail {
+inline bool is_silence(Errc code) {
+  return code == Errc::timed_out || code == Errc::unavailable || code == Errc::connection_lost;
+}
+}  // namespace detail
+
+template <class Op>
+Task<Result<typename Op::Reply>> State::ask(ShardId shard, Op op) {
+  Outage::Watch watch(outage, shard);
+  Result<typename Op::Reply> reply = co_await router.call(shard, std::move(op)).result();
+  if (!reply && detail::is_silence(reply.error().code))
+    watch.gave_up(reply.error());
+  else
+    watch.answered();
+  co_return std::move(reply);
+}
+
+template <class Op>
+Task<Result<typename Op::Reply>> State::command(ShardId shard, Op op) {
+  const SessionId used = session;
+  {
+    Outage::Watch watch(outage, shard);
+    RequestSequence::Number number = sequence.next();
+    Result<typename Op::Reply> reply = co_await router.call(shard, op, number.id(used)).result();
+    if (!reply && detail::is_silence(reply.error().code))
+      watch.gave_up(reply.error());
+    else
+      watch.answered();
+    if (reply || reply.error().code != Errc::fenced) co_return std::move(reply);
+  }
+  co_await renew_session(used);
+  RequestSequence::Number number = sequence.next();
+  co_return co_await router.call(shard, std::move(op), number.id(session)).result();
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,214 @@
+#include "base/log.h"
+#include "client/detail/flush_plan.h"
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+namespace {
+
+constexpr std::size_t kExtentsPerCommit = 512;
+constexpr u64 kInlinePerCommit = 256 << 10;
+constexpr u64 kOffloadAbove = 1 << 20;
+constexpr u64 kFastStream = 1 << 20;  // written since the last write-back
+constexpr int kStoreAttempts = 3;
+
+struct PlanJob {
+  std::vector<FlushRun> runs;
+  FlushPlan plan;
+};
+
+Task<FlushPlan> make_plan(runtime::Env& env, std::vector<FlushRun> runs) {
+  u64 total = 0;
+  for (const FlushRun& run : runs) total += run.bytes.size();
+  if (total < kOffloadAbove) co_return plan_flush(runs);
+  // The job owns its input: this frame may be gone when the worker ends.
+  auto job = std::make_shared<PlanJob>();
+  job->runs = std::move(runs);
+  co_await env.offload().run([job] { job->plan = plan_flush(job->runs); });
+  co_return std::move(job->plan);
+}
+
+meta::Extent inline_extent(const PlannedExtent& planned) {
+  meta::Extent extent;
+  extent.offset = planned.offset;
+  extent.length = planned.bytes.size();
+  extent.content = meta::InlineData{planned.bytes};
+  return extent;
+}
+
+meta::Extent chunk_extent(const PlannedExtent& planned, const data::StoredChunk& stored) {
+  meta::Extent extent;
+  extent.offset = planned.offset;
+  extent.length = planned.bytes.size();
+  extent.content = stored.ref;
+  return extent;
+}
+
+// A part of a plan that goes into one commit.
+std::vector<std::vector<PlannedExtent>> batches_of(std::vector<PlannedExtent> extents) {
+  std::vector<std::vector<PlannedExtent>> out;
+  u64 inline_bytes = 0;
+  for (PlannedExtent& extent : extents) {
+    const u64 added = extent.in_metadata ? extent.bytes.size() : 0;
+    if (out.empty() || out.back().size() >= kExtentsPerCommit || inline_bytes + added > kInlinePerCommit) {
+      out.emplace_back();
+      inline_bytes = 0;
+    }
+    inline_bytes += added;
+    out.back().push_back(std::move(extent));
+  }
+  return out;
+}
+
+// Data first, metadata second. Again when the commit came after the chunks' pins had run out.
+Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedExtent> batch) {
+  for (int attempt = 1;; ++attempt) {
+    std::vector<Buffer> chunks;
+    for (const PlannedExtent& planned : batch)
+      if (!planned.in_metadata) chunks.push_back(planned.bytes);
+    data::StoredChunks stored;
+    if (!chunks.empty()) {
+      const std::shared_ptr<data::ChunkIo> io = state.chunk_io;
+      stored = co_await io->store(std::move(chunks));
+    }
+    meta::CommitWrite commit;
+    commit.inode = file->id();
+    std::size_t next = 0;
+    for (const PlannedExtent& planned : batch)
+      commit.extents.push_back(planned.in_metadata ? inline_extent(planned)
+                                                   : chunk_extent(planned, stored.chunks[next++]));
+    commit.size_at_least = batch.back().offset + batch.back().bytes.size();
+    commit.modified = file->written_at;
+    if (next != 0) commit.valid_until = stored.valid_until;
+    const u64 before = file->attributes.data_version;
+    Result<meta::InodeReply> reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    if (reply) {
+      state.note_own_change(reply->inode, before);
+      co_return Result<void>();
+    }
+    const bool again = reply.error().code == Errc::conflict && next != 0 && attempt < kStoreAttempts;
+    if (!again) co_return fail(std::move(reply.error()));
+  }
+}
+
+// Does this failure leave hope that the same bytes can be written later?
+bool may_succeed_later(const Error& error) {
+  return is_retryable(error.code) || error.code == Errc::timed_out || error.code == Errc::unavailable ||
+         error.code == Errc::connection_lost || error.code == Errc::overloaded ||
+         error.code == Errc::conflict || error.code == Errc::fenced;
+}
+
+std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode) {
+  std::vector<FlushRun> out;
+  for (const DirtySet::Run& run : dirty.runs()) {
+    const bool goes_on = mode == FlushMode::keep_stream && run.offset + run.length == dirty.last_write_end();
+    out.push_back({run.offset, dirty.gather(run.offset, run.length), goes_on});
+  }
+  return out;
+}
+
+}  // namespace
+
+Task<Result<void>> State::write_out(FilePtr file, FlushMode mode) {
+  FlushPlan plan = co_await make_plan(env, runs_of(file->flushing, mode));
+  for (PlannedExtent& kept : plan.kept) {
+    // Written again meanwhile? Then the newer bytes win.
+    DirtySet tail;
+    tail.write(kept.offset, kept.bytes);
+    file->flushing.erase(kept.offset, kept.bytes.size());
+    file->dirty.absorb_below(std::move(tail));
+  }
+  for (std::vector<PlannedExtent>& batch : batches_of(std::move(plan.extents)))
+    co_await commit_batch(*this, file, std::move(batch));
+  co_return Result<void>();
+}
+
+Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
+  if (file->dirty.empty()) co_return Result<void>();
+  CFS_CHECK(file->flushing.empty());
+  file->flushing = std::exchange(file->dirty, {});
+  Result<void> written = co_await write_out(file, mode).result();
+  if (written) {
+    file->flushing.clear();
+    recount(*file);
+    co_return written;
+  }
+  ++file->failures;
+  file->failure = written.error();
+  const bool keep = may_succeed_later(written.error());
+  log::warn("client",
+            keep ? "write-back failed, will be tried again" : "write-back failed, written data is lost",
+            {log::kv("inode", file->id()), log::kv("bytes", file->flushing.bytes()),
+             log::kv("error", written.error().to_string())});
+  if (keep)
+    file->dirty.absorb_below(std::exchange(file->flushing, {}));
+  else
+    file->flushing.clear();
+  recount(*file);
+  room.notify_all();
+  if (keep) write_back_soon(file);
+  co_return written;
+}
+
+Task<Result<void>> State::flush(FilePtr file, FlushMode mode) {
+  auto lock = co_await file->flush_lock.lock();
+  co_return co_await flush_locked(file, mode).result();
+}
+
+void State::write_back_now(FilePtr file) {
+  if (file->write_back_running || !scope.accepting()) return;
+  file->write_back_running = true;
+  scope.spawn(run_write_back(std::move(file)));
+}
+
+Task<void> State::run_write_back(FilePtr file) {
+  (void)co_await flush(file, FlushMode::keep_stream).result();
+  file->write_back_running = false;
+  room.notify_all();
+  if (!file->dirty.empty()) write_back_soon(file);
+  drop_if_idle(file);
+}
+
+void State::write_back_soon(FilePtr file) {
+  if (file->write_back_scheduled || !scope.accepting()) return;
+  file->write_back_scheduled = true;
+  scope.spawn(run_write_back_later(std::move(file)));
+}
+
+Task<void> State::run_write_back_later(FilePtr file) {
+  const u64 failures = file->failures;
+  co_await env.executor().sleep(failures == 0 ? options.write_back_after : options.retry_after);
+  file->write_back_scheduled = false;
+  // A fast stream keeps its tail, so that chunks end where the content says and not where the timer fell.
+  const bool fast = file->dirty.bytes() >= kFastStream;
+  (void)co_await flush(file, fast ? FlushMode::keep_stream : FlushMode::everything).result();
+  if (!file->dirty.empty()) write_back_soon(file);
+  drop_if_idle(file);
+}
+
+Task<Result<void>> State::wait_for_room(FilePtr file, u64 bytes) {
+  const u64 failures = file->failures;
+  for (;;) {
+    const u64 own = file->dirty.bytes() + file->flushing.bytes();
+    // A write longer than the limit passes when nothing else is waiting.
+    const bool own_fits = own == 0 || own + bytes <= options.dirty_bytes_per_file;
+    const bool total_fits = dirty_total == 0 || dirty_total + bytes <= options.dirty_bytes_total;
+    if (own_fits && total_fits) co_return Result<void>();
+    if (file->failures != failures) co_return fail(file->failure);
+    if (!own_fits) {
+      write_back_now(file);
+    } else {
+      for (const auto& [inode, other] : files)
+        if (!other->dirty.empty()) write_back_now(other);
+    }
+    co_await room.wait();
+  }
+}
+
+Result<void> State::take_failure(HandleId handle) {
+  TRY_ASSIGN(Handle* const found, find_handle(handle));
+  if (found->failures_seen == found->file->failures) return {};
+  found->failures_seen = found->file->failures;
+  return fail(found->file->failure);
+}
+
+}  // namespace claudefs::client

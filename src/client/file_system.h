@@ -1,0 +1,124 @@
+// The file system as a library: POSIX verbs as coroutines over inode ids and handles.
+//
+// One FileSystem a mount or gateway, on one executor. It keeps a session with the cluster, buffers writes
+// (data first, then one CommitWrite), caches extents, and keeps what is open alive after an unlink.
+// Consistency is close-to-open between clients: what was written before a close, flush or fsync is seen by
+// whoever opens later. Through one FileSystem every read sees every earlier write.
+//
+// Errors are those of meta/operations.h. While the cluster is unreachable an operation waits as long as the
+// router does (one log line when that begins and one when it ends), then fails with timed_out.
+// A write that could not be written back is reported once to every handle, at its next fsync, flush or close.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/types.h"
+#include "cluster/shard_call.h"
+#include "data/chunk_io.h"
+#include "runtime/env.h"
+
+namespace claudefs::client {
+
+class State;
+
+struct Options {
+  u64 dirty_bytes_per_file = 16_MiB;  // buffered writes; more: the writer waits
+  u64 dirty_bytes_total = 64_MiB;
+  u64 flush_run_bytes = 8_MiB;  // a run this long is written back at once
+  runtime::Duration write_back_after{1'000'000'000};
+  runtime::Duration retry_after{2'000'000'000};  // after a write-back that may succeed later
+  runtime::Duration hold_interval{10'000'000'000};
+  runtime::Duration outage_after{3'000'000'000};  // an answer later than this is an outage worth a log line
+  u32 read_ahead_chunks = 8;
+  std::string client_name = "claudefs";  // for people, on the server
+};
+
+// Makes the door to the chunks once the session is open.
+using ChunkIoFactory =
+    std::function<std::shared_ptr<data::ChunkIo>(SessionId session, codec::DomainKey domain_key)>;
+// The production factory. `env`, `client` and `router` must outlive what it makes.
+inline ChunkIoFactory chunk_io_over(runtime::Env& env, net::Client& client, cluster::Router& router,
+                                    data::ChunkIo::Options options = {}) {
+  return [&env, &client, &router, options](SessionId session, codec::DomainKey key) {
+    return std::shared_ptr<data::ChunkIo>(
+        data::ChunkIo::create(data::ChunkIo::Parts{env, client, router, session, key}, options));
+  };
+}
+
+class FileSystem {
+ public:
+  template <class T>
+  using Task = runtime::Task<T>;
+
+  struct Parts {
+    runtime::Env& env;        // outlives it
+    cluster::Router& router;  // outlives it
+    ChunkIoFactory make_chunk_io;
+  };
+  static std::unique_ptr<FileSystem> create(Parts parts, Options options = {});
+  ~FileSystem();
+  FileSystem(const FileSystem&) = delete;
+  FileSystem& operator=(const FileSystem&) = delete;
+
+  // Opens the session and starts background work: before any other verb. Errors: the router's.
+  Task<Result<void>> start();
+  // Writes back what is dirty and ends background work. Errors: the first write-back that failed.
+  Task<Result<void>> stop();
+
+  // Names.
+  Task<Result<Inode>> lookup(InodeId parent, std::string name);
+  Task<Result<Opened>> create_file(NewNode node, OpenFlags flags);  // exists when the name is taken
+  Task<Result<Inode>> make_node(NewNode node);                      // any type but directory
+  Task<Result<Inode>> make_directory(NewNode node);
+  Task<Result<void>> unlink(InodeId parent, std::string name, Caller caller);
+  Task<Result<void>> remove_directory(InodeId parent, std::string name, Caller caller);
+  Task<Result<void>> rename(RenameRequest request);
+  Task<Result<Inode>> link(InodeId inode, InodeId new_parent, std::string new_name, Caller caller);
+  Task<Result<std::string>> read_link(InodeId inode);
+
+  // Attributes.
+  Task<Result<Inode>> get_attributes(InodeId inode);
+  Task<Result<Inode>> set_attributes(InodeId inode, AttributeChange change);
+  Task<Result<Buffer>> get_xattr(InodeId inode, std::string name);  // no_data when it is not set
+  Task<Result<std::vector<std::string>>> list_xattrs(InodeId inode);
+  Task<Result<void>> set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode);
+  Task<Result<void>> remove_xattr(InodeId inode, std::string name);
+  Task<Result<FileSystemUsage>> usage();
+
+  // Files. A handle is valid from open until release; an unknown one is Errc::stale.
+  Task<Result<Opened>> open(InodeId inode, OpenFlags flags);
+  Task<Result<ReadResult>> read(HandleId handle, u64 offset, u64 length);
+  // Buffers `data` (shared, not copied); complete when it is buffered, not when it is durable.
+  Task<Result<void>> write(HandleId handle, u64 offset, Buffer data);
+  Task<Result<void>> flush(HandleId handle);  // at every close(2) of a descriptor
+  Task<Result<void>> fsync(HandleId handle);
+  Task<Result<void>> release(HandleId handle);  // the last use of a handle; never leaves it open
+  Task<Result<void>> allocate(HandleId handle, AllocateRequest request);
+  Task<Result<u64>> seek(HandleId handle, u64 offset, SeekTarget target);  // no_data (ENXIO) past the end
+  Task<Result<u64>> copy_range(CopyRequest request);                       // bytes copied
+  Task<Result<void>> sync_all();                                           // syncfs
+
+  // Directories.
+  Task<Result<HandleId>> open_directory(InodeId directory);
+  // Entries after `after_cookie` (0: from the start), without "." and "..".
+  Task<Result<DirectoryPage>> read_directory(HandleId handle, u64 after_cookie, bool with_attributes);
+  void release_directory(HandleId handle);
+
+  // The kernel or a protocol no longer knows the inode: caches of it may go.
+  void forget(InodeId inode);
+  // False only when it is known that the inode has no set-user-id or set-group-id bit.
+  bool may_have_set_id(InodeId inode) const;
+
+  const Options& options() const;
+  u64 dirty_bytes() const;
+  std::size_t open_files() const;
+
+ private:
+  explicit FileSystem(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace claudefs::client

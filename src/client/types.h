@@ -1,0 +1,109 @@
+// What the file-system library takes and gives. Shared by every access protocol (FUSE, NFS, S3).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "meta/operations.h"
+#include "meta/types.h"
+
+namespace claudefs::client {
+
+using meta::Caller;
+using meta::FileType;
+using meta::Inode;
+using HandleId = Strong<struct HandleIdTag, u64>;  // 0: none
+
+struct OpenFlags {
+  bool read = true;
+  bool write = false;
+  bool truncate = false;
+  bool clear_set_id = false;  // with truncate, by a caller who may not keep set-user-id bits
+};
+struct Opened {
+  Inode inode;
+  HandleId handle;
+  // No other client has changed the content since this one last looked: cached pages may stay.
+  bool keep_cache = false;
+};
+
+// Only what is set changes.
+struct AttributeChange {
+  std::optional<u16> mode;
+  std::optional<u32> uid;
+  std::optional<u32> gid;
+  std::optional<u64> size;
+  std::optional<meta::Time> accessed;
+  std::optional<meta::Time> modified;
+  bool clear_set_id = false;
+};
+
+struct NewNode {
+  InodeId parent{};
+  std::string name;
+  FileType type = FileType::regular;
+  u16 mode = 0;  // umask already taken off
+  u64 rdev = 0;
+  std::string target;  // of a symbolic link
+  Caller caller;
+};
+
+struct RenameRequest {
+  InodeId old_parent{};
+  std::string old_name;
+  InodeId new_parent{};
+  std::string new_name;
+  meta::RenameMode mode = meta::RenameMode::replace;
+  Caller caller;
+};
+
+struct DirectoryEntry {
+  std::string name;
+  InodeId inode{};
+  FileType type = FileType::none;
+  u64 cookie = 0;                   // continue after this entry
+  std::optional<Inode> attributes;  // where they came for free
+};
+struct DirectoryPage {
+  std::vector<DirectoryEntry> entries;  // empty: the end
+  InodeId parent{};                     // for ".."
+};
+
+struct ReadResult {
+  std::vector<Buffer>
+      pieces;  // in order, without gaps; together shorter than asked only at the end of the file
+  u64 size() const {
+    u64 total = 0;
+    for (const Buffer& piece : pieces) total += piece.size();
+    return total;
+  }
+};
+
+enum class AllocateMode : u8 { allocate, punch_hole, zero_range };
+struct AllocateRequest {
+  AllocateMode mode = AllocateMode::allocate;
+  bool keep_size = false;
+  u64 offset = 0;
+  u64 length = 0;
+};
+enum class SeekTarget : u8 { data, hole };
+
+struct CopyRequest {
+  HandleId from;
+  u64 from_offset = 0;
+  HandleId to;
+  u64 to_offset = 0;
+  u64 length = 0;
+};
+
+// In bytes and inodes, as `df` shows them.
+struct FileSystemUsage {
+  u64 total_bytes = 0;
+  u64 free_bytes = 0;
+  u64 inodes_used = 0;
+  u64 inodes_free = 0;
+};
+
+}  // namespace claudefs::client

@@ -1,0 +1,39 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+namespace {
+
+Task<Result<Inode>> make(State& state, NewNode node) {
+  if (node.name.size() > meta::kNameMax) co_return fail(Errc::name_too_long, "a name has at most 255 bytes");
+  if (node.target.size() > meta::kSymlinkMax)
+    co_return fail(Errc::name_too_long, "a target has at most 4095 bytes");
+  meta::Create create;
+  create.parent = node.parent;
+  create.name = node.name;
+  create.type = node.type;
+  create.mode = node.mode;
+  create.rdev = node.rdev;
+  create.target = std::move(node.target);
+  create.caller = node.caller;
+  meta::InodeReply reply = co_await state.command(node.parent.shard(), std::move(create));
+  state.remember_name(node.parent, node.name, reply.inode.id);
+  co_return std::move(reply.inode);
+}
+
+}  // namespace
+
+Task<Result<Inode>> FileSystem::make_node(NewNode node) { return make(*state_, std::move(node)); }
+
+Task<Result<Opened>> FileSystem::create_file(NewNode node, OpenFlags flags) {
+  node.type = FileType::regular;
+  const Inode inode = co_await make(*state_, std::move(node));
+  Opened opened;
+  opened.handle = state_->add_handle(inode, flags);
+  opened.inode = inode;
+  opened.keep_cache = true;  // nobody has anything of it
+  state_->seen_versions[inode.id] = inode.data_version;
+  co_return opened;
+}
+
+}  // namespace claudefs::client

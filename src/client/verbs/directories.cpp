@@ -1,0 +1,78 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+namespace {
+
+// Fills the handle's page with what follows `after`.
+Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool with_attributes) {
+  meta::ReadDirectory read;
+  read.directory = state.directories.at(handle).inode;
+  read.after_cookie = after;
+  read.with_inodes = with_attributes;
+  meta::ReadDirectoryReply reply = co_await state.ask(read.directory.shard(), read);
+  auto found = state.directories.find(handle);
+  if (found == state.directories.end()) co_return fail(Errc::stale, "the directory handle was released");
+  DirectoryHandle& directory = found->second;
+  directory.page.clear();
+  directory.page_after = after;
+  directory.page_valid = true;
+  directory.page_has_attributes = with_attributes;
+  directory.page_is_last = reply.end;
+  directory.parent = reply.parent;
+  for (meta::ReadDirectoryReply::Entry& entry : reply.entries) {
+    DirectoryEntry out;
+    out.inode = entry.dentry.inode;
+    out.type = entry.dentry.type;
+    out.cookie = entry.cookie;
+    if (entry.inode) out.attributes = state.present(*entry.inode);
+    out.name = std::move(entry.dentry.name);
+    directory.page.push_back(std::move(out));
+  }
+  co_return Result<void>();
+}
+
+// The entries of the page that follow `after`, when the page has them.
+std::optional<std::vector<DirectoryEntry>> rest_of(const DirectoryHandle& directory, u64 after,
+                                                   bool with_attributes) {
+  if (!directory.page_valid || (with_attributes && !directory.page_has_attributes)) return std::nullopt;
+  auto from = directory.page.begin();
+  if (after != directory.page_after) {
+    while (from != directory.page.end() && from->cookie != after) ++from;
+    if (from == directory.page.end()) return std::nullopt;
+    ++from;
+  }
+  if (from == directory.page.end() && !directory.page_is_last) return std::nullopt;
+  return std::vector<DirectoryEntry>(from, directory.page.end());
+}
+
+}  // namespace
+
+Task<Result<HandleId>> FileSystem::open_directory(InodeId directory) {
+  const HandleId handle{++state_->last_handle};
+  DirectoryHandle opened;
+  opened.inode = directory;
+  state_->directories.emplace(handle, std::move(opened));
+  co_return handle;
+}
+
+Task<Result<DirectoryPage>> FileSystem::read_directory(HandleId handle, u64 after_cookie,
+                                                       bool with_attributes) {
+  State& state = *state_;
+  if (!state.directories.contains(handle)) co_return fail(Errc::stale, "unknown directory handle");
+  // From the start again (rewinddir) means afresh.
+  std::optional<std::vector<DirectoryEntry>> entries;
+  if (after_cookie != 0) entries = rest_of(state.directories.at(handle), after_cookie, with_attributes);
+  if (!entries) {
+    co_await fetch_page(state, handle, after_cookie, with_attributes);
+    entries = state.directories.at(handle).page;
+  }
+  DirectoryPage page;
+  page.entries = std::move(*entries);
+  page.parent = state.directories.at(handle).parent;
+  co_return page;
+}
+
+void FileSystem::release_directory(HandleId handle) { state_->directories.erase(handle); }
+
+}  // namespace claudefs::client

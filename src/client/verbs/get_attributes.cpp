@@ -1,0 +1,17 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<Inode>> FileSystem::get_attributes(InodeId inode) {
+  meta::GetAttributes get;
+  get.inode = inode;
+  const meta::InodeReply reply = co_await state_->ask(inode.shard(), std::move(get));
+  co_return state_->present(reply.inode);
+}
+
+bool FileSystem::may_have_set_id(InodeId inode) const {
+  const FilePtr file = state_->find_file(inode);
+  return file == nullptr || (file->attributes.mode & 06000) != 0;
+}
+
+}  // namespace claudefs::client

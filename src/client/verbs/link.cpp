@@ -1,0 +1,18 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<Inode>> FileSystem::link(InodeId inode, InodeId new_parent, std::string new_name, Caller caller) {
+  if (new_name.size() > meta::kNameMax) co_return fail(Errc::name_too_long, "a name has at most 255 bytes");
+  meta::Link link;
+  link.inode = inode;
+  link.new_parent = new_parent;
+  link.new_name = new_name;
+  link.caller = caller;
+  const meta::InodeReply reply = co_await state_->command(new_parent.shard(), std::move(link));
+  state_->remember_name(new_parent, new_name, inode);
+  if (reply.inode.type == FileType::none) co_return co_await get_attributes(inode);
+  co_return state_->present(reply.inode);
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,16 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<Inode>> FileSystem::make_directory(NewNode node) {
+  if (node.name.size() > meta::kNameMax) co_return fail(Errc::name_too_long, "a name has at most 255 bytes");
+  meta::MakeDirectory make;
+  make.parent = node.parent;
+  make.name = std::move(node.name);
+  make.mode = node.mode;
+  make.caller = node.caller;
+  meta::InodeReply reply = co_await state_->command(node.parent.shard(), std::move(make));
+  co_return std::move(reply.inode);
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,96 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+namespace {
+
+using Segment = DirtySet::Piece;  // where some bytes of the answer lie
+
+Task<Result<Buffer>> content_of(State& state, meta::Extent extent) {
+  if (const auto* in_metadata = std::get_if<meta::InlineData>(&extent.content)) co_return in_metadata->bytes;
+  const meta::ChunkRef ref = std::get<meta::ChunkRef>(extent.content);
+  const Buffer chunk = co_await state.read_chunk(ref);
+  if (chunk.size() < u64{ref.offset_in_chunk} + extent.length)
+    co_return fail(Errc::corrupt, "an extent reaches beyond its chunk");
+  co_return chunk.slice(ref.offset_in_chunk, extent.length);
+}
+
+// What is committed in [offset, end), without holes, ascending.
+Task<Result<std::vector<Segment>>> committed(State& state, FilePtr file, u64 offset, u64 end) {
+  co_await state.load_extents(file, offset, end);
+  const std::vector<meta::Extent> extents = file->extents.in(offset, end);
+  std::vector<Task<Result<Buffer>>> reads;
+  for (const meta::Extent& extent : extents) reads.push_back(content_of(state, extent));
+  std::vector<Result<Buffer>> contents = co_await runtime::join_all(state.env.executor(), std::move(reads));
+  std::vector<Segment> out;
+  for (std::size_t i = 0; i < extents.size(); ++i) {
+    if (!contents[i]) co_return fail(std::move(contents[i].error()));
+    const u64 from = std::max(offset, extents[i].offset);
+    // An inline extent may hold fewer bytes than it covers: the rest reads as zeros.
+    const u64 to = std::min(end, extents[i].offset + std::min<u64>(extents[i].length, contents[i]->size()));
+    if (from < to) out.push_back({from, contents[i]->slice(from - extents[i].offset, to - from)});
+  }
+  co_return out;
+}
+
+bool fill_gaplessly(const std::vector<Segment>& segments, u64 offset, u64 end) {
+  for (const Segment& segment : segments) {
+    if (segment.offset != offset) return false;
+    offset += segment.data.size();
+  }
+  return offset == end;
+}
+
+bool cover(const std::vector<Segment>& segments, u64 offset, u64 end) {
+  return fill_gaplessly(segments, offset, end);
+}
+
+ReadResult as_pieces(std::vector<Segment> segments) {
+  ReadResult result;
+  for (Segment& segment : segments) result.pieces.push_back(std::move(segment.data));
+  return result;
+}
+
+// Later layers lie over earlier ones; what none has is zeros.
+ReadResult merge(const std::vector<const std::vector<Segment>*>& layers, u64 offset, u64 end) {
+  Buffer out = Buffer::zeros(end - offset);
+  for (const std::vector<Segment>* layer : layers)
+    for (const Segment& segment : *layer) {
+      if (segment.offset >= end) continue;
+      const u64 length = std::min<u64>(segment.data.size(), end - segment.offset);
+      std::memcpy(out.data() + (segment.offset - offset), segment.data.data(), length);
+    }
+  ReadResult result;
+  result.pieces.push_back(std::move(out));
+  return result;
+}
+
+}  // namespace
+
+Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 length) {
+  State& state = *state_;
+  const FilePtr file = co_await state.file_of(handle);
+  if (offset > meta::kFileSizeMax) co_return ReadResult{};
+  length = std::min(length, meta::kFileSizeMax - offset);
+  // Before the committed content: a write-back that ends meanwhile moves bytes from here to there.
+  const std::vector<Segment> newest = file->dirty.in(offset, length);
+  const std::vector<Segment> older = file->flushing.in(offset, length);
+  u64 end = std::min(offset + length, state.visible(*file).size);
+  if (offset >= end) co_return ReadResult{};
+  if (cover(newest, offset, end)) co_return as_pieces(newest);
+  if (newest.empty() && cover(older, offset, end)) co_return as_pieces(older);
+
+  Result<std::vector<Segment>> stored = co_await committed(state, file, offset, end).result();
+  if (!stored) {
+    // The extents may be of a version whose chunks are gone: once more with fresh ones.
+    file->extents.reset(file->attributes.data_version);
+    stored = co_await committed(state, file, offset, end);
+  }
+  state.read_ahead(file, offset, end);
+  if (newest.empty() && older.empty() && fill_gaplessly(*stored, offset, end))
+    co_return as_pieces(std::move(*stored));
+  const std::vector<const std::vector<Segment>*> layers{&*stored, &older, &newest};
+  co_return merge(layers, offset, end);
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,20 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<void>> FileSystem::release(HandleId handle) {
+  State& state = *state_;
+  const FilePtr file = co_await state.file_of(handle);
+  // The last use of an unlinked file: nobody will ever read what is not written yet.
+  const bool pointless = file->unlinked && file->handles == 1;
+  if (!pointless) (void)co_await state.flush(file, FlushMode::everything).result();
+  Result<void> failure = state.take_failure(handle);
+  state.handles.erase(handle);
+  --file->handles;
+  if (file->handles == 0 && file->unlinked && state.scope.accepting())
+    state.scope.spawn(state.hold_open_in(file->id().shard()));
+  state.drop_if_idle(file);
+  co_return failure;
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,15 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<void>> FileSystem::remove_directory(InodeId parent, std::string name, Caller caller) {
+  meta::RemoveDirectory remove;
+  remove.parent = parent;
+  remove.name = name;
+  remove.caller = caller;
+  co_await state_->command(parent.shard(), std::move(remove));
+  state_->forget_name(parent, name);
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,28 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<void>> FileSystem::rename(RenameRequest request) {
+  if (request.new_name.size() > meta::kNameMax)
+    co_return fail(Errc::name_too_long, "a name has at most 255 bytes");
+  meta::Rename rename;
+  if (request.mode == meta::RenameMode::replace)
+    rename.replaced_held_open_by = co_await state_->holder_of(request.new_parent, request.new_name);
+  rename.old_parent = request.old_parent;
+  rename.old_name = request.old_name;
+  rename.new_parent = request.new_parent;
+  rename.new_name = request.new_name;
+  rename.mode = request.mode;
+  rename.caller = request.caller;
+  const meta::RenameReply reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
+  state_->forget_name(request.old_parent, request.old_name);
+  if (request.mode == meta::RenameMode::exchange) {
+    state_->forget_name(request.new_parent, request.new_name);
+    co_return Result<void>();
+  }
+  state_->remember_name(request.new_parent, request.new_name, reply.moved);
+  if (reply.replaced.value != 0) state_->note_nlink(reply.replaced, reply.replaced_nlink);
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,60 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+namespace {
+
+meta::SetAttributes operation_of(InodeId inode, const AttributeChange& change) {
+  meta::SetAttributes set;
+  set.inode = inode;
+  set.mode = change.mode;
+  set.uid = change.uid;
+  set.gid = change.gid;
+  set.size = change.size;
+  set.accessed = change.accessed;
+  set.modified = change.modified;
+  set.clear_set_id = change.clear_set_id;
+  return set;
+}
+
+Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
+  const FilePtr file = state.find_file(inode);
+  const auto seen = state.seen_versions.find(inode);
+  const u64 before = file != nullptr                     ? file->attributes.data_version
+                     : seen != state.seen_versions.end() ? seen->second
+                                                         : 0;
+  const meta::InodeReply reply = co_await state.command(inode.shard(), operation_of(inode, change));
+  if (change.size) state.note_own_change(reply.inode, before);
+  co_return state.present(reply.inode);
+}
+
+// Of an open file: in order with its write-backs.
+Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange change) {
+  auto lock = co_await file->flush_lock.lock();
+  // A write-back after this would put its own time over the one that is set.
+  if (change.modified) co_await state.flush_locked(file, FlushMode::everything);
+  co_await apply(state, file->id(), change);
+  if (change.size) {
+    file->dirty.truncate(*change.size);
+    state.recount(*file);
+  }
+  co_return state.visible(*file);
+}
+
+}  // namespace
+
+Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange change) {
+  if (change.size && *change.size > meta::kFileSizeMax)
+    co_return fail(Errc::file_too_big, "beyond the largest file");
+  const FilePtr file = state_->find_file(inode);
+  if (change.clear_set_id && !change.size) {
+    // Directories keep theirs: the bit means inheritance there.
+    const Inode now = file != nullptr ? file->attributes : co_await get_attributes(inode);
+    if (now.type == FileType::directory) change.clear_set_id = false;
+  }
+  if (file != nullptr && (change.size || change.modified))
+    co_return co_await apply_to_open(*state_, file, std::move(change));
+  co_return co_await apply(*state_, inode, std::move(change));
+}
+
+}  // namespace claudefs::client

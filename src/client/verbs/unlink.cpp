@@ -1,0 +1,17 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<void>> FileSystem::unlink(InodeId parent, std::string name, Caller caller) {
+  meta::Unlink unlink;
+  unlink.held_open_by = co_await state_->holder_of(parent, name);
+  unlink.parent = parent;
+  unlink.name = name;
+  unlink.caller = caller;
+  const meta::UnlinkReply reply = co_await state_->command(parent.shard(), std::move(unlink));
+  state_->forget_name(parent, name);
+  state_->note_nlink(reply.inode, reply.nlink);
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::client

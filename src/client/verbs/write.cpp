@@ -1,0 +1,24 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data) {
+  State& state = *state_;
+  Handle* const found = co_await state.find_handle(handle);
+  if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
+  if (offset > meta::kFileSizeMax || data.size() > meta::kFileSizeMax - offset)
+    co_return fail(Errc::file_too_big, "write: beyond the largest file");
+  if (data.empty()) co_return Result<void>();
+  const FilePtr file = found->file;
+  co_await state.wait_for_room(file, data.size());
+  file->dirty.write(offset, std::move(data));
+  file->written_at = state.time_now();
+  state.recount(*file);
+  if (file->dirty.bytes() >= state.options.flush_run_bytes)
+    state.write_back_now(file);
+  else
+    state.write_back_soon(file);
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,39 @@
+#include "client/detail/state.h"
+
+namespace claudefs::client {
+
+Task<Result<Buffer>> FileSystem::get_xattr(InodeId inode, std::string name) {
+  meta::GetXattr get;
+  get.inode = inode;
+  get.name = std::move(name);
+  meta::XattrReply reply = co_await state_->ask(inode.shard(), std::move(get));
+  co_return std::move(reply.value);
+}
+
+Task<Result<std::vector<std::string>>> FileSystem::list_xattrs(InodeId inode) {
+  meta::ListXattrs list;
+  list.inode = inode;
+  meta::ListXattrsReply reply = co_await state_->ask(inode.shard(), std::move(list));
+  co_return std::move(reply.names);
+}
+
+Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer value,
+                                         meta::XattrMode mode) {
+  meta::SetXattr set;
+  set.inode = inode;
+  set.name = std::move(name);
+  set.value = std::move(value);
+  set.mode = mode;
+  co_await state_->command(inode.shard(), std::move(set));
+  co_return Result<void>();
+}
+
+Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name) {
+  meta::RemoveXattr remove;
+  remove.inode = inode;
+  remove.name = std::move(name);
+  co_await state_->command(inode.shard(), std::move(remove));
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::client

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "codec/chunk_frame.h"
+#include "data/chunk_io.h"
+#include "data/detail/journal_writer.h"
+#include "data/detail/segment_reader.h"
+
+namespace claudefs::data {
+
+class ChunkIoImpl final : public ChunkIo {
+ public:
+  ChunkIoImpl(Parts parts, Options options);
+  runtime::Task<Result<StoredChunks>> store(std::vector<Buffer> plain) override;
+  runtime::Task<Result<Buffer>> read(meta::ChunkRef ref) override;
+  const ChunkIoStats& stats() const override {
+    stats_.degraded_reads = reader_.degraded_reads();
+    return stats_;
+  }
+
+ private:
+  struct Batch;  // one store()
+  using BatchPtr = std::shared_ptr<Batch>;
+  // chunk_store.cpp
+  runtime::Task<void> hash_all(BatchPtr batch);
+  runtime::Task<Result<void>> find_and_pin(BatchPtr batch);
+  template <class Op>
+  runtime::Task<Result<void>> ask_index(BatchPtr batch, std::vector<std::size_t> which);
+  runtime::Task<Result<void>> seal_new(BatchPtr batch);
+  runtime::Task<Result<void>> write_new(BatchPtr batch);
+  runtime::Task<Result<void>> write_to_journals(BatchPtr batch);
+  runtime::Task<Result<void>> write_segments(BatchPtr batch);
+  runtime::Task<Result<WrittenSegment>> write_segment(BatchPtr batch, std::vector<std::size_t> chunks);
+  runtime::Task<Result<void>> seal_segments(std::vector<WrittenSegment> written);
+  StoredChunks answer(const Batch& batch);
+  // chunk_read.cpp
+  static runtime::Task<Result<Buffer>> fetch(ChunkIoImpl* self, meta::ChunkRef ref);
+  runtime::Task<Result<Buffer>> fetch_from(meta::ChunkRef ref, meta::Location at, bool fresh);
+  runtime::Task<Result<Buffer>> open(meta::ChunkRef ref, Buffer stored);
+  runtime::Task<Result<ChunkPlace>> find_in_index(codec::ChunkHash hash);
+
+  runtime::Env& env_;
+  cluster::Router& router_;
+  const codec::DomainKey domain_key_;
+  mutable ChunkIoStats stats_;
+  runtime::Semaphore memory_;
+  runtime::Semaphore writing_;
+  Nodes nodes_;
+  SegmentReader reader_;
+  SegmentPool pool_;
+  DirectWriter direct_;
+  Lru<codec::ChunkHash, Buffer> cache_;
+  SegmentDirectory directory_;
+  JournalWriter journal_;
+  Flights<codec::ChunkHash, Buffer> fetching_;
+  runtime::Scope scope_;  // last: what it runs uses the others, and is destroyed before them
+};
+
+}  // namespace claudefs::data

@@ -1,0 +1,106 @@
+// ChunkIo::read: memory, then where the hint says, then where the index says.
+#include <algorithm>
+
+#include "base/log.h"
+#include "data/detail/chunk_io.h"
+#include "data/detail/compute.h"
+
+namespace claudefs::data {
+
+using namespace std::chrono_literals;
+using runtime::Task;
+
+constexpr runtime::Duration kReadTimeLimit = 30s;
+constexpr u32 kFinalRounds = 3;  // for errors that time does not mend
+
+Task<Result<Buffer>> ChunkIoImpl::read(meta::ChunkRef ref) {
+  if (const Buffer* cached = cache_.find(ref.hash)) {
+    ++stats_.cache_hits;
+    co_return *cached;
+  }
+  co_return co_await fetching_.get(ref.hash, [this, &ref] { return fetch(this, ref); }).result();
+}
+
+Task<Result<Buffer>> ChunkIoImpl::fetch(ChunkIoImpl* self, meta::ChunkRef ref) {
+  const runtime::Instant deadline = self->env_.now() + kReadTimeLimit;
+  const bool has_hint = ref.hint.segment != SegmentId{};
+  for (u32 round = 0;; ++round) {
+    Error last{Errc::corrupt, fmt::format("chunk {} is not stored anywhere; its file may have changed meanwhile",
+                                          ref.hash.to_hex())};
+    if (has_hint) {
+      Result<Buffer> plain = co_await self->fetch_from(ref, ref.hint, round != 0).result();
+      if (plain) co_return plain;
+      if (plain.error().code != Errc::stale) last = std::move(plain.error());
+    }
+    Result<ChunkPlace> place = co_await self->find_in_index(ref.hash).result();
+    if (!place) {
+      last = std::move(place.error());
+    } else if (place->found && place->location != ref.hint) {
+      Result<Buffer> plain = co_await self->fetch_from(ref, place->location, round != 0).result();
+      if (plain) co_return plain;
+      last = std::move(plain.error());
+    }
+    const bool hopeless = !is_retryable(last.code) && round + 1 >= kFinalRounds;
+    if (hopeless || self->env_.now() >= deadline)
+      co_return fail(is_retryable(last.code) ? Errc::unavailable : Errc::corrupt,
+                     fmt::format("chunk {}: {}", ref.hash.to_hex(), last.to_string()));
+    co_await self->nodes_.refresh();
+    co_await self->env_.executor().sleep(std::min<runtime::Duration>(20ms * (1 << std::min(round, 6u)), 1s));
+  }
+}
+
+static bool differs(const SegmentRecord& a, const SegmentRecord& b) {
+  return a.state != b.state || a.generation != b.generation;
+}
+
+Task<Result<Buffer>> ChunkIoImpl::fetch_from(meta::ChunkRef ref, meta::Location at, bool fresh) {
+  SegmentPtr record;
+  if (fresh) record = co_await directory_.fetch(at.segment);
+  else record = co_await directory_.find(at.segment);
+  const SegmentRange range{at.offset, at.length};
+  Result<Buffer> stored = co_await reader_.read(record, range).result();
+  if (!stored && !fresh) {
+    // Sealed, moved or removed since we last asked?
+    const SegmentPtr now = co_await directory_.fetch(at.segment);
+    if (differs(*now, *record)) {
+      record = now;
+      stored = co_await reader_.read(record, range).result();
+    }
+  }
+  if (!stored) co_return fail(std::move(stored.error()));
+  Result<Buffer> plain = co_await open(ref, std::move(*stored)).result();
+  if (plain || record->state != SegmentState::sealed || record->layout.parity_shards == 0) co_return plain;
+  log::warn("data", "a chunk read from its shard does not check; rebuilding it from the others",
+            {log::kv("segment", at.segment), log::kv("offset", at.offset), log::kv("error", plain.error().to_string())});
+  Buffer rebuilt = co_await reader_.read(record, range, true);
+  co_return co_await open(ref, std::move(rebuilt)).result();
+}
+
+Task<Result<Buffer>> ChunkIoImpl::open(meta::ChunkRef ref, Buffer stored) {
+  struct Work {
+    codec::DomainKey key;
+    codec::ChunkHash hash;
+    Buffer stored;
+    Result<Buffer> plain;
+  };
+  auto work = std::make_shared<Work>(Work{domain_key_, ref.hash, std::move(stored), Buffer()});
+  co_await compute(env_, 1, std::max<u64>(work->stored.size(), ref.chunk_length), [work](std::size_t) {
+    work->plain = codec::open_chunk(work->key, work->hash, work->stored);
+  });
+  if (work->plain) {
+    ++stats_.chunks_read;
+    cache_.put(ref.hash, *work->plain, work->plain->size());
+  }
+  co_return std::move(work->plain);
+}
+
+Task<Result<ChunkPlace>> ChunkIoImpl::find_in_index(codec::ChunkHash hash) {
+  FindChunks op;
+  op.hashes.push_back(hash);
+  const ShardId shard = meta::shard_of_chunk(hash, std::max<u16>(1, router_.shard_count()));
+  const ChunkPlaces reply = co_await router_.call(shard, std::move(op));
+  if (reply.places.size() != 1) co_return fail(Errc::corrupt, fmt::format("shard {} gave no answer", shard));
+  co_return reply.places.front();
+}
+
+}  // namespace claudefs::data

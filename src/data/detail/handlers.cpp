@@ -1,0 +1,130 @@
+#include "data/detail/handlers.h"
+
+#include "base/log.h"
+#include "data/detail/direct_writer.h"
+
+namespace claudefs::data {
+
+using namespace std::chrono_literals;
+using net::Request;
+using net::TypedReply;
+using runtime::Task;
+
+namespace {
+
+constexpr std::size_t kKeysMax = 65536;  // in one call
+constexpr runtime::Duration kSealWriteTimeout = 10s;
+constexpr u32 kShardMax = kSegmentMax + 4096;
+
+template <class M>
+TypedReply<typename M::Reply> reply_of(typename M::Reply message = {}, Buffer payload = {}) {
+  return {std::move(message), std::move(payload)};
+}
+
+}  // namespace
+
+template <class M>
+void Handlers::on(Answer<M> (Handlers::*handler)(M, Request)) {
+  methods_.on<M>([this, handler](M message, Request request) {
+    return (this->*handler)(std::move(message), std::move(request));
+  });
+}
+
+Handlers::Handlers(Parts parts)
+    : env_(parts.env),
+      nodes_(parts.nodes),
+      methods_(parts.methods),
+      journal_(parts.journal),
+      shards_(parts.shards),
+      self_(parts.self) {
+  on<JournalAppend>(&Handlers::journal_append);
+  on<JournalRead>(&Handlers::journal_read);
+  on<JournalDrop>(&Handlers::journal_drop);
+  on<SealFromJournal>(&Handlers::seal_from_journal);
+  on<ShardWrite>(&Handlers::shard_write);
+  on<ShardRead>(&Handlers::shard_read);
+  on<ShardRemove>(&Handlers::shard_remove);
+  on<ShardHolds>(&Handlers::shard_holds);
+}
+
+Handlers::Answer<JournalAppend> Handlers::journal_append(JournalAppend message, Request request) {
+  const u64 end = u64{message.offset} + request.payload.size();
+  if (request.payload.empty() || end > kSegmentMax)
+    co_return fail(Errc::invalid_argument, fmt::format("append up to byte {} of a segment", end));
+  std::vector<Buffer> pieces;
+  pieces.push_back(std::move(request.payload));
+  co_await journal_.append(message.segment, message.offset, std::move(pieces));
+  co_return reply_of<JournalAppend>();
+}
+
+Handlers::Answer<JournalRead> Handlers::journal_read(JournalRead message, Request) {
+  if (u64{message.offset} + message.length > kSegmentMax)
+    co_return fail(Errc::invalid_argument, "read past the end of a segment");
+  Buffer bytes = co_await journal_.read(message.segment, message.offset, message.length);
+  co_return reply_of<JournalRead>({}, std::move(bytes));
+}
+
+Handlers::Answer<JournalDrop> Handlers::journal_drop(JournalDrop message, Request) {
+  for (const SegmentId segment : message.segments) co_await journal_.drop(segment);
+  co_return reply_of<JournalDrop>();
+}
+
+Handlers::Answer<SealFromJournal> Handlers::seal_from_journal(SealFromJournal message, Request) {
+  if (message.nodes.size() != std::size_t{message.data_shards} + message.parity_shards)
+    co_return fail(Errc::invalid_argument, "the layout and the nodes do not match");
+  const store::OpenSegment held = co_await journal_.close(message.segment);
+  if (held.length == 0) co_return reply_of<SealFromJournal>();
+  if (!held.contiguous)
+    co_return fail(Errc::corrupt, fmt::format("node {} lacks part of segment {}: seal it from its other journal",
+                                              self_, message.segment));
+  std::vector<Buffer> pieces;
+  pieces.push_back(co_await journal_.read(message.segment, 0, held.length));
+  const Layout layout{message.data_shards, message.parity_shards};
+  std::vector<Buffer> shards = co_await encode_segment(env_, layout, std::move(pieces));
+  ShardTarget target{message.segment, message.generation, std::move(message.nodes)};
+  const std::vector<ShardFailure> failures =
+      co_await write_shards(env_, nodes_, std::move(target), std::move(shards), kSealWriteTimeout);
+  if (!failures.empty())
+    co_return fail(Errc::unavailable, fmt::format("write to node {}: {}", failures.front().node,
+                                                  failures.front().error.to_string()));
+  co_return reply_of<SealFromJournal>({held.length});
+}
+
+Handlers::Answer<ShardWrite> Handlers::shard_write(ShardWrite message, Request request) {
+  if (request.payload.empty() || request.payload.size() > kShardMax)
+    co_return fail(Errc::invalid_argument, fmt::format("a shard of {} bytes", request.payload.size()));
+  std::vector<Buffer> pieces;
+  pieces.push_back(std::move(request.payload));
+  co_await shards_.write(message.key, std::move(pieces));
+  damaged_.erase(message.key);
+  co_return reply_of<ShardWrite>();
+}
+
+Handlers::Answer<ShardRead> Handlers::shard_read(ShardRead message, Request) {
+  if (u64{message.offset} + message.length > kShardMax)
+    co_return fail(Errc::out_of_range, "read past the end of a shard");
+  Result<Buffer> bytes = co_await shards_.read(message.key, message.offset, message.length).result();
+  if (!bytes && bytes.error().code == Errc::corrupt && damaged_.insert(message.key).second)
+    log::warn("data", "a shard on this node is damaged; it will be laid out anew",
+              {log::kv("segment", message.key.segment), log::kv("shard", message.key.index),
+               log::kv("error", bytes.error().to_string())});
+  co_return reply_of<ShardRead>({}, co_await std::move(bytes));
+}
+
+Handlers::Answer<ShardRemove> Handlers::shard_remove(ShardRemove message, Request) {
+  for (const store::ShardKey key : message.keys) {
+    co_await shards_.remove(key);
+    damaged_.erase(key);
+  }
+  co_return reply_of<ShardRemove>();
+}
+
+Handlers::Answer<ShardHolds> Handlers::shard_holds(ShardHolds message, Request) {
+  if (message.keys.size() > kKeysMax) co_return fail(Errc::too_big, "too many keys in one call");
+  ShardHoldsReply reply;
+  for (const store::ShardKey key : message.keys)
+    reply.held.push_back(shards_.contains(key) && !damaged_.contains(key) ? 1 : 0);
+  co_return reply_of<ShardHolds>(std::move(reply));
+}
+
+}  // namespace claudefs::data

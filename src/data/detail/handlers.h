@@ -1,0 +1,49 @@
+// Answers the calls of data/messages.h from this node's journal and shard store.
+#pragma once
+
+#include <set>
+
+#include "data/detail/nodes.h"
+#include "data/messages.h"
+#include "store/journal.h"
+#include "store/shard_store.h"
+
+namespace claudefs::data {
+
+class Handlers {
+ public:
+  struct Parts {
+    runtime::Env& env;
+    Nodes& nodes;
+    net::MethodTable& methods;
+    store::Journal& journal;
+    store::ShardStore& shards;
+    NodeId self{};
+  };
+  explicit Handlers(Parts parts);
+
+ private:
+  template <class M>
+  using Answer = runtime::Task<Result<net::TypedReply<typename M::Reply>>>;
+  template <class M>
+  void on(Answer<M> (Handlers::*handler)(M, net::Request));
+  Answer<JournalAppend> journal_append(JournalAppend message, net::Request request);
+  Answer<JournalRead> journal_read(JournalRead message, net::Request request);
+  Answer<JournalDrop> journal_drop(JournalDrop message, net::Request request);
+  Answer<SealFromJournal> seal_from_journal(SealFromJournal message, net::Request request);
+  Answer<ShardWrite> shard_write(ShardWrite message, net::Request request);
+  Answer<ShardRead> shard_read(ShardRead message, net::Request request);
+  Answer<ShardRemove> shard_remove(ShardRemove message, net::Request request);
+  Answer<ShardHolds> shard_holds(ShardHolds message, net::Request request);
+
+  runtime::Env& env_;
+  Nodes& nodes_;
+  net::MethodTable& methods_;
+  store::Journal& journal_;
+  store::ShardStore& shards_;
+  const NodeId self_;
+  // Shards that did not check when read: still read where they do, not counted as held, so that they are replaced.
+  std::set<store::ShardKey> damaged_;
+};
+
+}  // namespace claudefs::data

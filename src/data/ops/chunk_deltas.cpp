@@ -1,0 +1,73 @@
+#include <algorithm>
+#include <map>
+
+#include "base/log.h"
+#include "data/ops/ops.h"
+
+namespace claudefs::data {
+namespace {
+
+using meta::ApplyContext;
+using meta::ChunkDeltas;
+
+// A hash's record and how the count moved it between "in use" and "at zero".
+void take_reference(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record) {
+  if (record.zero_since == Hlc{}) return;
+  context.remove(zero_key(record.zero_since, hash));
+  record.zero_since = Hlc{};
+}
+void drop_to_zero(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record) {
+  record.zero_since = context.hlc();
+  context.put(zero_key(record.zero_since, hash), {});
+}
+
+struct Effects {
+  std::map<SegmentId, i64> live_bytes;
+  i64 chunks = 0;
+};
+
+void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effects) {
+  std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(delta.hash));
+  if (!record) {
+    if (delta.location.segment == SegmentId{}) {
+      log::error("data", "reference to a chunk without a place", {log::kv("chunk", delta.hash.to_hex())});
+      return;
+    }
+    record = ChunkRecord{delta.location, delta.chunk_length, 0, {}, {}};
+    effects.live_bytes[delta.location.segment] += delta.location.length;
+    effects.chunks += 1;
+  }
+  record->references += static_cast<u64>(delta.references);
+  take_reference(context, delta.hash, *record);
+  context.store(chunk_key(delta.hash), *record);
+}
+
+void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta) {
+  std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(delta.hash));
+  // Not ~references: the smallest i64 has no positive twin.
+  const u64 count = ~static_cast<u64>(delta.references) + 1;
+  if (!record || record->references < count)
+    log::error("data", "more references dropped than were held",
+               {log::kv("chunk", delta.hash.to_hex()), log::kv("dropped", count),
+                log::kv("held", record ? record->references : 0)});
+  if (!record || record->references == 0) return;
+  record->references -= std::min(count, record->references);
+  if (record->references == 0) drop_to_zero(context, delta.hash, *record);
+  context.store(chunk_key(delta.hash), *record);
+}
+
+}  // namespace
+
+Result<meta::Nothing> apply_chunk_deltas(ApplyContext& context, const ChunkDeltas& op) {
+  Effects effects;
+  for (const ChunkDeltas::Delta& delta : op.deltas) {
+    if (delta.references > 0) add(context, delta, effects);
+    if (delta.references < 0) subtract(context, delta);
+  }
+  for (const auto& [segment, bytes] : effects.live_bytes)
+    context.emit(shard_of(segment), SegmentDelta{segment, bytes});
+  add_to_totals(context, effects.chunks);
+  return meta::Nothing{};
+}
+
+}  // namespace claudefs::data

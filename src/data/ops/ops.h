@@ -1,0 +1,21 @@
+// The operations of the chunk index and the segment table, one file a verb; registered by register.cpp.
+#pragma once
+
+#include "data/detail/records.h"
+#include "data/operations.h"
+#include "meta/shard_machine.h"
+
+namespace claudefs::data {
+
+Result<meta::Nothing> apply_chunk_deltas(meta::ApplyContext& context, const meta::ChunkDeltas& op);
+Result<ChunkPlaces> read_find_chunks(const meta::ReadContext& context, const FindChunks& op);
+Result<ChunkPlaces> apply_pin_chunks(meta::ApplyContext& context, const PinChunks& op);
+Result<ReclaimChunksReply> apply_reclaim_chunks(meta::ApplyContext& context, const ReclaimChunks& op);
+Result<SegmentsReply> apply_grant_segments(meta::ApplyContext& context, const GrantSegments& op);
+Result<meta::Nothing> apply_seal_segments(meta::ApplyContext& context, const SealSegments& op);
+Result<SegmentsReply> read_find_segments(const meta::ReadContext& context, const FindSegments& op);
+Result<meta::Nothing> apply_segment_delta(meta::ApplyContext& context, const SegmentDelta& op);
+Result<SegmentsReply> apply_remove_segments(meta::ApplyContext& context, const RemoveSegments& op);
+Result<StorageSummaryReply> read_storage_summary(const meta::ReadContext& context, const StorageSummary& op);
+
+}  // namespace claudefs::data

@@ -1,0 +1,201 @@
+// Which transition an input takes. The rules on terms are those of the paper's figure 2, with the two
+// exceptions that pre-vote and leader stickiness need (thesis, sections 4.2.3 and 9.6).
+#include "base/check.h"
+#include "raft/core.h"
+
+namespace claudefs::raft {
+
+Core::Core(CoreOptions options, Recovered recovered, Instant now)
+    : options_(options),
+      hard_(recovered.hard_state),
+      hard_durable_(recovered.hard_state),
+      configuration_(std::move(recovered.configuration)),
+      log_(std::move(recovered.log)),
+      commit_(std::max(log_.start(), recovered.applied)),
+      applied_(recovered.applied),
+      needs_snapshot_(recovered.applied < log_.start()),
+      random_(options.seed * 0x9e3779b97f4a7c15u + 1) {
+  // A snapshot was installed, and the crash came before the log could follow. What it covers is committed.
+  if (applied_ > log_.start() && !log_.matches(applied_, recovered.applied_term)) {
+    log_.restart_at(applied_, recovered.applied_term);
+    start_changed_ = true;
+  }
+  // Before the crash this replica may have answered a heartbeat and so promised a lease: keep it.
+  const bool may_have_promised = hard_.term.value != 0;
+  contact_at_ = may_have_promised ? now : now - options_.election_timeout;
+  reset_election_timer(now);
+}
+
+void Core::tick(Instant now) {
+  if (role_ == Role::leader) {
+    check_quorum(now);
+    if (role_ == Role::leader) check_transfer(now);
+    if (role_ == Role::leader && now >= heartbeat_due_) wants_heartbeat_ = true;
+    return;
+  }
+  if (now < election_due_) return;
+  reset_election_timer(now);
+  if (needs_snapshot_ || !configuration_.is_voter(options_.self)) return;
+  campaign(/*pre=*/true, /*force=*/false, now);
+}
+
+void Core::step(Message message, Instant now) {
+  if (message.to != options_.self || message.group != options_.group) return;
+  if (message.term > hard_.term) {
+    step_newer_term(message, now);
+  } else if (message.term < hard_.term) {
+    step_older_term(message);
+  } else {
+    step_same_term(message, now);
+  }
+}
+
+void Core::step_newer_term(Message& message, Instant now) {
+  switch (message.kind) {
+    case MessageKind::pre_vote:
+      return on_pre_vote(message, now);
+    case MessageKind::pre_vote_reply:
+      if (!message.reject) return on_vote_reply(message, now);
+      break;
+    case MessageKind::vote:
+      // Stickiness: who hears a leader does not let a newcomer depose it. The lease rests on this.
+      if (keeps_faith(now) && !message.force) return;
+      break;
+    default:
+      break;
+  }
+  const bool from_leader = message.kind == MessageKind::append || message.kind == MessageKind::heartbeat;
+  become_follower(message.term, from_leader ? message.from : NodeId{}, now);
+  step_same_term(message, now);
+}
+
+void Core::step_older_term(const Message& message) {
+  if (message.kind == MessageKind::append || message.kind == MessageKind::heartbeat) {
+    // Tells a deposed leader; also how a replica whose term ran ahead gets the leader to catch up with it.
+    Message reply = make(MessageKind::append_reply, message.from);
+    reply.reject = true;
+    promise(std::move(reply));
+  } else if (message.kind == MessageKind::pre_vote) {
+    Message reply = make(MessageKind::pre_vote_reply, message.from);
+    reply.reject = true;
+    promise(std::move(reply));
+  }
+}
+
+void Core::step_same_term(Message& message, Instant now) {
+  switch (message.kind) {
+    case MessageKind::pre_vote:
+      return on_pre_vote(message, now);
+    case MessageKind::vote:
+      return on_vote(message, now);
+    case MessageKind::pre_vote_reply:
+    case MessageKind::vote_reply:
+      return on_vote_reply(message, now);
+    case MessageKind::append:
+      return on_append(message, now);
+    case MessageKind::append_reply:
+      return on_append_reply(message, now);
+    case MessageKind::heartbeat:
+      return on_heartbeat(message, now);
+    case MessageKind::heartbeat_reply:
+      return on_heartbeat_reply(message, now);
+    case MessageKind::timeout_now:
+      return on_timeout_now(message, now);
+  }
+}
+
+Message Core::make(MessageKind kind, NodeId to) const {
+  Message message;
+  message.kind = kind;
+  message.group = options_.group;
+  message.from = options_.self;
+  message.to = to;
+  message.term = hard_.term;
+  return message;
+}
+
+std::optional<LogIndex> Core::propose(Buffer command) {
+  if (role_ != Role::leader || is_transferring()) return std::nullopt;
+  Entry entry;
+  entry.index = LogIndex{log_.last().value + 1};
+  entry.term = hard_.term;
+  entry.kind = EntryKind::command;
+  entry.data = std::move(command);
+  log_.append(std::move(entry));
+  return log_.last();
+}
+
+void Core::applied(LogIndex index) {
+  CFS_CHECK(index >= applied_ && index <= commit_);
+  applied_ = index;
+  log_.evict(std::min(applied_, log_.persisted()), options_.cache_bytes);
+}
+
+void Core::announce() {
+  const Leadership now{role_ == Role::leader, hard_.term, leader_};
+  const bool same = announced_ && announced_->leader == now.leader && announced_->hint == now.hint &&
+                    announced_->term == now.term;
+  if (same) return;
+  announced_ = now;
+  ready_.leadership = now;
+}
+
+Ready Core::take(Instant now) {
+  if (role_ == Role::leader) {
+    if (wants_heartbeat_) broadcast_heartbeat(now);
+    for_each_peer([&](NodeId node, Progress& progress) { replicate_to(node, progress, now); });
+  }
+  announce();
+  Ready out = std::move(ready_);
+  ready_ = Ready{};
+  out.messages = std::move(out_);
+  out_.clear();
+  return out;
+}
+
+bool Core::must_write() const {
+  return start_changed_ || hard_ != hard_durable_ || log_.persisted() < log_.last();
+}
+
+bool Core::wants_persist() const { return !persist_under_way_ && (must_write() || !promises_.empty()); }
+
+bool Core::has_output(Instant now) const {
+  const bool leads = role_ == Role::leader;
+  if (!out_.empty() || wants_persist() || !ready_.reads.empty()) return true;
+  if (leads && (wants_heartbeat_ || now >= heartbeat_due_)) return true;
+  return !announced_ || announced_->leader != leads || announced_->hint != leader_;
+}
+
+Persist Core::take_persist() {
+  CFS_CHECK(!persist_under_way_);
+  persist_under_way_ = true;
+  Persist out;
+  if (hard_ != hard_durable_) out.hard_state = hard_;
+  if (start_changed_) out.start = LogStart{log_.start(), log_.start_term(), configuration_};
+  start_changed_ = false;
+  out.entries = log_.slice(LogIndex{log_.persisted().value + 1}, log_.last(), SIZE_MAX);
+  out.messages = std::move(promises_);
+  promises_.clear();
+  persist_hard_ = hard_;
+  persist_upto_ = log_.last();
+  return out;
+}
+
+void Core::persisted() {
+  CFS_CHECK(persist_under_way_);
+  persist_under_way_ = false;
+  hard_durable_ = persist_hard_;
+  log_.set_persisted(std::max(log_.persisted(), persist_upto_));
+  if (role_ == Role::leader) {
+    advance_commit();
+    confirm_reads();
+  }
+}
+
+LogIndex Core::match_of(NodeId node) const {
+  if (node == options_.self) return log_.persisted();
+  auto it = peers_.find(node);
+  return it == peers_.end() ? LogIndex{} : it->second.match;
+}
+
+}  // namespace claudefs::raft

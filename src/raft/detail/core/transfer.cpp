@@ -1,0 +1,36 @@
+// Leadership transfer: thesis, section 3.10. The target's votes ignore leases, so once it was told to start,
+// this leader may never again trust its own lease in this term: a transfer that fails ends the term.
+#include "raft/core.h"
+
+namespace claudefs::raft {
+
+bool Core::transfer(NodeId to, Instant now) {
+  const bool possible = role_ == Role::leader && !is_transferring() && to != options_.self &&
+                        configuration_.is_voter(to) && commit_ >= term_start_;
+  if (!possible) return false;
+  transfer_to_ = to;
+  transfer_until_ = now + options_.election_timeout;
+  try_timeout_now();
+  return true;
+}
+
+void Core::try_timeout_now() {
+  if (!is_transferring() || timeout_now_sent_) return;
+  if (match_of(transfer_to_) != log_.last()) return;
+  timeout_now_sent_ = true;
+  send(make(MessageKind::timeout_now, transfer_to_));
+}
+
+void Core::check_transfer(Instant now) {
+  if (!is_transferring() || now < transfer_until_) return;
+  if (timeout_now_sent_) return become_follower(hard_.term, NodeId{}, now);
+  transfer_to_ = NodeId{};
+}
+
+void Core::on_timeout_now(const Message& message, Instant now) {
+  if (role_ == Role::leader || message.from != leader_ || needs_snapshot_) return;
+  if (!configuration_.is_voter(options_.self)) return;
+  campaign(/*pre=*/false, /*force=*/true, now);
+}
+
+}  // namespace claudefs::raft

@@ -1,0 +1,107 @@
+// The host behind raft/host.h: a dispatcher; each concern has its file beside this one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "raft/detail/host/group.h"
+#include "raft/detail/host/peer_link.h"
+#include "raft/detail/host/raft_log.h"
+#include "raft/host.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+
+namespace claudefs::raft {
+
+class HostImpl final : public Host {
+ public:
+  HostImpl(runtime::Env& env, net::Client& client, HostOptions options,
+           std::function<std::string(NodeId)> address_of, std::unique_ptr<RaftLog> log);
+  ~HostImpl() override;
+  void serve(net::MethodTable& methods);
+
+  Result<void> add_group(ShardId group, std::vector<NodeId> initial_members, StateMachine& machine) override;
+  void start() override;
+  runtime::Task<Result<Buffer>> propose(ShardId group, Buffer command) override;
+  runtime::Task<Result<void>> read_barrier(ShardId group) override;
+  bool holds_lease(ShardId group) const override;
+  GroupStatus status(ShardId group) const override;
+  std::vector<ShardId> groups() const override;
+  runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) override;
+  runtime::Task<void> stop() override;
+
+ private:
+  using Group = HostedGroup;
+  struct ToWrite {
+    Group* group;
+    Persist batch;
+  };
+
+  // turn.cpp: what the cores ask for, once per turn of the event loop
+  void mark(Group& group);
+  runtime::Task<void> run_turns();
+  runtime::Task<void> run_ticks();
+  void tick();
+  void drain(Group& group);
+  void route(std::vector<Message> messages);
+  void flush_peers();
+  PeerLink& link(NodeId node);
+  Group* find(ShardId group) const;
+  Error not_leader(const Group& group) const;
+
+  // persist.cpp
+  void want_write(Group& group);
+  runtime::Task<void> run_persist();
+  std::vector<ToWrite> take_writes();
+  runtime::Task<Result<void>> write(const std::vector<ToWrite>* writes);
+  void log_failed(const Error& error);
+  void compact_groups();
+
+  // apply.cpp
+  void apply_if_needed(Group& group);
+  runtime::Task<void> apply(Group* group);
+  void apply_batch(Group& group, std::vector<Entry> entries);
+  void leadership_changed(Group& group, const Leadership& now);
+  void announce_if_ready(Group& group);
+  void reads_ready(Group& group, const std::vector<Ready::Read>& reads);
+  void wake_applied(Group& group);
+  void fail_waiters(Group& group, const Error& error);
+  runtime::Task<void> fetch(Group* group, Ready::Fetch what);
+
+  // snapshots.cpp
+  runtime::Task<void> stream_snapshot(Group* group, NodeId peer);
+  runtime::Task<Result<LogIndex>> send_snapshot(Group* group, NodeId peer);
+  runtime::Task<Result<net::TypedReply<SnapshotReply>>> on_snapshot(SnapshotPiece piece,
+                                                                    net::Request request);
+  Result<SnapshotReply> install_piece(Group& group, const SnapshotPiece& piece, const Buffer& content);
+
+  // balance.cpp
+  void balance();
+
+  runtime::Task<Result<net::TypedReply<net::Empty>>> on_messages(RaftMessages batch, net::Request request);
+
+  runtime::Env& env_;
+  net::Client& client_;
+  const HostOptions options_;
+  const std::function<std::string(NodeId)> address_of_;
+  std::unique_ptr<RaftLog> log_;
+  std::shared_ptr<HostImpl*> alive_;  // handlers in the method table look here
+
+  std::map<ShardId, std::unique_ptr<Group>> groups_;
+  std::map<NodeId, std::unique_ptr<PeerLink>> links_;
+  std::vector<Group*> dirty_;
+  std::vector<Group*> to_write_;
+  runtime::Condition work_;
+  runtime::Condition write_work_;
+  bool stopping_ = false;
+  std::optional<Error> failed_;  // the log is dead: this node takes no part any more
+  bool collect_wanted_ = false;
+  std::size_t streams_ = 0;
+  u64 next_read_ = 1;
+  runtime::Instant next_balance_{};
+  runtime::Instant next_compaction_{};
+  runtime::Scope scope_;  // last: its tasks use everything above
+};
+
+}  // namespace claudefs::raft

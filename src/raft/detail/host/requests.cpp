@@ -1,0 +1,72 @@
+// Proposals, read barriers, transfers.
+#include <fmt/format.h>
+
+#include "raft/detail/host/host_impl.h"
+
+namespace claudefs::raft {
+
+namespace {
+Error unknown_group(ShardId id) {
+  return Error{Errc::not_leader, fmt::format("group {} is not hosted here", id)};
+}
+}  // namespace
+
+runtime::Task<Result<Buffer>> HostImpl::propose(ShardId id, Buffer command) {
+  Group* group = find(id);
+  if (group == nullptr) co_return fail(unknown_group(id));
+  if (failed_ || stopping_) co_return fail(Errc::not_leader, "raft has stopped on this node");
+  if (command.empty()) co_return fail(Errc::invalid_argument, "an empty command cannot be proposed");
+  if (command.size() > options_.proposal_bytes_max)
+    co_return fail(Errc::too_big, fmt::format("a command of {} bytes, the limit is {}", command.size(),
+                                              options_.proposal_bytes_max));
+  if (!group->announced) co_return fail(not_leader(*group));
+  if (group->proposals.size() >= options_.proposals_max)
+    co_return fail(Errc::overloaded,
+                   fmt::format("group {}: {} proposals are under way", id, group->proposals.size()));
+  const std::optional<LogIndex> index = group->core.propose(std::move(command));
+  if (!index) co_return fail(not_leader(*group));
+  auto reply = std::make_shared<runtime::Promised<Result<Buffer>>>(env_.executor());
+  group->proposals.emplace(*index, Group::Proposal{group->core.term(), reply});
+  mark(*group);
+  co_return co_await reply->wait();
+}
+
+runtime::Task<Result<void>> HostImpl::read_barrier(ShardId id) {
+  Group* group = find(id);
+  if (group == nullptr) co_return fail(unknown_group(id));
+  if (failed_ || stopping_) co_return fail(Errc::unavailable, "raft has stopped on this node");
+  const runtime::Instant now = env_.now();
+  if (holds_lease(id) && group->core.applied_index() >= group->core.commit()) co_return Result<void>{};
+  const u64 read = next_read_++;
+  auto waiter = std::make_shared<runtime::Promised<Result<LogIndex>>>(env_.executor());
+  if (!group->core.read(read, now)) co_return fail(not_leader(*group));
+  group->reads.emplace(read, waiter);
+  mark(*group);
+  auto answer = co_await waiter->wait_until(now + 2 * options_.election_timeout);
+  if (!answer) {
+    group->reads.erase(read);
+    co_return fail(Errc::unavailable, fmt::format("group {}: no quorum confirmed the read", id));
+  }
+  if (!*answer) co_return fail(std::move(answer->error()));
+  co_return Result<void>{};
+}
+
+runtime::Task<Result<void>> HostImpl::transfer_leadership(ShardId id, NodeId to) {
+  Group* group = find(id);
+  if (group == nullptr) co_return fail(unknown_group(id));
+  if (!group->core.is_leader()) co_return fail(not_leader(*group));
+  const Term term = group->core.term();
+  const runtime::Instant deadline = env_.now() + 2 * options_.election_timeout;
+  if (to == options_.self) co_return Result<void>{};
+  if (!group->core.transfer(to, env_.now()))
+    co_return fail(Errc::unavailable, fmt::format("group {}: node {} cannot take over now", id, to));
+  mark(*group);
+  while (env_.now() < deadline && !stopping_) {
+    if (group->core.term() > term) co_return Result<void>{};
+    if (!group->core.is_transferring()) break;
+    co_await env_.executor().sleep(options_.heartbeat / 4);
+  }
+  co_return fail(Errc::unavailable, fmt::format("group {}: node {} did not take over", id, to));
+}
+
+}  // namespace claudefs::raft

@@ -1,0 +1,105 @@
+// Once per turn: every group that something happened to is drained, then each peer gets one call a lane.
+// One tick serves all groups.
+#include "raft/detail/host/host_impl.h"
+
+namespace claudefs::raft {
+
+void HostImpl::mark(Group& group) {
+  if (group.dirty || failed_) return;
+  group.dirty = true;
+  dirty_.push_back(&group);
+  work_.notify_one();
+}
+
+runtime::Task<void> HostImpl::run_turns() {
+  while (!stopping_) {
+    if (dirty_.empty()) {
+      co_await work_.wait();
+      // Lets what else has arrived join this turn.
+      co_await env_.executor().yield();
+    }
+    std::vector<Group*> turn;
+    turn.swap(dirty_);
+    for (Group* group : turn) {
+      group->dirty = false;
+      drain(*group);
+    }
+    flush_peers();
+  }
+}
+
+runtime::Task<void> HostImpl::run_ticks() {
+  while (!stopping_ && !failed_) {
+    tick();
+    // Aligned, so that heartbeats, due at multiples of their interval, leave at once.
+    const i64 step = std::max<i64>(1, options_.heartbeat.count() / 2);
+    co_await env_.executor().sleep_until(runtime::Instant{(env_.now().ns / step + 1) * step});
+  }
+}
+
+void HostImpl::tick() {
+  const runtime::Instant now = env_.now();
+  for (auto& [id, group] : groups_) {
+    group->core.tick(now);
+    if (group->core.has_output(now)) mark(*group);
+  }
+  if (now >= next_compaction_) {
+    next_compaction_ = now + options_.election_timeout;
+    compact_groups();
+  }
+  if (options_.balance_every.count() != 0 && now >= next_balance_) {
+    next_balance_ = now + options_.balance_every;
+    balance();
+  }
+}
+
+void HostImpl::drain(Group& group) {
+  if (failed_ || stopping_) return;
+  Ready ready = group.core.take(env_.now());
+  route(std::move(ready.messages));
+  if (ready.leadership) leadership_changed(group, *ready.leadership);
+  reads_ready(group, ready.reads);
+  for (const Ready::Fetch& what : ready.fetches) scope_.spawn(fetch(&group, what));
+  for (NodeId peer : ready.snapshots) scope_.spawn(stream_snapshot(&group, peer));
+  apply_if_needed(group);
+  want_write(group);
+}
+
+void HostImpl::route(std::vector<Message> messages) {
+  for (Message& message : messages) link(message.to).queue(std::move(message));
+}
+
+void HostImpl::flush_peers() {
+  for (auto& [node, peer] : links_) peer->flush();
+}
+
+PeerLink& HostImpl::link(NodeId node) {
+  const std::string address = address_of_(node);
+  std::unique_ptr<PeerLink>& made = links_[node];
+  if (!made) {
+    PeerLink::Limits limits;
+    limits.queue_bytes = options_.peer_queue_bytes;
+    limits.timeout = 2 * options_.election_timeout;
+    made = std::make_unique<PeerLink>(scope_, client_, address, limits);
+  }
+  made->set_address(address);
+  return *made;
+}
+
+runtime::Task<Result<net::TypedReply<net::Empty>>> HostImpl::on_messages(RaftMessages batch,
+                                                                         net::Request request) {
+  const runtime::Instant now = env_.now();
+  for (Message& message : batch.messages) {
+    if (request.peer.value != 0 && request.peer != message.from) continue;
+    Group* group = find(message.group);
+    if (group == nullptr || failed_ || stopping_) continue;
+    // Small ones share a block with their neighbours in the connection: a cached entry would pin all of it.
+    for (Entry& entry : message.entries)
+      if (entry.data.size() < 16_KiB) entry.data = Buffer::copy_of(entry.data.span());
+    group->core.step(std::move(message), now);
+    mark(*group);
+  }
+  co_return net::TypedReply<net::Empty>{};
+}
+
+}  // namespace claudefs::raft

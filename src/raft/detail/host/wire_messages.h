@@ -1,0 +1,37 @@
+// What hosts say to each other. Both methods answer at once; nothing waits for a disk inside a call.
+#pragma once
+
+#include "net/rpc.h"
+#include "raft/types.h"
+
+namespace claudefs::raft {
+
+// Messages of any groups, in order. Raft copes with their loss.
+struct RaftMessages {
+  static constexpr u16 kMethod = 0x0101;
+  using Reply = net::Empty;
+  std::vector<Message> messages;
+  static auto fields(auto& self) { return std::tie(self.messages); }
+};
+
+struct SnapshotReply {
+  bool accepted = false;
+  bool have = false;  // the receiver needs none: it has applied this much
+  static auto fields(auto& self) { return std::tie(self.accepted, self.have); }
+};
+// One piece of a state machine's picture; the piece itself is the payload.
+struct SnapshotPiece {
+  static constexpr u16 kMethod = 0x0102;
+  using Reply = SnapshotReply;
+  ShardId group{};
+  NodeId from{};
+  Term term{};  // of the leader
+  LogStart start;
+  u64 offset = 0;
+  bool last = false;
+  static auto fields(auto& self) {
+    return std::tie(self.group, self.from, self.term, self.start, self.offset, self.last);
+  }
+};
+
+}  // namespace claudefs::raft

@@ -1,0 +1,200 @@
+#include "host_cluster.h"
+
+#include <set>
+
+#include <fmt/format.h>
+
+namespace claudefs::raft::testing {
+
+using namespace runtime;
+
+std::vector<Buffer> ToyMachine::apply(const std::vector<Committed>& entries) {
+  std::vector<Buffer> replies;
+  for (const Committed& entry : entries) {
+    CFS_CHECK(entry.index.value == now_.applied.value + 1);
+    now_.values.emplace_back(entry.command.text());
+    now_.applied = entry.index;
+    now_.term = entry.term;
+    replies.push_back(Buffer::copy_of("did " + std::string(entry.command.text())));
+  }
+  if (now_.applied.value >= disk_.applied.value + 20) disk_ = now_;
+  return replies;
+}
+
+namespace {
+class ToySource final : public SnapshotSource {
+ public:
+  explicit ToySource(const Picture& picture) : index_(picture.applied) {
+    for (const std::string& value : picture.values) text_ += value + "\n";
+  }
+  LogIndex index() const override { return index_; }
+  Result<Buffer> next() override {
+    const std::string piece = text_.substr(at_, 1000);
+    at_ += piece.size();
+    return Buffer::copy_of(piece);
+  }
+
+ private:
+  LogIndex index_;
+  std::string text_;
+  std::size_t at_ = 0;
+};
+}  // namespace
+
+Result<std::unique_ptr<SnapshotSource>> ToyMachine::snapshot() { return std::make_unique<ToySource>(now_); }
+
+Result<void> ToyMachine::begin_install() {
+  now_ = disk_ = Picture{};
+  arriving_.clear();
+  return {};
+}
+Result<void> ToyMachine::install(const Buffer& piece) {
+  arriving_ += piece.text();
+  return {};
+}
+Result<void> ToyMachine::finish_install(LogIndex index, Term term) {
+  for (std::size_t at = 0; at < arriving_.size();) {
+    const std::size_t end = arriving_.find('\n', at);
+    now_.values.push_back(arriving_.substr(at, end - at));
+    at = end + 1;
+  }
+  CFS_CHECK(now_.values.size() == index.value);
+  now_.applied = index;
+  now_.term = term;
+  disk_ = now_;
+  ++installs_;
+  return {};
+}
+
+HostCluster::HostCluster(u64 seed, sim::FaultOptions faults) : world_(seed, faults), members_(kNodes) {
+  options.log_directory = "raft";
+  options.proposal_bytes_max = 4_KiB;
+  for (int i = 0; i < kNodes; ++i) member(i).node = &world_.add_node(fmt::format("n{}", i + 1));
+}
+
+HostCluster::~HostCluster() {
+  for (int i = 0; i < kNodes; ++i)
+    if (is_up(i)) crash(i);
+}
+
+void HostCluster::boot(int i) {
+  Member& m = member(i);
+  net::Identity identity;
+  identity.node = NodeId{static_cast<u16>(i + 1)};
+  identity.secret = "secret";
+  m.client = net::Client::create(*m.node, identity);
+  HostOptions mine = options;
+  mine.self = identity.node;
+  auto opened = sim::run(world_, *m.node, Host::open(*m.node, *m.client, m.methods, mine, [](NodeId node) {
+                           return fmt::format("n{}:7000", node.value);
+                         }));
+  if (!opened || !*opened) {
+    violation_ = "a host did not open: " + (opened ? opened->error().to_string() : "too slow");
+    return;
+  }
+  m.host = std::move(**opened);
+  std::vector<NodeId> all;
+  for (int j = 1; j <= kNodes; ++j) all.push_back(NodeId{static_cast<u16>(j)});
+  for (u16 g = 0; g < kGroups; ++g) {
+    const ShardId group{g};
+    m.machines[group] = std::make_unique<ToyMachine>(m.disks[group]);
+    if (!m.host->add_group(group, all, *m.machines[group])) violation_ = "a group was refused";
+  }
+  m.host->start();
+  auto server = net::Server::start(*m.node, fmt::format("n{}:7000", i + 1), identity, m.methods);
+  if (!server) {
+    violation_ = server.error().to_string();
+    return;
+  }
+  m.server = std::move(*server);
+  m.scope = std::make_unique<Scope>(m.node->executor());
+}
+
+void HostCluster::crash(int i) {
+  Member& m = member(i);
+  m.node->crash();
+  m.scope.reset();
+  m.server.reset();
+  m.host.reset();
+  m.client.reset();
+  m.machines.clear();
+  m.methods = net::MethodTable{};
+  m.node->restart();
+}
+
+int HostCluster::leader_of(ShardId group) {
+  for (int i = 0; i < kNodes; ++i)
+    if (is_up(i) && member(i).host->status(group).leader) return i;
+  return -1;
+}
+
+bool HostCluster::all_led() {
+  for (u16 g = 0; g < kGroups; ++g)
+    if (leader_of(ShardId{g}) < 0) return false;
+  return true;
+}
+
+void HostCluster::start_workload(int i, std::size_t value_bytes) {
+  member(i).scope->spawn(write_for_ever(i, value_bytes));
+  member(i).scope->spawn(read_for_ever(i));
+}
+
+Task<void> HostCluster::write_for_ever(int i, std::size_t value_bytes) {
+  Member& m = member(i);
+  while (working_) {
+    for (u16 g = 0; g < kGroups && working_; ++g) {
+      const ShardId group{g};
+      if (!m.host->status(group).leader) continue;
+      std::string value = fmt::format("n{}-{}", i + 1, m.next_value++);
+      value.resize(std::max(value.size(), value_bytes), '.');
+      Result<Buffer> reply = co_await m.host->propose(group, Buffer::copy_of(value));
+      if (!reply) continue;
+      if (reply->text() != "did " + value) violation_ = "a proposal got the answer of another";
+      acknowledged_[group].push_back(value);
+      floor_[group] = std::max(floor_[group], m.host->status(group).applied);
+    }
+    co_await m.node->executor().sleep(10ms);
+  }
+}
+
+// Nothing that was acknowledged before a barrier may be missing after it.
+Task<void> HostCluster::read_for_ever(int i) {
+  Member& m = member(i);
+  while (working_) {
+    for (u16 g = 0; g < kGroups && working_; ++g) {
+      const ShardId group{g};
+      const std::size_t known = acknowledged_[group].size();
+      const std::string last = known == 0 ? "" : acknowledged_[group].back();
+      Result<void> barrier = co_await m.host->read_barrier(group);
+      if (!barrier || known == 0) continue;
+      const auto& values = m.machines[group]->picture().values;
+      if (std::find(values.begin(), values.end(), last) == values.end())
+        violation_ = "a read misses an acknowledged write";
+    }
+    co_await m.node->executor().sleep(20ms);
+  }
+}
+
+bool HostCluster::converged() {
+  for (u16 g = 0; g < kGroups; ++g) {
+    const ShardId group{g};
+    for (int i = 0; i < kNodes; ++i) {
+      if (!is_up(i)) return false;
+      if (member(i).machines[group]->picture().values != member(0).machines[group]->picture().values)
+        return false;
+    }
+    std::map<std::string, int> count;
+    for (const std::string& value : member(0).machines[group]->picture().values) ++count[value];
+    for (const std::string& value : acknowledged_[group])
+      if (count[value] != 1) return false;
+  }
+  return true;
+}
+
+std::size_t HostCluster::acknowledged() const {
+  std::size_t sum = 0;
+  for (const auto& [group, values] : acknowledged_) sum += values.size();
+  return sum;
+}
+
+}  // namespace claudefs::raft::testing

@@ -1,0 +1,96 @@
+// Three simulated nodes with real hosts, logs and RPC over the simulated network and disks, and a toy state
+// machine that remembers every command.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/rpc.h"
+#include "raft/host.h"
+#include "runtime/scope.h"
+#include "sim/run.h"
+
+namespace claudefs::raft::testing {
+
+struct Picture {
+  std::vector<std::string> values;
+  LogIndex applied{};
+  Term term{};
+};
+
+// `disk` survives crashes and is written every few entries, as a store with lazy flushes would be.
+class ToyMachine final : public StateMachine {
+ public:
+  explicit ToyMachine(Picture& disk) : disk_(disk), now_(disk) {}
+  std::vector<Buffer> apply(const std::vector<Committed>& entries) override;
+  LogIndex applied() const override { return now_.applied; }
+  Term applied_term() const override { return now_.term; }
+  LogIndex durable() const override { return disk_.applied; }
+  Result<std::unique_ptr<SnapshotSource>> snapshot() override;
+  Result<void> begin_install() override;
+  Result<void> install(const Buffer& piece) override;
+  Result<void> finish_install(LogIndex index, Term term) override;
+  void on_leadership(bool leader, Term) override { leads_ = leader; }
+  const Picture& picture() const { return now_; }
+  bool leads() const { return leads_; }
+  int installs() const { return installs_; }
+
+ private:
+  Picture& disk_;
+  Picture now_;
+  std::string arriving_;
+  bool leads_ = false;
+  int installs_ = 0;
+};
+
+class HostCluster {
+ public:
+  static constexpr int kNodes = 3;
+  static constexpr int kGroups = 8;
+  explicit HostCluster(u64 seed, sim::FaultOptions faults = {});
+  ~HostCluster();
+
+  struct Member {
+    sim::Node* node = nullptr;
+    std::map<ShardId, Picture> disks;
+    net::MethodTable methods;
+    std::unique_ptr<net::Server> server;
+    std::unique_ptr<net::Client> client;
+    std::map<ShardId, std::unique_ptr<ToyMachine>> machines;
+    std::unique_ptr<Host> host;
+    std::unique_ptr<runtime::Scope> scope;  // of the workload
+    u64 next_value = 1;
+  };
+  sim::World& world() { return world_; }
+  Member& member(int i) { return members_[static_cast<std::size_t>(i)]; }
+  void boot(int i);
+  void crash(int i);
+  bool is_up(int i) { return member(i).host != nullptr; }
+  // The member that leads and says so; -1: none.
+  int leader_of(ShardId group);
+  bool all_led();
+  // Proposes and reads on every node that runs, until stop_workload.
+  void start_workload(int i, std::size_t value_bytes = 8);
+  void stop_workload() { working_ = false; }
+  // All replicas of all groups have the same values, among them each acknowledged one, once.
+  bool converged();
+  std::string violation() const { return violation_; }
+  std::size_t acknowledged() const;
+  HostOptions options;
+
+ private:
+  runtime::Task<void> write_for_ever(int i, std::size_t value_bytes);
+  runtime::Task<void> read_for_ever(int i);
+
+  sim::World world_;
+  std::vector<Member> members_;
+  std::map<ShardId, std::vector<std::string>> acknowledged_;
+  std::map<ShardId, LogIndex> floor_;  // applied at the leader when it last acknowledged
+  std::string violation_;
+  bool working_ = true;
+};
+
+}  // namespace claudefs::raft::testing

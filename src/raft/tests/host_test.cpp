@@ -1,0 +1,139 @@
+// Goal: the host keeps its word through crashes of nodes, partitions, and followers that fall far behind.
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "host_cluster.h"
+
+namespace claudefs::raft::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Every crash ends connections: not news here.
+const bool quiet = (log::set_level(log::Level::warn), true);
+
+TEST(Host, LeadersSpreadAndServe) {
+  HostCluster cluster(1);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  ASSERT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 3s));
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  cluster.world().run_for(7s);
+  // 8 groups over 3 members: each leads the groups that prefer it.
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(cluster.leader_of(ShardId{g}), g % 3) << g;
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 5s));
+  EXPECT_EQ(cluster.violation(), "");
+  EXPECT_GT(cluster.acknowledged(), 500u);
+}
+
+TEST(Host, FailsOverWithinTwoSecondsAndTakesLeadersBack) {
+  for (u64 seed = 1; seed <= 2; ++seed) {
+    HostCluster cluster(seed);
+    for (int i = 0; i < 3; ++i) cluster.boot(i);
+    cluster.world().run_for(7s);
+    ASSERT_TRUE(cluster.all_led());
+    for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+    cluster.world().run_for(500ms);
+    cluster.crash(0);
+    EXPECT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 2s)) << seed;
+    cluster.boot(0);
+    cluster.start_workload(0);
+    const auto back = [&] {
+      return cluster.leader_of(ShardId{0}) == 0 && cluster.leader_of(ShardId{3}) == 0;
+    };
+    EXPECT_TRUE(cluster.world().run_until(back, 15s)) << seed;
+    cluster.stop_workload();
+    EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 5s)) << seed;
+    EXPECT_EQ(cluster.violation(), "");
+  }
+}
+
+TEST(Host, AFollowerFarBehindGetsASnapshot) {
+  HostCluster cluster(3);
+  cluster.options.log_file_bytes = 64_KiB;
+  cluster.options.log_keep_bytes = 64_KiB;
+  cluster.options.cache_bytes = 4_KiB;
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  ASSERT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 3s));
+  cluster.crash(2);
+  for (int i = 0; i < 2; ++i) cluster.start_workload(i, 500);
+  cluster.world().run_for(4s);
+  cluster.boot(2);
+  const auto installed = [&] {
+    int sum = 0;
+    for (auto& [group, machine] : cluster.member(2).machines) sum += machine->installs();
+    return sum == HostCluster::kGroups;
+  };
+  EXPECT_TRUE(cluster.world().run_until(installed, 20s));
+  cluster.world().run_for(2s);
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 10s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
+// Random crashes and partitions under load; then peace, and everything acknowledged is everywhere.
+TEST(Host, KeepsEveryAcknowledgedWrite) {
+  for (u64 seed = 1; seed <= 6; ++seed) {
+    HostCluster cluster(seed);
+    cluster.options.log_file_bytes = 128_KiB;
+    cluster.options.log_keep_bytes = 128_KiB;
+    cluster.options.cache_bytes = 2_KiB;
+    sim::RandomStream random = cluster.world().stream("troubles");
+    for (int i = 0; i < 3; ++i) cluster.boot(i);
+    for (int i = 0; i < 3; ++i) cluster.start_workload(i, 100);
+    for (int round = 0; round < 6; ++round) {
+      cluster.world().run_for(std::chrono::milliseconds(random.between(200, 1500)));
+      const int victim = static_cast<int>(random.between(0, 2));
+      if (random.between(0, 2) == 0) {
+        cluster.world().isolate("n" + std::to_string(victim + 1));
+        cluster.world().run_for(std::chrono::milliseconds(random.between(100, 2500)));
+        cluster.world().heal();
+      } else {
+        cluster.crash(victim);
+        cluster.world().run_for(std::chrono::milliseconds(random.between(0, 1500)));
+        cluster.boot(victim);
+        ASSERT_EQ(cluster.violation(), "") << "seed " << seed;
+        cluster.start_workload(victim, 100);
+      }
+    }
+    cluster.world().heal();
+    cluster.world().run_for(3s);
+    cluster.stop_workload();
+    EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 10s)) << "seed " << seed;
+    ASSERT_EQ(cluster.violation(), "") << "seed " << seed;
+    EXPECT_GT(cluster.acknowledged(), 100u) << "seed " << seed;
+  }
+}
+
+TEST(Host, ANodeWhoseLogDiesStopsLeading) {
+  HostCluster cluster(5);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  cluster.world().run_for(7s);
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  ASSERT_EQ(cluster.leader_of(ShardId{0}), 0);
+  cluster.member(0).node->fail_flushes(1);
+  const auto moved = [&] { return cluster.all_led() && cluster.leader_of(ShardId{0}) > 0; };
+  EXPECT_TRUE(cluster.world().run_until(moved, 3s));
+  cluster.crash(0);
+  cluster.boot(0);
+  cluster.world().run_for(1s);
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 5s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
+TEST(Host, OneSeedHasOneHistory) {
+  const auto life = [] {
+    HostCluster cluster(77);
+    for (int i = 0; i < 3; ++i) cluster.boot(i);
+    for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+    cluster.world().run_for(2s);
+    cluster.crash(1);
+    cluster.world().run_for(1s);
+    return cluster.world().trace_hash();
+  };
+  EXPECT_EQ(life(), life());
+}
+
+}  // namespace
+}  // namespace claudefs::raft::testing

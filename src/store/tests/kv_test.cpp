@@ -1,0 +1,179 @@
+// Goal: both stores behave as one ordered map; a crash leaves a prefix of the batches.
+// Method: random batches against a std::map of our own, on the in-memory store and on RocksDB.
+#include "store/kv.h"
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "store/memory_kv.h"
+#include "store/tests/support.h"
+
+namespace claudefs::store {
+namespace {
+using Model = std::map<std::string, std::string>;
+
+class SeededRandom final : public runtime::Random {
+ public:
+  explicit SeededRandom(u64 seed) : engine_(seed) {}
+  u64 next() override { return engine_(); }
+  void fill_secret(MutableByteSpan out) override {
+    for (auto& b : out) b = static_cast<std::byte>(next());
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+std::string key_of(u64 n) { return fmt::format("k{:03}", n % 200); }
+KvBatch draw_batch(runtime::Random& random, Model& model) {
+  KvBatch batch;
+  const u64 ops = random.between(1, 6);
+  for (u64 i = 0; i < ops; ++i) {
+    const std::string key = key_of(random.next());
+    switch (random.between(0, 9)) {
+      case 0: {
+        const std::string end = key_of(random.next());  // empty when it is before the key
+        batch.remove_range(key, end);
+        if (key < end) model.erase(model.lower_bound(key), model.lower_bound(end));
+        break;
+      }
+      case 1:
+      case 2:
+        batch.remove(key);
+        model.erase(key);
+        break;
+      default: {
+        const std::string value = std::to_string(random.next()) + std::string(1, '\0');
+        batch.put(key, value);
+        model[key] = value;
+      }
+    }
+  }
+  return batch;
+}
+Model contents(const Kv& kv) {
+  Model out;
+  auto it = kv.iterate();
+  for (it->seek(""); it->valid(); it->next()) out.emplace(it->key(), it->value());
+  EXPECT_TRUE(it->status().has_value());
+  return out;
+}
+void follow_a_model(Kv& kv, u64 seed) {
+  SeededRandom random(seed);
+  Model model;
+  Model at_view;
+  std::unique_ptr<KvIterator> view;
+  for (int i = 0; i < 600; ++i) {
+    if (i == 300) {
+      view = kv.iterate();
+      at_view = model;
+    }
+    ASSERT_TRUE(kv.write(draw_batch(random, model)).has_value());
+    const std::string key = key_of(random.next());
+    const auto got = kv.get(key);
+    ASSERT_TRUE(got.has_value());
+    const auto want = model.find(key);
+    ASSERT_EQ(got->has_value(), want != model.end());
+    if (got->has_value()) {
+      ASSERT_EQ(**got, want->second);
+    }
+  }
+  EXPECT_EQ(contents(kv), model);
+  Model seen;
+  for (view->seek(""); view->valid(); view->next()) seen.emplace(view->key(), view->value());
+  EXPECT_EQ(seen, at_view) << "an iterator sees the store as it was";
+  auto it = kv.iterate();
+  it->seek("k100");
+  const auto want = model.lower_bound("k100");
+  ASSERT_EQ(it->valid(), want != model.end());
+  if (it->valid()) {
+    EXPECT_EQ(it->key(), want->first);
+  }
+}
+
+TEST(MemoryKv, IsAnOrderedMap) {
+  for (u64 seed = 1; seed <= 10; ++seed) {
+    MemoryKv kv;
+    follow_a_model(kv, seed);
+  }
+}
+TEST(RocksKv, IsAnOrderedMap) {
+  TemporaryDirectory directory;
+  auto reactor = make_reactor();
+  auto kv = open_rocks(reactor->env(), directory / "kv");
+  ASSERT_TRUE(kv.has_value()) << kv.error().to_string();
+  follow_a_model(**kv, 1);
+}
+
+TEST(RocksKv, FlushedBatchesSurviveAProcessThatDies) {
+  TemporaryDirectory directory;
+  SeededRandom random(3);
+  Model model;
+  const std::string path = directory / "kv";
+  const std::string copy = directory / "copy";
+  auto reactor = make_reactor();
+  auto kv = open_rocks(reactor->env(), path);
+  ASSERT_TRUE(kv.has_value());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE((*kv)->write(draw_batch(random, model)).has_value());
+  ASSERT_TRUE(run(*reactor, (*kv)->flush()).has_value());
+  Model later = model;
+  ASSERT_TRUE((*kv)->write(draw_batch(random, later)).has_value());
+  std::filesystem::copy(path, copy, std::filesystem::copy_options::recursive);  // what a dead process leaves
+  auto revived = open_rocks(reactor->env(), copy);
+  ASSERT_TRUE(revived.has_value()) << revived.error().to_string();
+  EXPECT_EQ(contents(**revived), model);
+  EXPECT_GT((*revived)->stats().disk_bytes, 0u);
+}
+
+TEST(RocksKv, TwoOwnersAreRefusedAndDamageIsNamed) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "kv";
+  auto reactor = make_reactor();
+  {
+    auto kv = open_rocks(reactor->env(), path);
+    ASSERT_TRUE(kv.has_value());
+    EXPECT_EQ(open_rocks(reactor->env(), path).error().code, Errc::locked);
+    KvBatch batch;
+    batch.put("a", "b");
+    ASSERT_TRUE((*kv)->write(batch).has_value());
+    ASSERT_TRUE(run(*reactor, (*kv)->flush()).has_value());
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(path))
+    if (entry.path().filename().string().starts_with("MANIFEST"))
+      for (u64 at = 8; at < entry.file_size(); at += 16) flip_bit(entry.path().string(), at, 2);
+  const auto hurt = open_rocks(reactor->env(), path);
+  ASSERT_FALSE(hurt.has_value());
+  EXPECT_EQ(hurt.error().code, Errc::corrupt);
+  EXPECT_NE(hurt.error().text.find(path), std::string::npos);
+  EXPECT_NE(hurt.error().text.find("rejoin"), std::string::npos);
+}
+
+TEST(MemoryKv, ACrashLeavesAPrefixAfterTheLastFlush) {
+  auto reactor = make_reactor();
+  std::set<std::size_t> kept;
+  for (u64 seed = 1; seed <= 60; ++seed) {
+    SeededRandom random(seed);
+    MemoryKv kv;
+    Model model;
+    std::vector<Model> states;
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(kv.write(draw_batch(random, model)).has_value());
+    ASSERT_TRUE(run(*reactor, kv.flush()).has_value());
+    states.push_back(model);
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_TRUE(kv.write(draw_batch(random, model)).has_value());
+      states.push_back(model);
+    }
+    EXPECT_EQ(kv.unflushed(), 5u);
+    kv.crash(random);
+    const auto at = std::find(states.begin(), states.end(), contents(kv));
+    ASSERT_NE(at, states.end());
+    kept.insert(static_cast<std::size_t>(at - states.begin()));
+    kv.crash(random);  // what is left is durable
+    EXPECT_EQ(contents(kv), *at);
+  }
+  EXPECT_GT(kept.size(), 3u) << "the crash must not always keep the same";
+}
+
+}  // namespace
+}  // namespace claudefs::store
