@@ -146,7 +146,7 @@ runtime::Task<cluster::ShardReply> Service::execute_patiently(cluster::ShardRequ
     if (!result && result.error().code == Errc::not_leader) co_return not_leader(shard);
     if (result || result.error().code != Errc::busy) co_return reply_of(std::move(result));
     if (parts_.env.now() >= give_up)
-      co_return cluster::ShardReply{Errc::conflict, std::move(result.error().text), {}, {}};
+      co_return cluster::ShardReply{Errc::unavailable, std::move(result.error().text), {}, {}};
     co_await parts_.env.executor().sleep(pause + runtime::Duration(parts_.env.random().between(0, 2'000'000)));
     pause = std::min<runtime::Duration>(pause * 2, 50ms);
   }
