@@ -1,4 +1,6 @@
 // claudefs: one executable; its subcommand picks the role. Installed also as `cfs` and `mount.claudefs`.
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -36,6 +38,10 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace claudefs::app;
   std::signal(SIGPIPE, SIG_IGN);
+  // Megabyte buffers come and go all the time: mapping and faulting them anew costs more than the copy.
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+  mallopt(M_ARENA_MAX, 2);
   CLI::App root("ClaudeFS: a distributed POSIX file system", "claudefs");
   root.set_version_flag("--version,-V", "claudefs " CLAUDEFS_VERSION);
   root.require_subcommand(1);

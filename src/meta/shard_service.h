@@ -43,6 +43,28 @@ class ShardService {
   using LeaderTask = std::function<runtime::Task<void>(ShardId shard, Term term)>;
   virtual void add_leader_task(LeaderTask task) = 0;
 
+  // For procedures and leader tasks. A command of a shard led here, as it is: `kind` is not looked up among the
+  // procedures. Errors of the raft host, and the command's own (busy: a transaction holds a key; try again soon).
+  virtual runtime::Task<Result<Buffer>> propose(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) = 0;
+  // After it, the state of a shard led here includes all that was acknowledged before.
+  virtual runtime::Task<Result<void>> barrier(ShardId shard) = 0;
+  // An operation on any shard, without deduplication: here when this node leads it, else over the router.
+  virtual runtime::Task<Result<Buffer>> call(ShardId shard, u16 kind, Buffer body) = 0;
+  template <class Op>
+  runtime::Task<Result<typename Op::Reply>> call_op(ShardId shard, Op op) {
+    Buffer body = wire::encode(op);
+    const Buffer reply = co_await call(shard, Op::kKind, std::move(body));
+    co_return wire::decode<typename Op::Reply>(reply);
+  }
+  template <class Op>
+  runtime::Task<Result<typename Op::Reply>> propose_op(ShardId shard, Op op) {
+    Buffer body = wire::encode(op);
+    const Buffer reply = co_await propose(shard, Op::kKind, cluster::RequestId(), std::move(body));
+    co_return wire::decode<typename Op::Reply>(reply);
+  }
+  virtual runtime::Env& env() = 0;
+  virtual u16 shard_count() const = 0;
+
   virtual ShardMachine* machine(ShardId shard) = 0;  // nullptr if not here
   virtual bool leads(ShardId shard) const = 0;
   virtual std::vector<ShardId> led() const = 0;

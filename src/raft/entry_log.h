@@ -37,6 +37,7 @@ class EntryLog {
   void truncate_from(LogIndex index);
   // Forgets entries at and below `index` if the log has (index, term) and the whole log otherwise.
   void restart_at(LogIndex index, Term term);
+  void set_start_term(Term term) { start_term_ = term; }  // recovery: it became known later than the entries
   void set_persisted(LogIndex index) { persisted_ = std::min(index, last_); }
 
   // Entries from `from` on, at least one, at most about `bytes_max`. Empty when `from` is beyond the end or

@@ -23,12 +23,12 @@ struct HostOptions {
   runtime::Duration election_timeout{500'000'000};  // drawn from [1x, 2x]
   runtime::Duration lease_drift_max{50'000'000};    // a lease ends this much before an election may begin
   u64 log_keep_bytes = 64u << 20;                   // for followers that lag, before they need a snapshot
-  u64 log_file_bytes = 32u << 20;                     // the log is dropped in files of this size
-  runtime::Duration balance_every{5'000'000'000};     // leadership goes back to the preferred member; 0: never
-  std::size_t cache_bytes = 1u << 20;                 // per group: applied entries kept in memory
-  std::size_t proposals_max = 4096;                   // per group, in flight: one more is Errc::overloaded
-  std::size_t proposal_bytes_max = 4u << 20;          // a longer command is Errc::too_big
-  std::size_t peer_queue_bytes = 16u << 20;           // per peer: above it the oldest messages are dropped
+  u64 log_file_bytes = 32u << 20;                   // the log is dropped in files of this size
+  runtime::Duration balance_every{5'000'000'000};   // leadership goes back to the preferred member; 0: never
+  std::size_t cache_bytes = 1u << 20;               // per group: applied entries kept in memory
+  std::size_t proposals_max = 4096;                 // per group, in flight: one more is Errc::overloaded
+  std::size_t proposal_bytes_max = 4u << 20;        // a longer command is Errc::too_big
+  std::size_t peer_queue_bytes = 16u << 20;         // per peer: above it the oldest messages are dropped
 };
 
 struct GroupStatus {

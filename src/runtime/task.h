@@ -108,6 +108,18 @@ struct TaskAwaiter {
   }
 };
 
+// g++ 12 copies an awaiter that await_transform hands on by reference: it gets this instead.
+template <class A>
+struct AwaiterReference {
+  A& awaiter;
+  bool await_ready() { return awaiter.await_ready(); }
+  template <class P>
+  decltype(auto) await_suspend(std::coroutine_handle<P> handle) {
+    return awaiter.await_suspend(handle);
+  }
+  decltype(auto) await_resume() { return awaiter.await_resume(); }
+};
+
 template <class T>
 struct PromiseResult : PromiseBase {
   std::optional<T> value;
@@ -158,6 +170,8 @@ struct Promise final : PromiseResult<T> {
       using V = typename Plain::task_value;
       static_assert(!std::is_lvalue_reference_v<A>, "await a task once: std::move it");
       return TaskAwaiter<V, is_result<V> && is_result<T>>{awaitable.handle()};
+    } else if constexpr (requires { awaitable.await_ready(); }) {
+      return AwaiterReference<std::remove_reference_t<A>>{awaitable};
     } else {
       return std::forward<A>(awaitable);
     }

@@ -14,8 +14,11 @@ namespace claudefs::store {
 namespace {
 using namespace detail;
 using runtime::Task;
+using namespace std::chrono_literals;
 
 constexpr u32 kMagic = 0x4c4e524a;  // "JRNL"
+
+constexpr u64 kBytesLeast = 64_MiB;  // sixteen of the smallest files
 
 LogOptions log_options(u64 bytes_max) {
   LogOptions options;
@@ -29,8 +32,8 @@ class LogJournal final : public Journal {
   LogJournal(runtime::Env& env, std::string directory, u64 bytes_max)
       : env_(env),
         directory_(std::move(directory)),
-        bytes_max_(bytes_max),
-        file_bytes_(log_options(bytes_max).file_bytes),
+        bytes_max_(std::max(bytes_max, kBytesLeast)),
+        file_bytes_(log_options(bytes_max_).file_bytes),
         work_(env.executor()),
         scope_(env.executor()) {}
 
@@ -179,7 +182,11 @@ class LogJournal final : public Journal {
     return index_.live_bytes() + appending_bytes_ + length <= bytes_max_ / 8 * 5 &&
            log_->disk_bytes() <= bytes_max_;
   }
-  bool is_full() const { return log_->disk_bytes() + 3 * file_bytes_ > bytes_max_; }
+  // Room is scarce, and there are dead bytes to win (spare files and the current one are not).
+  bool is_full() const {
+    const u64 disk = log_->disk_bytes();
+    return disk + 3 * file_bytes_ > bytes_max_ && disk > index_.live_bytes() + 4 * file_bytes_;
+  }
 
   // Removes dead files; when room gets scarce, frees the oldest by writing what lives in it again.
   Task<void> maintain() {
@@ -203,12 +210,16 @@ class LogJournal final : public Journal {
     }
   }
 
-  // False when nothing was gained.
+  // Oldest first, however much lives there: drops in newer files are held up by it. False when nothing was
+  // gained.
   Task<bool> move_oldest_forward() {
     for (u32 number : index_.files()) {
-      if (number >= log_->current_file() || index_.live_bytes_in(number) > file_bytes_ / 4 * 3) continue;
-      const auto live = index_.live_in(number);
-      for (const auto& [segment, piece] : live) (void)co_await move(segment, piece).result();
+      if (number >= log_->current_file()) break;
+      bool busy = false;
+      std::vector<Task<void>> moves;
+      for (const auto& [segment, piece] : index_.live_in(number))
+        moves.push_back(move_if_possible(segment, piece, busy));
+      co_await join_all(env_.executor(), std::move(moves));
       for (SegmentId segment : index_.closed_in(number)) {
         if (is_gone(segment)) continue;
         const auto written = co_await write({JournalKind::close, segment, 0, 0}, {}).result();
@@ -216,12 +227,23 @@ class LogJournal final : public Journal {
         if (!is_gone(segment)) index_.close(segment, written->record.file);
       }
       if (index_.is_dead(number)) co_return true;
+      if (busy) {  // the appends in the way end soon; going on to newer files would gain nothing
+        co_await env_.executor().sleep(1ms);
+        co_return true;
+      }
     }
     co_return false;
   }
 
+  // What cannot be read stays where it is, so that read() goes on saying so; its file goes with the drop.
+  Task<void> move_if_possible(SegmentId segment, JournalPiece piece, bool& busy) {
+    const auto moved = co_await move(segment, piece).result();
+    if (moved && index_.holds(segment, piece.offset, piece.extent)) busy = true;
+    if (!moved)
+      log::warn("store", "journal data not moved",
+                {log::kv("segment", segment.value), log::kv("error", moved.error().to_string())});
+  }
   Task<Result<void>> move(SegmentId segment, JournalPiece piece) {
-    // Damaged data stay where they are, so that read() goes on saying so; the file goes with the drop.
     const Buffer data =
         co_await gather(std::vector<JournalPiece>(1, piece), piece.offset, piece.extent.length);
     // A segment with appends under way is left alone: the copy must not come after newer bytes in the log.

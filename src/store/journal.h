@@ -23,6 +23,7 @@ struct OpenSegment {
 
 class Journal {
  public:
+  // `bytes_max` of disk, at least 64 MiB.
   static runtime::Task<Result<std::unique_ptr<Journal>>> open(runtime::Env& env, std::string directory,
                                                               u64 bytes_max);
   virtual ~Journal() = default;

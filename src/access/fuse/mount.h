@@ -25,6 +25,9 @@ struct MountOptions {
 // the way), not_permitted.
 Result<int> mount(const MountOptions& options);
 
+// What mount() would refuse before it touches anything: the same errors, early.
+Result<void> check_mount_point(const MountOptions& options);
+
 // Detaches at once; what is open there stays usable until it is closed. Fine for a dead mount too.
 // Errors: invalid_argument (nothing is mounted there), not_permitted.
 Result<void> unmount(const std::string& mount_point);

@@ -1,17 +1,13 @@
-// Arithmetic on hybrid logical clock stamps: milliseconds (48 bits) . counter (16 bits).
+// The time limits that the chunk index, the segment table and their users agree on.
 #pragma once
 
-#include "meta/types.h"
-#include "runtime/executor.h"
+#include "meta/hlc.h"
 
 namespace claudefs::data {
 
+using meta::hlc_of;
 inline meta::Hlc later(meta::Hlc at, runtime::Duration by) {
-  return meta::Hlc{at.value + (static_cast<u64>(std::chrono::duration_cast<std::chrono::milliseconds>(by).count())
-                               << 16)};
-}
-inline meta::Hlc hlc_of(runtime::WallTime at) {
-  return meta::Hlc{static_cast<u64>(at.ns < 0 ? 0 : at.ns / 1'000'000) << 16};
+  return meta::hlc_after(at, static_cast<u64>(std::chrono::duration_cast<std::chrono::milliseconds>(by).count()));
 }
 
 // How long what was promised holds. A commit carries the end of the shortest promise it relies on.

@@ -1,6 +1,7 @@
 #include "meta/detail/namespace.h"
 
 #include "meta/detail/keys.h"
+#include "meta/detail/locks.h"
 #include "meta/names.h"
 
 namespace claudefs::meta {
@@ -40,6 +41,16 @@ std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId direct
 
 std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name) {
   return find_dentry(context, directory, name, cookie_of(name));
+}
+
+Result<std::optional<DentrySlot>> find_settled(const ReadContext& context, InodeId directory,
+                                               std::string_view name) {
+  if (name.size() > kNameMax) return fail(Errc::name_too_long);
+  TRY(check_free(context, inode_lock(directory), false));
+  TRY(check_free(context, dentry_lock(directory, name), true));
+  TRY(load_directory(context, directory));
+  if (name.empty()) return std::nullopt;
+  return find_dentry(context, directory, name);
 }
 
 bool dentry_fits(const ReadContext& context, InodeId directory, std::string_view name) {

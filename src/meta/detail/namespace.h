@@ -25,6 +25,9 @@ struct DentrySlot {
 std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name,
                                       u64 first_cookie);
 std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name);
+// The entry as no undelivered transaction can change it. Errors: busy, stale, not_directory, name_too_long.
+Result<std::optional<DentrySlot>> find_settled(const ReadContext& context, InodeId directory,
+                                               std::string_view name);
 // False when 256 names of its hash are there.
 bool dentry_fits(const ReadContext& context, InodeId directory, std::string_view name);
 // The name must not be there, and fit.

@@ -5,8 +5,8 @@ namespace claudefs::meta {
 
 Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now) {
   TRY(check_name(op.new_name));
-  TRY(load_directory(context, op.new_parent));
-  if (find_dentry(context, op.new_parent, op.new_name)) return fail(Errc::exists);
+  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.new_parent, op.new_name));
+  if (slot) return fail(Errc::exists);
   if (type == FileType::directory) return fail(Errc::not_permitted, "directories have one name");
   return Plan<InodeReply>{{AdjustLinks{op.inode, 1, std::nullopt, {}, now},
                            ChangeDentry{op.new_parent, op.new_name, {}, op.inode, type}},

@@ -7,8 +7,9 @@ namespace claudefs::meta {
 Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const MakeDirectory& op, u32 attempt,
                                              Time now) {
   TRY(check_name(op.name));
+  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
+  if (slot) return fail(Errc::exists);
   TRY_ASSIGN(const Inode parent, load_directory(context, op.parent));
-  if (find_dentry(context, op.parent, op.name)) return fail(Errc::exists);
   Inode inode;
   inode.id = directory_id(op.parent, op.name, attempt, context.shard_count());
   inode.type = FileType::directory;

@@ -5,8 +5,7 @@ namespace claudefs::meta {
 
 Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op, Time) {
   TRY(check_name(op.name));
-  TRY(load_directory(context, op.parent));
-  const std::optional<DentrySlot> slot = find_dentry(context, op.parent, op.name);
+  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
   if (!slot) return fail(Errc::not_found);
   if (slot->dentry.type != FileType::directory) return fail(Errc::not_directory);
   const InodeId inode = slot->dentry.inode;

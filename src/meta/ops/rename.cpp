@@ -33,8 +33,7 @@ Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& 
                                       const std::optional<Dentry>& target, Time now) {
   TRY(check_name(op.old_name));
   TRY(check_name(op.new_name));
-  TRY(load_directory(context, op.old_parent));
-  const std::optional<DentrySlot> slot = find_dentry(context, op.old_parent, op.old_name);
+  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.old_parent, op.old_name));
   if (!slot) return fail(Errc::not_found);
   const Dentry moved = slot->dentry;
   const bool exchange = op.mode == RenameMode::exchange;
@@ -70,10 +69,8 @@ Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& 
 
 Result<RenameReply> apply_rename(ApplyContext& context, const Rename& op) {
   if (!is_local(context, op.new_parent)) return fail(Errc::cross_device);
-  TRY(check_name(op.old_name));
   TRY(load_directory(context, op.old_parent));
-  TRY(load_directory(context, op.new_parent));
-  const std::optional<DentrySlot> slot = find_dentry(context, op.new_parent, op.new_name);
+  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.new_parent, op.new_name));
   TRY_ASSIGN(const Plan<RenameReply> plan,
              plan_rename(context, op, slot ? std::optional(slot->dentry) : std::nullopt, context.now()));
   // With other shards about, others may change ancestors: that takes the lock of renames.

@@ -19,8 +19,9 @@ Result<void> check_part(const ApplyContext& context, const Part& part, PrepareRe
 Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
   PrepareReply reply;
   const std::string key = txn_key(Table::prepared, op.txn);
-  if (const auto before = context.load<PreparedRecord>(key)) {  // asked again
-    for (const Part& part : before->parts) {
+  std::optional<PreparedRecord> record = context.load<PreparedRecord>(key);
+  if (record && record->step >= op.step) {  // asked again: the locks are ours
+    for (const Part& part : op.parts) {
       TRY_ASSIGN(const std::optional<Inode> inode, validate(context, part));
       if (inode) reply.inodes.push_back(*inode);
     }
@@ -30,9 +31,10 @@ Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
     if (Result<void> good = check_part(context, part, reply); !good)
       return PrepareReply{good.error().code, std::move(good.error().text), {}};
   }
-  PreparedRecord record = op;
-  record.at = context.hlc();
-  context.store(key, record);
+  if (!record) record = PreparedRecord{op.txn, op.coordinator, context.hlc(), op.step, {}};
+  record->step = op.step;
+  record->parts.insert(record->parts.end(), op.parts.begin(), op.parts.end());
+  context.store(key, *record);
   for (const Part& part : op.parts)
     for (const LockNeed& need : locks_of(part)) take_lock(context, need.object, op.txn, need.exclusive);
   return reply;

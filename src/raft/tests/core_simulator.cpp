@@ -1,5 +1,7 @@
 #include "core_simulator.h"
 
+#include <fmt/format.h>
+
 namespace claudefs::raft::testing {
 
 namespace {
@@ -347,10 +349,8 @@ std::string CoreSimulator::settle() {
     leaders += n->core->is_leader();
     if (n->core->needs_snapshot()) return "a replica still waits for a snapshot";
     if (n->machine.applied.value < acknowledged_ / 2)
-      return "replica " + std::to_string(n->id.value) + " stays far behind: applied " +
-             std::to_string(n->machine.applied.value) + " commit " + std::to_string(n->core->commit().value) +
-             " last " + std::to_string(n->core->log().last().value) + " persisted " +
-             std::to_string(n->core->log().persisted().value) + " of " + std::to_string(acknowledged_);
+      return fmt::format("replica {} stays far behind: applied {}, commit {}, last {} of {}", n->id,
+                         n->machine.applied, n->core->commit(), n->core->log().last(), acknowledged_);
   }
   if (leaders != 1) return "no single leader after the faults ended";
   return acknowledged_ == 0 ? "nothing was ever acknowledged" : "";

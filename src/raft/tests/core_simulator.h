@@ -27,8 +27,8 @@ struct Faults {
   i64 delay_us_max = 20'000;
   i64 flush_us_max = 8'000;
   i64 virtual_ms = 2'500;
-  double straggle = 0.005;          // of messages: late by up to 400 ms
-  double leader_crash_a_tick = 0;   // besides crash_a_tick
+  double straggle = 0.005;         // of messages: late by up to 400 ms
+  double leader_crash_a_tick = 0;  // besides crash_a_tick
   i64 restart_ms_max = 300;
   std::size_t append_bytes = 200;
   // Planted bugs.

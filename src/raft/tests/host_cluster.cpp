@@ -68,6 +68,7 @@ Result<void> ToyMachine::finish_install(LogIndex index, Term term) {
 
 HostCluster::HostCluster(u64 seed, sim::FaultOptions faults) : world_(seed, faults), members_(kNodes) {
   options.log_directory = "raft";
+  options.proposal_bytes_max = 4_KiB;
   for (int i = 0; i < kNodes; ++i) member(i).node = &world_.add_node(fmt::format("n{}", i + 1));
 }
 
@@ -84,9 +85,9 @@ void HostCluster::boot(int i) {
   m.client = net::Client::create(*m.node, identity);
   HostOptions mine = options;
   mine.self = identity.node;
-  auto opened = sim::run(world_, *m.node,
-                         Host::open(*m.node, *m.client, m.methods, mine,
-                                    [](NodeId node) { return fmt::format("n{}:7000", node.value); }));
+  auto opened = sim::run(world_, *m.node, Host::open(*m.node, *m.client, m.methods, mine, [](NodeId node) {
+                           return fmt::format("n{}:7000", node.value);
+                         }));
   if (!opened || !*opened) {
     violation_ = "a host did not open: " + (opened ? opened->error().to_string() : "too slow");
     return;
@@ -152,7 +153,7 @@ Task<void> HostCluster::write_for_ever(int i, std::size_t value_bytes) {
       acknowledged_[group].push_back(value);
       floor_[group] = std::max(floor_[group], m.host->status(group).applied);
     }
-    co_await m.node->executor().sleep(3ms);
+    co_await m.node->executor().sleep(10ms);
   }
 }
 
@@ -170,7 +171,7 @@ Task<void> HostCluster::read_for_ever(int i) {
       if (std::find(values.begin(), values.end(), last) == values.end())
         violation_ = "a read misses an acknowledged write";
     }
-    co_await m.node->executor().sleep(5ms);
+    co_await m.node->executor().sleep(20ms);
   }
 }
 
@@ -179,7 +180,8 @@ bool HostCluster::converged() {
     const ShardId group{g};
     for (int i = 0; i < kNodes; ++i) {
       if (!is_up(i)) return false;
-      if (member(i).machines[group]->picture().values != member(0).machines[group]->picture().values) return false;
+      if (member(i).machines[group]->picture().values != member(0).machines[group]->picture().values)
+        return false;
     }
     std::map<std::string, int> count;
     for (const std::string& value : member(0).machines[group]->picture().values) ++count[value];

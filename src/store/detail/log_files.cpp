@@ -63,6 +63,7 @@ runtime::Task<Result<LogFile>> LogFiles::create(LogFileHeader header) {
   co_await file->flush();
   co_await disk.rename(working, path(header.number));
   co_await disk.sync_directory(directory_);
+  file = co_await disk.open(path(header.number), runtime::OpenMode::read_write);  // errors then name it
   Known& known = known_[header.number];
   known = {file_bytes_, header.salt, std::move(file)};
   LogFile out{known.file, known.salt};

@@ -199,7 +199,7 @@ Task<Result<void>> use_and_remove(Env& env, std::string path, std::size_t& files
                                   std::set<std::string>& live) {
   std::unique_ptr<Log> log = co_await Log::open(env, path, kMagic, kSmall, Seen().replay());
   std::deque<std::pair<u32, std::string>> kept;
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 700; ++i) {
     const std::vector<Buffer> content(1, Buffer::copy_of(text_of(i)));
     const LogPosition at = co_await log->append(content);
     kept.emplace_back(at.file, text_of(i));

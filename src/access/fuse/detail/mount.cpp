@@ -74,8 +74,8 @@ Result<void> check_empty(const std::string& path) {
   return {};
 }
 
-Result<struct stat> check_mount_point(const MountOptions& options) {
-  const std::string& path = options.mount_point;
+Result<struct stat> inspect_mount_point(const MountOptions& options) {
+  const std::string path = without_trailing_slash(options.mount_point);
   struct stat at{};
   if (::stat(path.c_str(), &at) != 0) {
     const int error = errno;
@@ -194,10 +194,15 @@ Result<int> mount_through_helper(const MountOptions& options) {
 
 }  // namespace
 
+Result<void> check_mount_point(const MountOptions& options) {
+  TRY(inspect_mount_point(options));
+  return {};
+}
+
 Result<int> mount(const MountOptions& given) {
   MountOptions options = given;
   options.mount_point = without_trailing_slash(options.mount_point);
-  TRY_ASSIGN(const struct stat at, check_mount_point(options));
+  TRY_ASSIGN(const struct stat at, inspect_mount_point(options));
   return ::geteuid() == 0 ? mount_as_root(options, at) : mount_through_helper(options);
 }
 

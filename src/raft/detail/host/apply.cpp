@@ -33,7 +33,8 @@ runtime::Task<void> HostImpl::apply(Group* group) {
         break;
       }
       // A snapshot may have come in between.
-      const bool current = core.applied_index().value + 1 == from.value && read->back().index <= core.apply_limit();
+      const bool current =
+          core.applied_index().value + 1 == from.value && read->back().index <= core.apply_limit();
       if (!current) continue;
       entries = std::move(*read);
     }

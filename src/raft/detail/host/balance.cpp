@@ -15,7 +15,8 @@ void HostImpl::balance() {
     Core& core = group->core;
     const bool settled = group->announced && now - group->led_since >= options_.balance_every;
     if (!settled || group->preferred == options_.self || begun == kTransfersAtOnce) continue;
-    const bool ready = core.is_active(group->preferred, now) && core.match_of(group->preferred) >= core.commit();
+    const bool ready =
+        core.is_active(group->preferred, now) && core.match_of(group->preferred) >= core.commit();
     if (!ready || !core.transfer(group->preferred, now)) continue;
     ++begun;
     log::debug("raft", "leadership goes to the preferred member",

@@ -21,9 +21,9 @@ struct HostedGroup {
   StateMachine& machine;
   NodeId preferred{};
 
-  bool dirty = false;         // is in the host's list for the next turn
-  bool wants_write = false;   // is in the host's list for the next log append
-  bool applying = false;      // an apply task runs
+  bool dirty = false;        // is in the host's list for the next turn
+  bool wants_write = false;  // is in the host's list for the next log append
+  bool applying = false;     // an apply task runs
   // The state machine was told that this replica leads, in `announced_term`.
   bool announced = false;
   Term announced_term{};

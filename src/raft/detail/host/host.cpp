@@ -12,6 +12,7 @@ runtime::Task<Result<std::unique_ptr<Host>>> Host::open(runtime::Env& env, net::
   RaftLog::Options log_options;
   log_options.file_bytes = options.log_file_bytes;
   log_options.keep_bytes = options.log_keep_bytes;
+  log_options.entry_bytes_max = options.proposal_bytes_max + 64;
   std::unique_ptr<RaftLog> log = co_await RaftLog::open(env, options.log_directory, log_options);
   auto host =
       std::make_unique<HostImpl>(env, client, std::move(options), std::move(address_of), std::move(log));
@@ -42,7 +43,8 @@ runtime::Task<Result<net::TypedReply<R>>> gone() {
 
 void HostImpl::serve(net::MethodTable& methods) {
   methods.on<RaftMessages>([alive = alive_](RaftMessages batch, net::Request request) {
-    return *alive == nullptr ? gone<net::Empty>() : (*alive)->on_messages(std::move(batch), std::move(request));
+    return *alive == nullptr ? gone<net::Empty>()
+                             : (*alive)->on_messages(std::move(batch), std::move(request));
   });
   methods.on<SnapshotPiece>([alive = alive_](SnapshotPiece piece, net::Request request) {
     return *alive == nullptr ? gone<SnapshotReply>()

@@ -72,7 +72,8 @@ class HostImpl final : public Host {
   // snapshots.cpp
   runtime::Task<void> stream_snapshot(Group* group, NodeId peer);
   runtime::Task<Result<LogIndex>> send_snapshot(Group* group, NodeId peer);
-  runtime::Task<Result<net::TypedReply<SnapshotReply>>> on_snapshot(SnapshotPiece piece, net::Request request);
+  runtime::Task<Result<net::TypedReply<SnapshotReply>>> on_snapshot(SnapshotPiece piece,
+                                                                    net::Request request);
   Result<SnapshotReply> install_piece(Group& group, const SnapshotPiece& piece, const Buffer& content);
 
   // balance.cpp

@@ -1,5 +1,7 @@
 // Group commit across groups: whatever all groups want durable goes into one append; what comes meanwhile
 // waits for the next. Promises leave only afterwards.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -61,12 +63,12 @@ runtime::Task<Result<void>> HostImpl::write(const std::vector<ToWrite>* writes) 
     std::vector<GroupRecord> records;
     for (const ToWrite& one : *writes) {
       if (one.batch.nothing_to_write()) continue;
-      records.push_back(
-          GroupRecord{one.group->id, one.batch.hard_state, one.batch.start, one.batch.entries});
+      records.push_back(GroupRecord{one.group->id, one.batch.hard_state, one.batch.start, one.batch.entries});
     }
     if (records.empty()) co_return Result<void>{};
     Result<void> written = co_await log_->append(std::move(records)).result();
-    const bool again = !written && (written.error().code == Errc::no_space || written.error().code == Errc::overloaded);
+    const bool again =
+        !written && (written.error().code == Errc::no_space || written.error().code == Errc::overloaded);
     if (!again || stopping_) co_return std::move(written);
     log::warn("raft", "the log cannot grow, trying again", {log::kv("error", written.error().to_string())});
     co_await env_.executor().sleep(options_.election_timeout);
@@ -78,8 +80,10 @@ void HostImpl::log_failed(const Error& error) {
   log::error("raft", "the log failed; this node leaves its groups until it is restarted",
              {log::kv("error", error.to_string())});
   failed_ = error;
-  for (auto& [id, group] : groups_)
+  for (auto& [id, group] : groups_) {
+    if (std::exchange(group->announced, false)) group->machine.on_leadership(false, group->announced_term);
     fail_waiters(*group, Error{Errc::unavailable, "the raft log failed: " + error.text});
+  }
 }
 
 // Entries go with their file, once it is older than what is kept for followers that lag.

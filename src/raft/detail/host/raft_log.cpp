@@ -11,21 +11,26 @@ namespace claudefs::raft {
 namespace {
 
 constexpr u32 kMagic = 0x54464152;  // "RAFT"
-constexpr std::size_t kRecordBytes = 4_MiB;
+constexpr std::size_t kRecordBytesMost = 4_MiB;
+constexpr std::size_t kHeadBytes = 16_KiB;  // groups' starts and hard states in one record
 constexpr std::size_t kRecordsAtOnce = 8;
 
 // Records of bounded size, entries of one group in order. A group may be split over several.
-std::vector<LogBatch> split(std::vector<GroupRecord> records) {
+std::vector<LogBatch> split(std::vector<GroupRecord> records, std::size_t bytes_max) {
   std::vector<LogBatch> batches(1);
   std::size_t bytes = 0;
   for (GroupRecord& record : records) {
+    if (bytes > bytes_max) {
+      batches.emplace_back();
+      bytes = 0;
+    }
     GroupRecord part;
     part.group = record.group;
     part.hard_state = record.hard_state;
     part.start = std::move(record.start);
     bytes += 256;
     for (Entry& entry : record.entries) {
-      if (bytes + entry.bytes() > kRecordBytes && bytes > 256) {
+      if (bytes + entry.bytes() > bytes_max && bytes > 256) {
         batches.back().groups.push_back(std::move(part));
         batches.emplace_back();
         bytes = 256;
@@ -51,17 +56,23 @@ runtime::Task<Result<std::unique_ptr<RaftLog>>> RaftLog::open(runtime::Env& env,
   };
   replay.damaged = [at = self.get(), directory](store::LogPosition position, std::string why) {
     // Votes and acknowledged entries may be lost: who goes on as if nothing were may lose committed data.
-    at->replay_error_ = Error{
-        Errc::corrupt, fmt::format("raft log {}: file {} at {}: {}; remove this node from the cluster and add it "
-                                   "again with an empty data directory, its peers hold the data",
-                                   directory, position.file, position.offset, why)};
+    at->replay_error_ =
+        Error{Errc::corrupt,
+              fmt::format("raft log {}: file {} at {}: {}; remove this node from the cluster and add it "
+                          "again with an empty data directory, its peers hold the data",
+                          directory, position.file, position.offset, why)};
   };
   store::LogOptions log_options;
   log_options.file_bytes = options.file_bytes;
+  log_options.record_bytes_max = self->record_bytes() + options.entry_bytes_max + kHeadBytes;
   self->log_ = co_await store::Log::open(env, std::move(directory), kMagic, log_options, std::move(replay));
-  if (self->replay_error_) co_return fail(*self->replay_error_);
+  co_await self->check_replayed();
   if (self->oldest_file_ == UINT32_MAX) self->oldest_file_ = self->log_->current_file();
   co_return std::move(self);
+}
+
+std::size_t RaftLog::record_bytes() const {
+  return std::min<std::size_t>(kRecordBytesMost, std::max<std::size_t>(kHeadBytes, options_.file_bytes / 4));
 }
 
 void RaftLog::replay(store::LogPosition position, const Buffer& content) {
@@ -72,16 +83,34 @@ void RaftLog::replay(store::LogPosition position, const Buffer& content) {
     return;
   }
   for (const GroupRecord& record : batch->groups) {
-    const Group& group = groups_[record.group];
-    const LogIndex end = record.start ? std::max(record.start->index, group.log.last()) : group.log.last();
-    if (!record.entries.empty() && record.entries.front().index.value > end.value + 1) {
-      replay_error_ = Error{Errc::corrupt, fmt::format("raft log: group {} lacks entries before {}; remove this "
-                                                       "node from the cluster and add it again",
-                                                       record.group, record.entries.front().index)};
-      return;
-    }
+    bridge_gap(groups_[record.group], record);
     note(record, position);
   }
+}
+
+// A file is removed once a start that covers its entries is durable, in a later file. So a replay may meet
+// entries whose predecessors are gone before it meets that start.
+void RaftLog::bridge_gap(Group& group, const GroupRecord& record) {
+  if (record.entries.empty()) return;
+  const LogIndex before{record.entries.front().index.value - 1};
+  const LogIndex start = record.start ? std::max(record.start->index, group.log.start()) : group.log.start();
+  const LogIndex last = record.start ? std::max(record.start->index, group.log.last()) : group.log.last();
+  const bool gap = before > last || (group.awaits_start && before < start);
+  if (!gap) return;
+  group.log = EntryLog(before, Term{});
+  group.spans.clear();
+  group.awaits_start = true;
+}
+
+Result<void> RaftLog::check_replayed() const {
+  if (replay_error_) return fail(*replay_error_);
+  for (const auto& [id, group] : groups_)
+    if (group.awaits_start)
+      return fail(Errc::corrupt,
+                  fmt::format("raft log: group {} lacks entries up to {}; remove this node from "
+                              "the cluster and add it again with an empty data directory",
+                              id, group.log.start()));
+  return {};
 }
 
 void RaftLog::note(const GroupRecord& record, store::LogPosition position) {
@@ -90,15 +119,19 @@ void RaftLog::note(const GroupRecord& record, store::LogPosition position) {
     group.hard_state = *record.hard_state;
     group.hard_file = position.file;
   }
-  if (record.start) {
-    const LogStart& start = *record.start;
-    if (!group.log.matches(start.index, start.term)) group.spans.clear();
-    group.log.restart_at(start.index, start.term);
-    while (!group.spans.empty() && group.spans.front().last <= start.index) group.spans.pop_front();
-    group.start = start;
-    group.start_file = position.file;
-  }
+  if (record.start) note_start(group, *record.start, position);
   if (!record.entries.empty()) note_entries(group, record.entries, position);
+}
+
+void RaftLog::note_start(Group& group, const LogStart& start, store::LogPosition position) {
+  group.start = start;
+  group.start_file = position.file;
+  if (group.awaits_start && start.index < group.log.start()) return;
+  if (group.awaits_start && start.index == group.log.start()) group.log.set_start_term(start.term);
+  group.awaits_start = false;
+  if (!group.log.matches(start.index, start.term)) group.spans.clear();
+  group.log.restart_at(start.index, start.term);
+  while (!group.spans.empty() && group.spans.front().last <= start.index) group.spans.pop_front();
 }
 
 void RaftLog::note_entries(Group& group, const std::vector<Entry>& entries, store::LogPosition position) {
@@ -120,7 +153,7 @@ std::optional<RaftLog::Found> RaftLog::find(ShardId group) const {
 }
 
 runtime::Task<Result<void>> RaftLog::append(std::vector<GroupRecord> records) {
-  const std::vector<LogBatch> batches = split(std::move(records));
+  const std::vector<LogBatch> batches = split(std::move(records), record_bytes());
   // A window of records flushes together; a giant batch does not run into the log's queue limit.
   for (std::size_t done = 0; done < batches.size();) {
     const std::size_t end = std::min(batches.size(), done + kRecordsAtOnce);
@@ -165,7 +198,8 @@ runtime::Task<Result<std::vector<Entry>>> RaftLog::read(ShardId id, LogIndex fro
     }
     if (before == from) break;
   }
-  if (out.empty()) co_return fail(Errc::not_found, fmt::format("raft log: group {} has no entry {}", id, from));
+  if (out.empty())
+    co_return fail(Errc::not_found, fmt::format("raft log: group {} has no entry {}", id, from));
   co_return std::move(out);
 }
 

@@ -31,6 +31,7 @@ class RaftLog {
   struct Options {
     u64 file_bytes = 32u << 20;
     u64 keep_bytes = 64u << 20;
+    std::size_t entry_bytes_max = 4u << 20;  // must not shrink while the log holds longer ones
   };
   struct Found {
     HardState hard_state;
@@ -43,7 +44,8 @@ class RaftLog {
   std::optional<Found> find(ShardId group) const;
   runtime::Task<Result<void>> append(std::vector<GroupRecord> records);
   // Entries from `from` to at most `to`, at least one, about `bytes_max` bytes.
-  runtime::Task<Result<std::vector<Entry>>> read(ShardId group, LogIndex from, LogIndex to, std::size_t bytes_max);
+  runtime::Task<Result<std::vector<Entry>>> read(ShardId group, LogIndex from, LogIndex to,
+                                                 std::size_t bytes_max);
   // The group's last entry in files that are older than what is kept; 0 when there is none.
   LogIndex last_beyond_keep(ShardId group) const;
   // Removes files without live entries, after writing forward what else lives in them.
@@ -63,15 +65,23 @@ class RaftLog {
     u32 hard_file = 0;
     u32 start_file = 0;
     EntryLog log;  // terms only
+    // Replay: the entries before log.start() went with a removed file; the start that says so is still to
+    // come.
+    bool awaits_start = false;
     std::deque<Span> spans;
   };
   RaftLog(runtime::Env& env, Options options) : env_(env), options_(options) {}
   void replay(store::LogPosition position, const Buffer& content);
+  void bridge_gap(Group& group, const GroupRecord& record);
+  Result<void> check_replayed() const;
   void note(const GroupRecord& record, store::LogPosition position);
+  void note_start(Group& group, const LogStart& start, store::LogPosition position);
   void note_entries(Group& group, const std::vector<Entry>& entries, store::LogPosition position);
   u32 keep_from_file() const;
   bool has_entries_in(u32 file) const;
   std::vector<GroupRecord> others_in(u32 file) const;
+
+  std::size_t record_bytes() const;
 
   runtime::Env& env_;
   const Options options_;

@@ -21,8 +21,8 @@ runtime::Task<Result<Buffer>> HostImpl::propose(ShardId id, Buffer command) {
                                               options_.proposal_bytes_max));
   if (!group->announced) co_return fail(not_leader(*group));
   if (group->proposals.size() >= options_.proposals_max)
-    co_return fail(Errc::overloaded, fmt::format("group {}: {} proposals are under way", id,
-                                                 group->proposals.size()));
+    co_return fail(Errc::overloaded,
+                   fmt::format("group {}: {} proposals are under way", id, group->proposals.size()));
   const std::optional<LogIndex> index = group->core.propose(std::move(command));
   if (!index) co_return fail(not_leader(*group));
   auto reply = std::make_shared<runtime::Promised<Result<Buffer>>>(env_.executor());

@@ -64,7 +64,8 @@ runtime::Task<Result<net::TypedReply<SnapshotReply>>> HostImpl::on_snapshot(Snap
   co_return std::move(reply);
 }
 
-Result<SnapshotReply> HostImpl::install_piece(Group& group, const SnapshotPiece& piece, const Buffer& content) {
+Result<SnapshotReply> HostImpl::install_piece(Group& group, const SnapshotPiece& piece,
+                                              const Buffer& content) {
   Core& core = group.core;
   const runtime::Instant now = env_.now();
   SnapshotReply reply;

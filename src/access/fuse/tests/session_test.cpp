@@ -1,0 +1,281 @@
+// Goal: requests as the kernel makes them get the answers the kernel expects; anything else is refused.
+// Method: hand-made packets through a device in memory, over the real file-system library and metadata.
+#include "access/fuse/session.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <set>
+
+#include "access/fuse/detail/request.h"
+#include "access/fuse/tests/fake_device.h"
+#include "client/tests/fake_cluster.h"
+#include "sim/run.h"
+
+namespace claudefs::access::fuse {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Answer;
+
+template <class T>
+std::string bytes_of(const T& value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+std::string name(std::string_view text) { return std::string(text) + '\0'; }
+
+class FuseSessionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs_ = cluster_.mount(node_);
+    ASSERT_TRUE(sim::run(world_, node_, fs_->start()).value());
+    session_ = FuseSession::create(node_, std::make_unique<testing::FakeDevice>(wire_), *fs_);
+    scope_.spawn(serve());
+    initialise();
+  }
+  void TearDown() override {
+    wire_.unmount();
+    EXPECT_TRUE(world_.run_until([&] { return ended_; }, 1min));
+    EXPECT_TRUE(sim::run(world_, node_, fs_->stop()).has_value());
+  }
+  runtime::Task<void> serve() {
+    outcome_ = co_await session_->run();
+    ended_ = true;
+  }
+
+  u64 post(u32 opcode, u64 node, std::string body) {
+    fuse_in_header header{};
+    header.opcode = opcode;
+    header.unique = next_unique_ += 2;
+    header.nodeid = node;
+    header.uid = 1000;
+    header.gid = 100;
+    header.len = static_cast<u32>(sizeof(header) + body.size());
+    wire_.post(bytes_of(header) + body);
+    return header.unique;
+  }
+  bool answered(u64 unique, runtime::Duration limit = 1min) {
+    return world_.run_until([&] { return wire_.answers.contains(unique); }, limit);
+  }
+  Answer ask(u32 opcode, u64 node, std::string body) {
+    const u64 unique = post(opcode, node, std::move(body));
+    EXPECT_TRUE(answered(unique)) << "opcode " << opcode;
+    return wire_.answers[unique];
+  }
+  void initialise() {
+    fuse_init_in in{};
+    in.major = 7;
+    in.minor = 45;
+    in.max_readahead = 131072;
+    in.flags = ~u32{0};
+    const Answer answer = ask(FUSE_INIT, 0, bytes_of(in));
+    ASSERT_EQ(answer.error, 0);
+    init_ = answer.as<fuse_init_out>();
+  }
+  struct Created {
+    u64 node;
+    u64 handle;
+  };
+  Created create(const std::string& file) {
+    fuse_create_in in{};
+    in.flags = O_RDWR | O_CREAT;
+    in.mode = S_IFREG | 0640;
+    const Answer answer = ask(FUSE_CREATE, FUSE_ROOT_ID, bytes_of(in) + name(file));
+    EXPECT_EQ(answer.error, 0);
+    return {answer.as<fuse_entry_out>().nodeid, answer.as<fuse_open_out>(sizeof(fuse_entry_out)).fh};
+  }
+  Answer write(Created file, u64 offset, const std::string& data) {
+    fuse_write_in in{};
+    in.fh = file.handle;
+    in.offset = offset;
+    in.size = static_cast<u32>(data.size());
+    return ask(FUSE_WRITE, file.node, bytes_of(in) + data);
+  }
+  Answer read(Created file, u64 offset, u32 size) {
+    fuse_read_in in{};
+    in.fh = file.handle;
+    in.offset = offset;
+    in.size = size;
+    return ask(FUSE_READ, file.node, bytes_of(in));
+  }
+
+  sim::World world_{11};
+  sim::Node& node_ = world_.add_node("client");
+  client::testing::FakeCluster cluster_{node_};
+  std::unique_ptr<client::FileSystem> fs_;
+  testing::Wire wire_{node_.executor()};
+  std::unique_ptr<FuseSession> session_;
+  runtime::Scope scope_{node_.executor()};
+  fuse_init_out init_{};
+  u64 next_unique_ = 0;
+  Result<void> outcome_;
+  bool ended_ = false;
+};
+
+TEST_F(FuseSessionTest, InitAgreesOnWhatBothCan) {
+  EXPECT_EQ(init_.major, 7u);
+  EXPECT_EQ(init_.max_write, 1u << 20);
+  EXPECT_EQ(init_.max_pages, 256);
+  EXPECT_TRUE(init_.flags & FUSE_ATOMIC_O_TRUNC);
+  EXPECT_TRUE(init_.flags & FUSE_HANDLE_KILLPRIV_V2);
+  EXPECT_FALSE(init_.flags & FUSE_WRITEBACK_CACHE);
+  EXPECT_FALSE(init_.flags & FUSE_POSIX_LOCKS);
+  EXPECT_FALSE(init_.flags & FUSE_FLOCK_LOCKS);
+}
+
+TEST_F(FuseSessionTest, AFileFromCreationToUnlink) {
+  const Created file = create("f");
+  const std::string data(300'000, 'd');
+  EXPECT_EQ(write(file, 0, data).as<fuse_write_out>().size, data.size());
+  EXPECT_EQ(read(file, 0, 1 << 20).body, data);
+  EXPECT_EQ(read(file, data.size(), 4096).body, "");
+  fuse_flush_in flush{};
+  flush.fh = file.handle;
+  EXPECT_EQ(ask(FUSE_FLUSH, file.node, bytes_of(flush)).error, 0);
+
+  const Answer looked_up = ask(FUSE_LOOKUP, FUSE_ROOT_ID, name("f"));
+  const auto entry = looked_up.as<fuse_entry_out>();
+  EXPECT_EQ(entry.nodeid, file.node);
+  EXPECT_EQ(entry.attr.size, data.size());
+  EXPECT_EQ(entry.attr.mode, S_IFREG | 0640u);
+  EXPECT_EQ(entry.attr.uid, 1000u);
+  EXPECT_EQ(entry.entry_valid, 1u);
+
+  fuse_setattr_in set{};
+  set.valid = FATTR_SIZE | FATTR_MODE;
+  set.size = 5;
+  set.mode = S_IFREG | 0600;
+  const auto attributes = ask(FUSE_SETATTR, file.node, bytes_of(set)).as<fuse_attr_out>();
+  EXPECT_EQ(attributes.attr.size, 5u);
+  EXPECT_EQ(attributes.attr.mode, S_IFREG | 0600u);
+  EXPECT_EQ(read(file, 0, 4096).body, "ddddd");
+
+  EXPECT_EQ(session_->stats().known_inodes, 1u);
+  EXPECT_EQ(ask(FUSE_UNLINK, FUSE_ROOT_ID, name("f")).error, 0);
+  EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, name("f")).error, -ENOENT);
+  EXPECT_EQ(read(file, 0, 4096).body, "ddddd");
+  fuse_release_in release{};
+  release.fh = file.handle;
+  EXPECT_EQ(ask(FUSE_RELEASE, file.node, bytes_of(release)).error, 0);
+  EXPECT_EQ(fs_->open_files(), 0u);
+  fuse_forget_in forget{};
+  forget.nlookup = 2;
+  const u64 silent = post(FUSE_FORGET, file.node, bytes_of(forget));
+  world_.run_for(1s);
+  EXPECT_FALSE(wire_.answers.contains(silent));
+  EXPECT_EQ(session_->stats().known_inodes, 0u);
+}
+
+// Walks a listing as the kernel does: with a small buffer, from the last entry's position on.
+TEST_F(FuseSessionTest, DirectoriesListEachEntryOnce) {
+  std::set<std::string> expected = {".", ".."};
+  for (int i = 0; i < 120; ++i) {
+    const std::string file = "file-" + std::to_string(i);
+    create(file);
+    expected.insert(file);
+  }
+  fuse_open_in open{};
+  const u64 handle = ask(FUSE_OPENDIR, FUSE_ROOT_ID, bytes_of(open)).as<fuse_open_out>().fh;
+  for (const u32 opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
+    const std::size_t head = opcode == FUSE_READDIRPLUS ? sizeof(fuse_entry_out) : 0;
+    std::set<std::string> seen;
+    fuse_read_in in{};
+    in.fh = handle;
+    in.size = 4096;
+    for (;;) {
+      const Answer answer = ask(opcode, FUSE_ROOT_ID, bytes_of(in));
+      ASSERT_EQ(answer.error, 0);
+      ASSERT_LE(answer.body.size(), in.size);
+      if (answer.body.empty()) break;
+      for (std::size_t at = 0; at < answer.body.size();) {
+        const auto dirent = answer.as<fuse_dirent>(at + head);
+        const std::string found = answer.body.substr(at + head + FUSE_NAME_OFFSET, dirent.namelen);
+        EXPECT_TRUE(seen.insert(found).second) << found;
+        if (head != 0 && found[0] != '.') EXPECT_EQ(answer.as<fuse_entry_out>(at).nodeid, dirent.ino);
+        in.offset = dirent.off;
+        at += FUSE_DIRENT_ALIGN(head + FUSE_NAME_OFFSET + dirent.namelen);
+      }
+    }
+    EXPECT_EQ(seen, expected);
+  }
+}
+
+TEST_F(FuseSessionTest, MalformedRequestsAreRefused) {
+  EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, "no end").error, -EINVAL);
+  EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, "").error, -EINVAL);
+  EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, name("")).error, -EINVAL);
+  EXPECT_EQ(ask(FUSE_OPEN, FUSE_ROOT_ID, "abc").error, -EINVAL);
+  EXPECT_EQ(ask(FUSE_RENAME, FUSE_ROOT_ID, std::string(8, '\1') + name("one")).error, -EINVAL);
+  EXPECT_EQ(session_->stats().malformed, 5u);
+  wire_.post("short");
+  fuse_write_in in{};
+  in.size = 100;
+  EXPECT_EQ(ask(FUSE_WRITE, 5, bytes_of(in) + "less").error, -EINVAL);
+  EXPECT_EQ(ask(FUSE_READ, 5, bytes_of(fuse_read_in{})).error, -ESTALE);
+  EXPECT_EQ(ask(FUSE_POLL, 5, bytes_of(fuse_poll_in{})).error, -ENOSYS);
+  EXPECT_EQ(ask(9999, 5, "").error, -ENOSYS);
+}
+
+TEST_F(FuseSessionTest, AnInterruptedWaitEndsButNothingLeaks) {
+  cluster_.router.silent = true;
+  fuse_create_in in{};
+  in.flags = O_RDWR;
+  in.mode = S_IFREG | 0600;
+  const u64 waiting = post(FUSE_CREATE, FUSE_ROOT_ID, bytes_of(in) + name("late"));
+  world_.run_for(10ms);
+  fuse_interrupt_in interrupt{};
+  interrupt.unique = waiting;
+  post(FUSE_INTERRUPT, 0, bytes_of(interrupt));
+  ASSERT_TRUE(answered(waiting, 5s));
+  EXPECT_EQ(wire_.answers[waiting].error, -EINTR);
+  cluster_.router.silent = false;
+  world_.run_for(5s);
+  // The file was made after all; its handle, which nobody got, is closed.
+  EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, name("late")).error, 0);
+  EXPECT_EQ(fs_->open_files(), 0u);
+}
+
+TEST_F(FuseSessionTest, XattrsTellTheirSizeFirst) {
+  const Created file = create("f");
+  fuse_setxattr_in set{};
+  set.size = 5;
+  EXPECT_EQ(ask(FUSE_SETXATTR, file.node, bytes_of(set).substr(0, 8) + name("user.k") + "value").error, 0);
+  fuse_getxattr_in get{};
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("user.k")).as<fuse_getxattr_out>().size, 5u);
+  get.size = 3;
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("user.k")).error, -ERANGE);
+  get.size = 64;
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("user.k")).body, "value");
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("user.none")).error, -ENODATA);
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("system.posix_acl_access")).error,
+            -EOPNOTSUPP);
+  EXPECT_EQ(ask(FUSE_LISTXATTR, file.node, bytes_of(get)).body, name("user.k"));
+}
+
+TEST_F(FuseSessionTest, AnUnmountEndsTheSessionWithoutError) {
+  wire_.unmount();
+  EXPECT_TRUE(world_.run_until([&] { return ended_; }, 1min));
+  EXPECT_TRUE(outcome_);
+}
+
+// Any cut of a valid packet is parsed or refused, never read beyond its end (run under the sanitizers).
+TEST(FuseRequest, EveryPrefixOfARequestIsHandled) {
+  fuse_in_header header{};
+  header.opcode = FUSE_RENAME2;
+  const std::string whole =
+      bytes_of(header) + bytes_of(fuse_rename2_in{}) + name("from") + name("to") + "rest";
+  for (std::size_t length = 0; length <= whole.size(); ++length) {
+    std::string packet = whole.substr(0, length);
+    header.len = static_cast<u32>(length);
+    packet.replace(0, std::min(length, sizeof(header)),
+                   bytes_of(header).substr(0, std::min(length, sizeof(header))));
+    fuse_in_header seen{};
+    const auto request = detail::parse_request(Buffer::copy_of(packet), seen);
+    ASSERT_EQ(request.has_value(), length >= whole.size() - 4) << length;
+    if (request) EXPECT_EQ(request->names, (std::vector<std::string>{"from", "to"}));
+  }
+}
+
+}  // namespace
+}  // namespace claudefs::access::fuse

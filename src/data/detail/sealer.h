@@ -1,0 +1,24 @@
+// Turns open segments that nobody fills any more into sealed ones, from either of their journals.
+#pragma once
+
+#include "data/detail/background.h"
+
+namespace claudefs::data {
+
+class Sealer {
+ public:
+  explicit Sealer(Background& background) : background_(background), permits_(background.env.executor(), 8) {}
+  runtime::Task<void> run(ShardId shard);  // until destroyed
+
+ private:
+  using RetryTimes = std::map<SegmentId, runtime::Instant>;
+  std::vector<SegmentRecord> due(ShardId shard, const RetryTimes& retry) const;
+  runtime::Task<bool> seal(SegmentRecord record);
+  runtime::Task<bool> forget_empty(SegmentRecord record);
+  runtime::Task<void> drop_journals(SegmentRecord record);
+
+  Background& background_;
+  runtime::Semaphore permits_;
+};
+
+}  // namespace claudefs::data

@@ -1,0 +1,110 @@
+// What the leader of a shard does by itself.
+#include "base/log.h"
+#include "meta/detail/keys.h"
+#include "meta/detail/records.h"
+#include "meta/service/namespace_service.h"
+
+namespace claudefs::meta {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr runtime::Duration kHoldOpenFor = 30s;     // after the last HoldOpen that names an inode
+constexpr u64 kOpenOrphanAge = 30'000;              // milliseconds; its holder has had time to say so
+constexpr u64 kOrphanAge = 2'000;                   // somebody may just be opening it
+constexpr u64 kSessionIdle = 3'600'000;             // milliseconds
+constexpr u64 kTombstoneAge = 600'000;              // longer than a transaction may take to be decided
+constexpr u64 kPreparedAge = 2'000;                 // then the coordinator is asked
+constexpr std::size_t kOrphansAtOnce = 256;
+
+}  // namespace
+
+runtime::Task<void> NamespaceService::format(ShardId shard, Term) {
+  if (shard != kRootInode.shard()) co_return;
+  while (!service_.machine(shard)->reader().get(inode_key(kRootInode))) {
+    const Result<Nothing> done = co_await service_.propose_op(shard, Format()).result();
+    if (!done) co_await service_.env().executor().sleep(200ms);
+  }
+}
+
+runtime::Task<void> NamespaceService::clean_up(ShardId shard, Term) {
+  const runtime::Instant leading_since = service_.env().now();
+  for (u32 round = 1;; ++round) {
+    co_await service_.env().executor().sleep(1s);
+    (void)co_await purge(shard, leading_since).result();
+    if (round % 60 == 0) (void)co_await expire(shard).result();
+  }
+}
+
+std::vector<InodeId> NamespaceService::purgeable(ShardId shard, runtime::Instant leading_since) {
+  std::vector<InodeId> out;
+  const runtime::Instant now = service_.env().now();
+  if (now - leading_since < kHoldOpenFor) return out;  // those who hold files have not told this leader yet
+  const Hlc wall = hlc_of(service_.env().wall_now());
+  const std::string table = key_of_table(Table::orphan);
+  service_.machine(shard)->reader().scan(table, table, [&](std::string_view key, std::string_view value) {
+    const Result<OrphanRecord> orphan = wire::decode<OrphanRecord>(as_bytes(value));
+    CFS_CHECK(orphan.has_value());
+    const InodeId inode{number_in(key, 1)};
+    const auto held = held_open_.find(inode);
+    const bool is_held = held != held_open_.end() && now - held->second < kHoldOpenFor;
+    const bool is_old = orphan->since < hlc_before(wall, orphan->was_open ? kOpenOrphanAge : kOrphanAge);
+    if (!is_held && is_old) out.push_back(inode);
+    return out.size() < kOrphansAtOnce;
+  });
+  std::erase_if(held_open_, [&](const auto& entry) { return now - entry.second >= kHoldOpenFor; });
+  return out;
+}
+
+runtime::Task<Result<void>> NamespaceService::purge(ShardId shard, runtime::Instant leading_since) {
+  const std::vector<InodeId> orphans = purgeable(shard, leading_since);
+  for (const InodeId inode : orphans)
+    co_await service_.propose_op(shard, PurgeInode(inode));
+  const std::string table = key_of_table(Table::purge);
+  for (;;) {
+    bool any = false;
+    service_.machine(shard)->reader().scan(table, table, [&](std::string_view, std::string_view) {
+      any = true;
+      return false;
+    });
+    if (!any) co_return Result<void>();
+    co_await service_.propose_op(shard, PurgeExtents());
+  }
+}
+
+runtime::Task<Result<void>> NamespaceService::expire(ShardId shard) {
+  for (bool more = true; more;) {
+    const Hlc now = hlc_of(service_.env().wall_now());
+    const Expire op{hlc_before(now, kSessionIdle), hlc_before(now, kTombstoneAge)};
+    const PurgeReply done = co_await service_.propose_op(shard, op);
+    more = done.more;
+  }
+  co_return Result<void>();
+}
+
+// A transaction whose end this shard has not heard of: its coordinator may have died before it decided.
+runtime::Task<void> NamespaceService::resolve_prepared(ShardId shard, Term) {
+  for (;;) {
+    co_await service_.env().executor().sleep(500ms);
+    std::vector<Prepare> waiting;
+    const Hlc late = hlc_before(hlc_of(service_.env().wall_now()), kPreparedAge);
+    const std::string table = key_of_table(Table::prepared);
+    service_.machine(shard)->reader().scan(table, table, [&](std::string_view, std::string_view value) {
+      Result<Prepare> prepared = wire::decode<Prepare>(as_bytes(value));
+      CFS_CHECK(prepared.has_value());
+      if (prepared->at < late) waiting.push_back(std::move(*prepared));
+      return waiting.size() < 64;
+    });
+    for (Prepare& prepared : waiting) (void)co_await resolve(shard, std::move(prepared)).result();
+  }
+}
+
+runtime::Task<Result<void>> NamespaceService::resolve(ShardId shard, Prepare prepared) {
+  const ResolveReply settled = co_await service_.call_op(prepared.coordinator, Resolve(prepared.txn));
+  if (settled.committed) co_return Result<void>();  // the outbox brings it
+  log::info("meta", "a transaction was not decided; giving up its locks",
+            {log::kv("shard", shard), log::kv("transaction", prepared.txn)});
+  co_await service_.propose_op(shard, AbortTransaction(prepared.txn));
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,43 @@
+// The namespace's procedures and leader tasks, one object a node.
+#pragma once
+
+#include <map>
+
+#include "meta/hlc.h"
+#include "meta/service/transaction.h"
+
+namespace claudefs::meta {
+
+class NamespaceService {
+ public:
+  explicit NamespaceService(ShardService& service) : service_(service), coordinator_(service) {}
+
+  // Procedures: service/procedures.cpp.
+  runtime::Task<Result<Buffer>> make_directory(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> unlink(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> remove_directory(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> rename(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> link(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> open_session(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> hold_open(ShardId shard, cluster::RequestId id, Buffer body);
+
+  // Leader tasks: service/leader_tasks.cpp.
+  runtime::Task<void> format(ShardId shard, Term term);
+  runtime::Task<void> clean_up(ShardId shard, Term term);
+  runtime::Task<void> resolve_prepared(ShardId shard, Term term);
+
+ private:
+  template <class Op, class MakePlan>
+  runtime::Task<Result<Buffer>> run_planned(ShardId shard, cluster::RequestId id, Op op, MakePlan make_plan);
+  runtime::Task<Result<void>> purge(ShardId shard, runtime::Instant leading_since);
+  runtime::Task<Result<void>> expire(ShardId shard);
+  runtime::Task<Result<void>> resolve(ShardId shard, Prepare prepared);
+  std::vector<InodeId> purgeable(ShardId shard, runtime::Instant leading_since);
+  Time now() { return time_of(hlc_of(service_.env().wall_now())); }
+
+  ShardService& service_;
+  Coordinator coordinator_;
+  std::map<InodeId, runtime::Instant> held_open_;  // when a session last said so
+};
+
+}  // namespace claudefs::meta

@@ -1,0 +1,108 @@
+// Operations that may span shards, and those that need more than the replicated state.
+#include "meta/detail/namespace.h"
+#include "meta/service/namespace_service.h"
+
+namespace claudefs::meta {
+
+// Plans on the applied state. Inside one shard the command plans again by itself when it is applied.
+template <class Op, class MakePlan>
+runtime::Task<Result<Buffer>> NamespaceService::run_planned(ShardId shard, cluster::RequestId id, Op op,
+                                                            MakePlan make_plan) {
+  co_await service_.barrier(shard);
+  const ReadContext& state = service_.machine(shard)->reader();
+  auto plan = co_await make_plan(state, op, now());
+  if (all_local(state, plan.parts) && plan.moves.empty())
+    co_return co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+  co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::make_directory(ShardId shard, cluster::RequestId id, Buffer body) {
+  const MakeDirectory op = co_await wire::decode<MakeDirectory>(body);
+  for (u32 attempt = 0;; ++attempt) {
+    const auto make_plan = [attempt](const ReadContext& state, const MakeDirectory& asked, Time now) {
+      return plan_make_directory(state, asked, attempt, now);
+    };
+    Result<Buffer> result = co_await run_planned(shard, id, op, make_plan).result();
+    // Either the id is taken, or the name: planning again tells.
+    if (result || result.error().code != Errc::exists) co_return std::move(result);
+    const auto slot = co_await find_settled(service_.machine(shard)->reader(), op.parent, op.name);
+    if (slot) co_return std::move(result);
+  }
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
+  Unlink op = co_await wire::decode<Unlink>(body);
+  co_return co_await run_planned(shard, id, std::move(op), plan_unlink).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id, Buffer body) {
+  RemoveDirectory op = co_await wire::decode<RemoveDirectory>(body);
+  co_return co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::RequestId id, Buffer body) {
+  const Link op = co_await wire::decode<Link>(body);
+  if (op.inode.shard() == shard) co_return co_await service_.propose(shard, Link::kKind, id, body).result();
+  const InodeReply reply = co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode));
+  const auto make_plan = [type = reply.inode.type](const ReadContext& state, const Link& asked, Time now) {
+    return plan_link(state, asked, type, now);
+  };
+  co_return co_await run_planned(shard, id, op, make_plan).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::RequestId id, Buffer body) {
+  const Rename op = co_await wire::decode<Rename>(body);
+  if (op.new_parent.shard() == shard) {
+    Result<Buffer> done = co_await service_.propose(shard, Rename::kKind, id, body).result();
+    if (done || done.error().code != Errc::cross_device) co_return std::move(done);
+  }
+  const FindDentryReply reply =
+      co_await service_.call_op(op.new_parent.shard(), FindDentry(op.new_parent, op.new_name));
+  co_await service_.barrier(shard);
+  auto plan = co_await plan_rename(service_.machine(shard)->reader(), op, reply.dentry, now());
+  co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id, Buffer body) {
+  OpenSession op = co_await wire::decode<OpenSession>(body);
+  AdmitSession admit{std::move(op.client_name), {}};
+  service_.env().random().fill_secret(admit.proposed.bytes);
+  co_return co_await service_.propose(shard, AdmitSession::kKind, id, wire::encode(admit)).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::hold_open(ShardId, cluster::RequestId, Buffer body) {
+  const HoldOpen op = co_await wire::decode<HoldOpen>(body);
+  for (const InodeId inode : op.inodes) held_open_[inode] = service_.env().now();
+  co_return wire::encode(Nothing{});
+}
+
+namespace {
+
+using Method = runtime::Task<Result<Buffer>> (NamespaceService::*)(ShardId, cluster::RequestId, Buffer);
+using Background = runtime::Task<void> (NamespaceService::*)(ShardId, Term);
+
+}  // namespace
+
+void register_namespace(ShardService& service) {
+  const auto own = std::make_shared<NamespaceService>(service);
+  const auto procedure = [&](u16 kind, Method method) {
+    service.add_procedure(kind, [own, method](ShardId shard, cluster::RequestId id, Buffer body) {
+      return (own.get()->*method)(shard, id, std::move(body));
+    });
+  };
+  procedure(MakeDirectory::kKind, &NamespaceService::make_directory);
+  procedure(Unlink::kKind, &NamespaceService::unlink);
+  procedure(RemoveDirectory::kKind, &NamespaceService::remove_directory);
+  procedure(Rename::kKind, &NamespaceService::rename);
+  procedure(Link::kKind, &NamespaceService::link);
+  procedure(OpenSession::kKind, &NamespaceService::open_session);
+  procedure(HoldOpen::kKind, &NamespaceService::hold_open);
+  const auto background = [&](Background task) {
+    service.add_leader_task([own, task](ShardId shard, Term term) { return (own.get()->*task)(shard, term); });
+  };
+  background(&NamespaceService::format);
+  background(&NamespaceService::clean_up);
+  background(&NamespaceService::resolve_prepared);
+}
+
+}  // namespace claudefs::meta

@@ -1,0 +1,141 @@
+// Directed: the rules whose breach needs a rare history, each also with the bug planted.
+#include <gtest/gtest.h>
+
+#include "raft/core.h"
+
+namespace claudefs::raft {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr NodeId kSelf{1}, kA{2}, kB{3};
+constexpr Instant kStart{10'000'000'000};
+
+CoreOptions options(Sabotage sabotage = Sabotage::none) {
+  CoreOptions made;
+  made.self = kSelf;
+  made.sabotage = sabotage;
+  return made;
+}
+
+Recovered recovered(HardState hard, std::vector<u64> terms = {}) {
+  Recovered made;
+  made.hard_state = hard;
+  made.configuration = Configuration::of({kSelf, kA, kB});
+  for (u64 i = 0; i < terms.size(); ++i) made.log.append_evicted(LogIndex{i + 1}, Term{terms[i]});
+  return made;
+}
+
+Message message(MessageKind kind, NodeId from, u64 term, u64 index = 0, u64 log_term = 0) {
+  Message made;
+  made.kind = kind;
+  made.from = from;
+  made.to = kSelf;
+  made.term = Term{term};
+  made.index = LogIndex{index};
+  made.log_term = Term{log_term};
+  return made;
+}
+
+bool grants(Core& core) {
+  bool granted = false;
+  while (core.wants_persist()) {
+    for (const Message& sent : core.take_persist().messages)
+      if (sent.kind == MessageKind::vote_reply) granted = !sent.reject;
+    core.persisted();
+  }
+  return granted;
+}
+
+TEST(Core, AVoteIsDurableBeforeItsReplyAndBindsAfterARestart) {
+  Core core(options(), recovered({}), kStart);
+  core.step(message(MessageKind::vote, kA, 5), kStart);
+  EXPECT_TRUE(core.take(kStart).messages.empty());
+  Persist batch = core.take_persist();
+  ASSERT_TRUE(batch.hard_state.has_value());
+  EXPECT_EQ(*batch.hard_state, (HardState{Term{5}, kA}));
+  ASSERT_EQ(batch.messages.size(), 1u);
+  EXPECT_FALSE(batch.messages[0].reject);
+
+  const Instant later = kStart + 600ms;
+  Core again(options(), recovered(*batch.hard_state), kStart);
+  again.step(message(MessageKind::vote, kB, 5), later);
+  EXPECT_FALSE(grants(again));
+  Core forgetful(options(), recovered({Term{5}, NodeId{}}), kStart);
+  forgetful.step(message(MessageKind::vote, kB, 5), later);
+  EXPECT_TRUE(grants(forgetful));
+}
+
+TEST(Core, AfterARestartNoVoteWhileALeaseMayHold) {
+  Core core(options(), recovered({Term{5}, NodeId{}}), kStart);
+  core.step(message(MessageKind::vote, kA, 6), kStart + 400ms);
+  EXPECT_FALSE(grants(core));
+  EXPECT_EQ(core.term(), Term{5});
+  core.step(message(MessageKind::vote, kA, 6), kStart + 500ms);
+  EXPECT_TRUE(grants(core));
+}
+
+TEST(Core, WhoHearsALeaderDoesNotDeposeItUnlessByTransfer) {
+  for (const Sabotage bug : {Sabotage::none, Sabotage::break_faith}) {
+    Core core(options(bug), recovered({}), kStart);
+    core.step(message(MessageKind::heartbeat, kA, 5), kStart);
+    (void)grants(core);
+    core.step(message(MessageKind::vote, kB, 6), kStart + 400ms);
+    EXPECT_EQ(grants(core), bug == Sabotage::break_faith);
+  }
+  Core core(options(), recovered({}), kStart);
+  core.step(message(MessageKind::heartbeat, kA, 5), kStart);
+  Message forced = message(MessageKind::vote, kB, 6);
+  forced.force = true;
+  core.step(forced, kStart + 1ms);
+  EXPECT_TRUE(grants(core));
+}
+
+// The paper's figure 8: an entry of an earlier term on a majority is not committed by that.
+TEST(Core, EntriesOfEarlierTermsCommitOnlyBeneathOneOfOurs) {
+  for (const Sabotage bug : {Sabotage::none, Sabotage::commit_older_terms}) {
+    Core core(options(bug), recovered({Term{3}, NodeId{}}, {1, 2}), kStart);
+    core.tick(kStart + 2s);
+    core.step(message(MessageKind::pre_vote_reply, kA, 4), kStart + 2s);
+    core.step(message(MessageKind::vote_reply, kA, 4), kStart + 2s);
+    ASSERT_TRUE(core.is_leader());
+    (void)grants(core);
+    core.step(message(MessageKind::append_reply, kA, 4, 2), kStart + 2s);
+    EXPECT_EQ(core.commit(), LogIndex{bug == Sabotage::none ? 0u : 2u});
+    core.step(message(MessageKind::append_reply, kA, 4, 3), kStart + 2s);
+    EXPECT_EQ(core.commit(), LogIndex{3});
+  }
+}
+
+TEST(Configuration, JointConsensusNeedsBothMajorities) {
+  Configuration joint = Configuration::of({kSelf, kA, kB});
+  joint.outgoing = {NodeId{7}, NodeId{8}, NodeId{9}};
+  const auto agree = [&](std::vector<NodeId> who) {
+    return joint.quorum([&](NodeId node) { return std::find(who.begin(), who.end(), node) != who.end(); });
+  };
+  EXPECT_FALSE(agree({kSelf, kA, kB, NodeId{7}}));
+  EXPECT_TRUE(agree({kSelf, kB, NodeId{7}, NodeId{9}}));
+  EXPECT_FALSE(agree({NodeId{7}, NodeId{8}, NodeId{9}}));
+  EXPECT_EQ(Configuration::of({kSelf, kA}).quorum_value([](NodeId n) { return u64{n.value}; }), 1u);
+  EXPECT_FALSE(Configuration{}.quorum([](NodeId) { return true; }));
+}
+
+TEST(EntryLog, RestartsAndBacksUp) {
+  EntryLog log;
+  for (u64 i = 1; i <= 9; ++i) log.append(Entry{LogIndex{i}, Term{(i + 2) / 3}, EntryKind::command, {}});
+  EXPECT_EQ(log.last_not_above(LogIndex{9}, Term{2}), LogIndex{6});
+  log.restart_at(LogIndex{4}, Term{2});
+  EXPECT_EQ(log.term_at(LogIndex{4}), Term{2});
+  EXPECT_EQ(log.term_at(LogIndex{5}), Term{2});
+  EXPECT_EQ(log.term_at(LogIndex{7}), Term{3});
+  EXPECT_FALSE(log.term_at(LogIndex{3}).has_value());
+  EXPECT_LT(log.last_not_above(LogIndex{9}, Term{1}), log.start());
+  log.restart_at(LogIndex{9}, Term{3});
+  EXPECT_EQ(log.last(), LogIndex{9});
+  log.restart_at(LogIndex{20}, Term{5});
+  EXPECT_EQ(log.last(), LogIndex{20});
+  EXPECT_EQ(log.last_term(), Term{5});
+}
+
+}  // namespace
+}  // namespace claudefs::raft
