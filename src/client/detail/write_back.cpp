@@ -106,6 +106,12 @@ std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode) {
   return out;
 }
 
+// A fast stream keeps its tail, so that chunks end where the content says and not where a timer fell. A tail
+// alone is written: keeping it for ever would leave writers without room.
+FlushMode mode_of(const OpenFile& file) {
+  return file.dirty.bytes() >= kFastStream ? FlushMode::keep_stream : FlushMode::everything;
+}
+
 }  // namespace
 
 Task<Result<void>> State::write_out(FilePtr file, FlushMode mode) {
@@ -161,7 +167,7 @@ void State::write_back_now(FilePtr file) {
 }
 
 Task<void> State::run_write_back(FilePtr file) {
-  (void)co_await flush(file, FlushMode::keep_stream).result();
+  (void)co_await flush(file, mode_of(*file)).result();
   file->write_back_running = false;
   room.notify_all();
   if (!file->dirty.empty()) write_back_soon(file);
@@ -178,9 +184,7 @@ Task<void> State::run_write_back_later(FilePtr file) {
   const u64 failures = file->failures;
   co_await env.executor().sleep(failures == 0 ? options.write_back_after : options.retry_after);
   file->write_back_scheduled = false;
-  // A fast stream keeps its tail, so that chunks end where the content says and not where the timer fell.
-  const bool fast = file->dirty.bytes() >= kFastStream;
-  (void)co_await flush(file, fast ? FlushMode::keep_stream : FlushMode::everything).result();
+  (void)co_await flush(file, mode_of(*file)).result();
   if (!file->dirty.empty()) write_back_soon(file);
   drop_if_idle(file);
 }

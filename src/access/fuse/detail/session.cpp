@@ -10,8 +10,9 @@ namespace detail {
 namespace {
 
 constexpr std::size_t kHeaderRoom = 4096;
-// A packet below this is copied out of the read buffer, which is then used again.
-constexpr std::size_t kCopyBelow = 64 << 10;
+// A packet below this is copied out of the read buffer, which is then used again; a longer one keeps the
+// buffer. Either way what a write hands on pins no more memory than it fills.
+constexpr std::size_t kCopyBelow = 256 << 10;
 
 bool may_be_interrupted(u32 opcode) {
   switch (opcode) {

@@ -8,8 +8,6 @@ namespace claudefs::access::fuse::verbs {
 namespace {
 
 constexpr u64 kOffsetMax = static_cast<u64>(INT64_MAX);
-// Longer writes keep the packet they came in; shorter ones are copied, so as not to pin a whole packet.
-constexpr std::size_t kCopyBelow = 256 << 10;
 // One writev takes at most 1024 pieces.
 constexpr std::size_t kPiecesMax = 512;
 
@@ -49,7 +47,6 @@ Task<Result<Reply>> write(Context& context, Request request) {
     co_await context.fs.set_attributes(request.node(), std::move(change));
   }
   Buffer data = request.data.slice(0, in.size);
-  if (data.size() < kCopyBelow) data = Buffer::copy_of(data.span());
   co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data));
   fuse_write_out out{};
   out.size = in.size;
