@@ -196,7 +196,7 @@ struct FakeCluster {
   Nodes calls;
   std::vector<std::unique_ptr<Handlers>> handlers;
 
-  explicit FakeCluster(u16 count, u64 seed = 1)
+  explicit FakeCluster(u16 count, u64 seed = 1, bool with_handlers = true)
       : world(seed),
         env(world.add_node("host")),
         shards(4),
@@ -206,6 +206,7 @@ struct FakeCluster {
     world.run_for(std::chrono::hours(1));  // stamps far from zero
     for (u16 i = 1; i <= count; ++i) {
       auto& node = nodes[NodeId{i}] = std::make_unique<FakeNode>(env);
+      if (!with_handlers) continue;
       handlers.push_back(std::make_unique<Handlers>(
           Handlers::Parts{env, calls, node->methods, node->journal, node->shards, NodeId{i}}));
     }

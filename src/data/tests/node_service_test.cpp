@@ -85,7 +85,7 @@ struct Rig : FakeCluster {
   std::vector<std::unique_ptr<FakeShardService>> shard_services;
   std::unique_ptr<ChunkIo> io;
 
-  explicit Rig(u16 count, u64 seed = 1) : FakeCluster(count, seed), io(chunk_io()) {
+  explicit Rig(u16 count, u64 seed = 1) : FakeCluster(count, seed, false), io(chunk_io()) {
     no_files();
     for (auto& [id, node] : nodes) {
       shard_services.push_back(std::make_unique<FakeShardService>(env, shards, id == NodeId{1}));
