@@ -9,8 +9,10 @@ void NodeWatch::observe(const cluster::ClusterMap& map, runtime::Instant now) {
   for (const cluster::NodeView& node : map.nodes) {
     const auto before = down_since_.find(node.id);
     const bool was_down = before != down_since_.end() && before->second.has_value();
-    if (node.state != cluster::NodeState::up) seen[node.id] = was_down ? *before->second : now;
-    else seen[node.id] = std::nullopt;
+    if (node.state != cluster::NodeState::up)
+      seen[node.id] = was_down ? *before->second : now;
+    else
+      seen[node.id] = std::nullopt;
     if (was_down && node.state == cluster::NodeState::up) ++returns_;
   }
   down_since_ = std::move(seen);
@@ -31,11 +33,12 @@ u32 Background::next_generation(u32 generation) const {
 
 std::vector<SegmentRecord> segments_after(const meta::ReadContext& state, SegmentId from, std::size_t count) {
   std::vector<SegmentRecord> out;
-  state.scan(kSegmentPrefix, segment_key(SegmentId{from.value + 1}), [&](std::string_view, std::string_view value) {
-    Result<SegmentRecord> record = wire::decode<SegmentRecord>(as_bytes(value));
-    if (record) out.push_back(std::move(*record));
-    return out.size() < count;
-  });
+  state.scan(kSegmentPrefix, segment_key(SegmentId{from.value + 1}),
+             [&](std::string_view, std::string_view value) {
+               Result<SegmentRecord> record = wire::decode<SegmentRecord>(as_bytes(value));
+               if (record) out.push_back(std::move(*record));
+               return out.size() < count;
+             });
   return out;
 }
 

@@ -41,6 +41,8 @@ struct Background {
   // The shard's state on this node; nullptr when it is not here. Valid until the next suspension.
   std::function<const meta::ReadContext*(ShardId)> state;
 
+  bool stopping = false;  // leader tasks end at their next round
+
   Hlc wall() const;
   u32 next_generation(u32 generation) const;  // unlike that of any other attempt
 };

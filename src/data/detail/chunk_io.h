@@ -7,6 +7,9 @@
 
 namespace claudefs::data {
 
+inline constexpr u64 kMemoryUnit = 64_KiB;
+inline constexpr u64 kMemoryUnits = 2048;  // 128 MiB of plain bytes in store() calls; more wait
+
 class ChunkIoImpl final : public ChunkIo {
  public:
   ChunkIoImpl(Parts parts, Options options);
@@ -20,6 +23,8 @@ class ChunkIoImpl final : public ChunkIo {
  private:
   struct Batch;  // one store()
   using BatchPtr = std::shared_ptr<Batch>;
+  runtime::Task<Result<void>> begin_call();
+  static runtime::Task<void> watch_map(ChunkIoImpl* self);
   // chunk_store.cpp
   runtime::Task<void> hash_all(BatchPtr batch);
   runtime::Task<Result<void>> find_and_pin(BatchPtr batch);
@@ -42,6 +47,8 @@ class ChunkIoImpl final : public ChunkIo {
   cluster::Router& router_;
   const codec::DomainKey domain_key_;
   mutable ChunkIoStats stats_;
+  u64 calls_ = 0;  // since the map was last fetched
+  bool watching_ = false;
   runtime::Semaphore memory_;
   runtime::Semaphore writing_;
   Nodes nodes_;

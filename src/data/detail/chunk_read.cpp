@@ -18,6 +18,7 @@ Task<Result<Buffer>> ChunkIoImpl::read(meta::ChunkRef ref) {
     ++stats_.cache_hits;
     co_return *cached;
   }
+  co_await begin_call();
   co_return co_await fetching_.get(ref.hash, [this, &ref] { return fetch(this, ref); }).result();
 }
 
@@ -25,8 +26,9 @@ Task<Result<Buffer>> ChunkIoImpl::fetch(ChunkIoImpl* self, meta::ChunkRef ref) {
   const runtime::Instant deadline = self->env_.now() + kReadTimeLimit;
   const bool has_hint = ref.hint.segment != SegmentId{};
   for (u32 round = 0;; ++round) {
-    Error last{Errc::corrupt, fmt::format("chunk {} is not stored anywhere; its file may have changed meanwhile",
-                                          ref.hash.to_hex())};
+    Error last{Errc::corrupt,
+               fmt::format("chunk {} is not stored anywhere; its file may have changed meanwhile",
+                           ref.hash.to_hex())};
     if (has_hint) {
       Result<Buffer> plain = co_await self->fetch_from(ref, ref.hint, round != 0).result();
       if (plain) co_return plain;
@@ -55,8 +57,10 @@ static bool differs(const SegmentRecord& a, const SegmentRecord& b) {
 
 Task<Result<Buffer>> ChunkIoImpl::fetch_from(meta::ChunkRef ref, meta::Location at, bool fresh) {
   SegmentPtr record;
-  if (fresh) record = co_await directory_.fetch(at.segment);
-  else record = co_await directory_.find(at.segment);
+  if (fresh)
+    record = co_await directory_.fetch(at.segment);
+  else
+    record = co_await directory_.find(at.segment);
   const SegmentRange range{at.offset, at.length};
   Result<Buffer> stored = co_await reader_.read(record, range).result();
   if (!stored && !fresh) {
@@ -71,7 +75,8 @@ Task<Result<Buffer>> ChunkIoImpl::fetch_from(meta::ChunkRef ref, meta::Location 
   Result<Buffer> plain = co_await open(ref, std::move(*stored)).result();
   if (plain || record->state != SegmentState::sealed || record->layout.parity_shards == 0) co_return plain;
   log::warn("data", "a chunk read from its shard does not check; rebuilding it from the others",
-            {log::kv("segment", at.segment), log::kv("offset", at.offset), log::kv("error", plain.error().to_string())});
+            {log::kv("segment", at.segment), log::kv("offset", at.offset),
+             log::kv("error", plain.error().to_string())});
   Buffer rebuilt = co_await reader_.read(record, range, true);
   co_return co_await open(ref, std::move(rebuilt)).result();
 }

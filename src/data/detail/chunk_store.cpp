@@ -13,9 +13,6 @@ using runtime::Task;
 
 namespace {
 
-constexpr u64 kMemoryUnit = 64_KiB;
-constexpr u64 kMemoryUnits = 2048;      // 128 MiB of plain bytes in store() calls
-constexpr std::size_t kSegmentsAtOnce = 8;
 constexpr u64 kDirectBytes = 256_KiB;  // from here on new bytes are worth a segment of their own
 constexpr Hlc kForever{std::numeric_limits<u64>::max()};
 
@@ -39,26 +36,6 @@ struct ChunkIoImpl::Batch {
   std::optional<Error> failed;
 };
 
-std::unique_ptr<ChunkIo> ChunkIo::create(Parts parts, Options options) {
-  return std::make_unique<ChunkIoImpl>(std::move(parts), options);
-}
-
-ChunkIoImpl::ChunkIoImpl(Parts parts, Options options)
-    : env_(parts.env),
-      router_(parts.router),
-      domain_key_(parts.domain_key),
-      memory_(parts.env.executor(), kMemoryUnits),
-      writing_(parts.env.executor(), kSegmentsAtOnce),
-      nodes_(parts.env, parts.client, parts.router),
-      reader_(parts.env, nodes_),
-      pool_(parts.env, parts.router, parts.session),
-      direct_(parts.env, nodes_, pool_),
-      cache_(options.cache_bytes),
-      directory_(parts.router, scope_),
-      journal_(parts.env, nodes_, pool_, directory_, scope_),
-      fetching_(scope_),
-      scope_(parts.env.executor()) {}
-
 Task<Result<StoredChunks>> ChunkIoImpl::store(std::vector<Buffer> plain) {
   auto batch = std::make_shared<Batch>();
   batch->key = domain_key_;
@@ -69,7 +46,7 @@ Task<Result<StoredChunks>> ChunkIoImpl::store(std::vector<Buffer> plain) {
     batch->plain_bytes += plain[i].size();
     batch->chunks[i].plain = std::move(plain[i]);
   }
-  if (router_.shard_count() == 0) co_await router_.refresh();
+  co_await begin_call();
   const auto memory =
       co_await memory_.acquire(std::clamp<u64>(batch->plain_bytes / kMemoryUnit, 1, kMemoryUnits));
   co_await hash_all(batch);
@@ -100,8 +77,10 @@ Task<Result<void>> ChunkIoImpl::ask_index(BatchPtr batch, std::vector<std::size_
     calls.push_back(router_.call(shard, std::move(op)));
   }
   std::vector<Result<ChunkPlaces>> replies;
-  if (calls.size() == 1) replies.push_back(co_await std::move(calls.front()).result());
-  else replies = co_await runtime::join_all(env_.executor(), std::move(calls));
+  if (calls.size() == 1)
+    replies.push_back(co_await std::move(calls.front()).result());
+  else
+    replies = co_await runtime::join_all(env_.executor(), std::move(calls));
   auto reply = replies.begin();
   for (const auto& [shard, members] : by_shard) {
     const ChunkPlaces places = co_await std::move(*reply++);
@@ -186,7 +165,8 @@ Task<Result<void>> ChunkIoImpl::write_segments(BatchPtr batch) {
     bytes += length;
   }
   writes.push_back(write_segment(batch, std::move(chunks)));
-  std::vector<Result<WrittenSegment>> results = co_await runtime::join_all(env_.executor(), std::move(writes));
+  std::vector<Result<WrittenSegment>> results =
+      co_await runtime::join_all(env_.executor(), std::move(writes));
   std::vector<WrittenSegment> written;
   for (Result<WrittenSegment>& result : results) written.push_back(co_await std::move(result));
   co_return co_await seal_segments(std::move(written)).result();

@@ -23,8 +23,10 @@ runtime::Task<void> compute(runtime::Env& env, std::size_t count, u64 bytes,
       for (std::size_t i = first; i < end; ++i) (*shared)(i);
     }));
   }
-  if (tasks.size() == 1) co_await std::move(tasks.front());
-  else co_await runtime::join_all(env.executor(), std::move(tasks));
+  if (tasks.size() == 1)
+    co_await std::move(tasks.front());
+  else
+    co_await runtime::join_all(env.executor(), std::move(tasks));
 }
 
 }  // namespace claudefs::data

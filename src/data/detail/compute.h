@@ -9,8 +9,9 @@
 
 namespace claudefs::data {
 
-// Calls work(0) ... work(count - 1). `bytes`: how much they touch together. `work` must own what it touches: it
-// may outlive the awaiting coroutine.
-runtime::Task<void> compute(runtime::Env& env, std::size_t count, u64 bytes, std::function<void(std::size_t)> work);
+// Calls work(0) ... work(count - 1). `bytes`: how much they touch together. `work` must own what it touches:
+// it may outlive the awaiting coroutine.
+runtime::Task<void> compute(runtime::Env& env, std::size_t count, u64 bytes,
+                            std::function<void(std::size_t)> work);
 
 }  // namespace claudefs::data

@@ -18,7 +18,7 @@ constexpr u64 kBytesAtOnce = 8_MiB;
 
 Task<void> Consolidator::run(ShardId shard) {
   Skips skips;
-  for (;;) {
+  while (!background_.stopping) {
     co_await background_.env.executor().sleep(kRound);
     const auto permit = co_await permits_.acquire();
     // As long as there is a full load; another shard's turn in between.
@@ -143,7 +143,8 @@ Task<Result<ChunkIo*>> Consolidator::chunk_io() {
     const meta::OpenSessionReply reply = co_await background_.router.call(ShardId{0}, std::move(open));
     ChunkIo::Options options;
     options.cache_bytes = 0;
-    io_ = ChunkIo::create({background_.env, client_, background_.router, reply.session, reply.domain_key}, options);
+    io_ = ChunkIo::create({background_.env, client_, background_.router, reply.session, reply.domain_key},
+                          options);
   }
   co_return io_.get();
 }

@@ -10,9 +10,11 @@ namespace claudefs::data {
 class Consolidator {
  public:
   Consolidator(Background& background, net::Client& client)
-      : background_(background), client_(client), opening_(background.env.executor()),
+      : background_(background),
+        client_(client),
+        opening_(background.env.executor()),
         permits_(background.env.executor(), 2) {}
-  runtime::Task<void> run(ShardId shard);  // until destroyed
+  runtime::Task<void> run(ShardId shard);  // until destroyed or stopping
 
  private:
   // One file's content that is to become chunks, all as of one version of it.
@@ -36,7 +38,7 @@ class Consolidator {
   Background& background_;
   net::Client& client_;
   runtime::Mutex opening_;
-  runtime::Semaphore permits_;     // over all shards of this node
+  runtime::Semaphore permits_;   // over all shards of this node
   std::unique_ptr<ChunkIo> io_;  // with a session of this server's own; made when first needed
 };
 

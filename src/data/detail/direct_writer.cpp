@@ -20,15 +20,16 @@ std::vector<NodeId> PlaceSearch::candidates() const {
 void PlaceSearch::note(const std::vector<ShardFailure>& failures) {
   for (const ShardFailure& failure : failures) {
     if (failure.error.code == Errc::no_space) full_.insert(failure.node);
-    last_ = Error{Errc::unavailable, fmt::format("write to node {}: {}", failure.node, failure.error.to_string())};
+    last_ = Error{Errc::unavailable,
+                  fmt::format("write to node {}: {}", failure.node, failure.error.to_string())};
   }
 }
 
 Task<Result<void>> PlaceSearch::next_round() {
   // Waiting helps against nodes that are away, not against full ones.
   if (!full_.empty() && !widest_layout(nodes_.total() - full_.size(), nodes_.total()))
-    co_return fail(Errc::no_space, fmt::format("{} of {} nodes are full; delete files or add a node", full_.size(),
-                                               nodes_.total()));
+    co_return fail(Errc::no_space, fmt::format("{} of {} nodes are full; delete files or add a node",
+                                               full_.size(), nodes_.total()));
   if (env_.now() >= deadline_) co_return fail(last_);
   co_await nodes_.refresh();
   // At once after the first failure: the others are there.

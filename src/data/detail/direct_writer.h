@@ -32,7 +32,8 @@ class DirectWriter {
 // What a writer learned while it looked for places: who is full, until when it may go on.
 class PlaceSearch {
  public:
-  PlaceSearch(runtime::Env& env, Nodes& nodes) : env_(env), nodes_(nodes), deadline_(env.now() + kWriteTimeLimit) {}
+  PlaceSearch(runtime::Env& env, Nodes& nodes)
+      : env_(env), nodes_(nodes), deadline_(env.now() + kWriteTimeLimit) {}
   std::vector<NodeId> candidates() const;  // usable and not full
   void note(const std::vector<ShardFailure>& failures);
   // After a failure or when there are too few candidates: waits a little, or says why it is over.

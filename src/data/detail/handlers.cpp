@@ -75,8 +75,9 @@ Handlers::Answer<SealFromJournal> Handlers::seal_from_journal(SealFromJournal me
   const store::OpenSegment held = co_await journal_.close(message.segment);
   if (held.length == 0) co_return reply_of<SealFromJournal>();
   if (!held.contiguous)
-    co_return fail(Errc::corrupt, fmt::format("node {} lacks part of segment {}: seal it from its other journal",
-                                              self_, message.segment));
+    co_return fail(Errc::corrupt,
+                   fmt::format("node {} lacks part of segment {}: seal it from its other journal", self_,
+                               message.segment));
   std::vector<Buffer> pieces;
   pieces.push_back(co_await journal_.read(message.segment, 0, held.length));
   const Layout layout{message.data_shards, message.parity_shards};

@@ -42,7 +42,8 @@ class Handlers {
   store::Journal& journal_;
   store::ShardStore& shards_;
   const NodeId self_;
-  // Shards that did not check when read: still read where they do, not counted as held, so that they are replaced.
+  // Shards that did not check when read: still read where they do, not counted as held, so that they are
+  // replaced.
   std::set<store::ShardKey> damaged_;
 };
 

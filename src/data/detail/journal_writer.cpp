@@ -73,7 +73,8 @@ Task<Result<void>> JournalWriter::write_batch(std::optional<Open>& open, Batch& 
   const Buffer whole = concatenated(pieces, bytes);
   PlaceSearch search(env_, nodes_);
   for (;;) {
-    if (open && (env_.now() - open->granted.known_at > kOpenTime || open->length + bytes > kSegmentMax)) open.reset();
+    if (open && (env_.now() - open->granted.known_at > kOpenTime || open->length + bytes > kSegmentMax))
+      open.reset();
     if (!open) {
       const std::vector<NodeId> candidates = search.candidates();
       if (candidates.size() < std::min<std::size_t>(2, nodes_.total()) || candidates.empty()) {

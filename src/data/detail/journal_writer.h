@@ -1,7 +1,8 @@
 // Little data: appended to open segments that two nodes mirror in their journals.
 //
 // Each lane fills one open segment with one append under way; what comes meanwhile shares the next append. So
-// the bytes that both journals have acknowledged are always a prefix of the segment, and either journal can seal it.
+// the bytes that both journals have acknowledged are always a prefix of the segment, and either journal can
+// seal it.
 #pragma once
 
 #include <deque>
@@ -24,8 +25,8 @@ class JournalWriter {
   JournalWriter(runtime::Env& env, Nodes& nodes, SegmentPool& pool, SegmentDirectory& directory,
                 runtime::Scope& scope)
       : env_(env), nodes_(nodes), pool_(pool), directory_(directory), scope_(scope), wake_(env.executor()) {}
-  // Durable on two nodes (on a cluster of one: one) when it ends. Requires at most kSegmentMax bytes together.
-  // Errors: no_space, unavailable.
+  // Durable on two nodes (on a cluster of one: one) when it ends. Requires at most kSegmentMax bytes
+  // together. Errors: no_space, unavailable.
   runtime::Task<Result<Appended>> append(std::vector<Buffer> pieces);
 
  private:

@@ -17,36 +17,69 @@ constexpr runtime::Duration kWatchEvery = 2s;
 constexpr runtime::Duration kSweepJournalEvery = 30s;
 constexpr runtime::Duration kSweepShardsEvery = 10min;
 
+// What the leader tasks run on. They are frames of the shard service, which may outlive the node service:
+// each holds its share.
+struct Core {
+  explicit Core(const NodeService::Parts& parts)
+      : nodes(parts.env, parts.client, parts.router),
+        reader(parts.env, nodes),
+        background{parts.env,
+                   parts.router,
+                   nodes,
+                   reader,
+                   watch,
+                   parts.self,
+                   [service = &parts.service](ShardId shard) -> const meta::ReadContext* {
+                     meta::ShardMachine* machine = service->machine(shard);
+                     return machine == nullptr ? nullptr : &machine->reader();
+                   }},
+        sealer(background),
+        repairer(background),
+        reclaimer(background),
+        consolidator(background, parts.client) {}
+  Nodes nodes;
+  SegmentReader reader;
+  NodeWatch watch;
+  Background background;
+  Sealer sealer;
+  Repairer repairer;
+  Reclaimer reclaimer;
+  Consolidator consolidator;
+};
+using CorePtr = std::shared_ptr<Core>;
+
+template <class Worker>
+Task<void> lead(CorePtr core, Worker Core::* worker, ShardId shard) {
+  co_await ((*core).*worker).run(shard);
+}
+template <class Worker>
+void add_task(meta::ShardService& service, CorePtr core, Worker Core::* worker) {
+  service.add_leader_task(
+      [core = std::move(core), worker](ShardId shard, Term) { return lead(core, worker, shard); });
+}
+
 class NodeServiceImpl final : public NodeService {
  public:
   explicit NodeServiceImpl(Parts parts)
       : env_(parts.env),
         router_(parts.router),
-        nodes_(parts.env, parts.client, parts.router),
-        reader_(parts.env, nodes_),
-        handlers_({parts.env, nodes_, parts.methods, parts.journal, parts.shards, parts.self}),
-        background_{parts.env, parts.router, nodes_, reader_, watch_, parts.self,
-                    [service = &parts.service](ShardId shard) -> const meta::ReadContext* {
-                      meta::ShardMachine* machine = service->machine(shard);
-                      return machine == nullptr ? nullptr : &machine->reader();
-                    }},
-        sealer_(background_),
-        repairer_(background_),
-        reclaimer_(background_),
-        consolidator_(background_, parts.client),
-        sweeper_(background_, parts.journal, parts.shards),
+        core_(std::make_shared<Core>(parts)),
+        handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards, parts.self}),
+        sweeper_(core_->background, parts.journal, parts.shards),
+        stopped_(parts.env.executor()),
         scope_(parts.env.executor()) {
-    parts.service.add_leader_task([this](ShardId shard, Term) { return sealer_.run(shard); });
-    parts.service.add_leader_task([this](ShardId shard, Term) { return repairer_.run(shard); });
-    parts.service.add_leader_task([this](ShardId shard, Term) { return reclaimer_.run(shard); });
-    parts.service.add_leader_task([this](ShardId shard, Term) { return consolidator_.run(shard); });
+    add_task(parts.service, core_, &Core::sealer);
+    add_task(parts.service, core_, &Core::repairer);
+    add_task(parts.service, core_, &Core::reclaimer);
+    add_task(parts.service, core_, &Core::consolidator);
     scope_.spawn(watch());
     scope_.spawn(sweep_journal());
     scope_.spawn(sweep_shards());
   }
+  ~NodeServiceImpl() override { core_->background.stopping = true; }
 
   Task<void> stop() override {
-    stopping_ = true;
+    core_->background.stopping = true;
     stopped_.notify_all();
     scope_.stop_accepting();
     co_await scope_.join();
@@ -56,13 +89,13 @@ class NodeServiceImpl final : public NodeService {
   // False once the service stops.
   Task<bool> pause(runtime::Duration time) {
     const runtime::Instant until = env_.now() + time;
-    while (!stopping_ && env_.now() < until) (void)co_await stopped_.wait_until(until);
-    co_return !stopping_;
+    while (!core_->background.stopping && env_.now() < until) (void)co_await stopped_.wait_until(until);
+    co_return !core_->background.stopping;
   }
   Task<void> watch() {
     while (co_await pause(kWatchEvery)) {
       (void)co_await router_.refresh().result();
-      watch_.observe(router_.map(), env_.now());
+      core_->watch.observe(router_.map(), env_.now());
     }
   }
   Task<void> sweep_journal() {
@@ -74,18 +107,10 @@ class NodeServiceImpl final : public NodeService {
 
   runtime::Env& env_;
   cluster::Router& router_;
-  Nodes nodes_;
-  SegmentReader reader_;
+  CorePtr core_;
   Handlers handlers_;
-  NodeWatch watch_;
-  Background background_;
-  Sealer sealer_;
-  Repairer repairer_;
-  Reclaimer reclaimer_;
-  Consolidator consolidator_;
   Sweeper sweeper_;
-  bool stopping_ = false;
-  runtime::Condition stopped_{env_.executor()};
+  runtime::Condition stopped_;
   runtime::Scope scope_;  // last: destroyed first
 };
 

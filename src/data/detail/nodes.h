@@ -18,11 +18,13 @@ class Nodes {
       : env_(env), client_(client), router_(router) {}
 
   template <class M>
-  runtime::Task<Result<net::TypedReply<typename M::Reply>>> call(NodeId node, M message, runtime::Duration timeout,
+  runtime::Task<Result<net::TypedReply<typename M::Reply>>> call(NodeId node, M message,
+                                                                 runtime::Duration timeout,
                                                                  Buffer payload = {}) {
     const std::string address = router_.address_of(node);
     if (address.empty()) co_return fail(Errc::unavailable, fmt::format("node {} has no known address", node));
-    auto reply = co_await net::call(client_, address, std::move(message), timeout, std::move(payload)).result();
+    auto reply =
+        co_await net::call(client_, address, std::move(message), timeout, std::move(payload)).result();
     if (!reply) note(node, reply.error());
     co_return reply;
   }

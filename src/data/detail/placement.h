@@ -8,8 +8,8 @@
 
 namespace claudefs::data {
 
-// The widest layout that `living` of `total` nodes allow and that still survives one more failure (of one node:
-// one copy). Nothing where there is none.
+// The widest layout that `living` of `total` nodes allow and that still survives one more failure (of one
+// node: one copy). Nothing where there is none.
 std::optional<Layout> widest_layout(std::size_t living, std::size_t total);
 // `count` of the candidates by rendezvous hashing: a change of candidates moves only what it must.
 // Requires count <= candidates.size().

@@ -17,7 +17,7 @@ constexpr int kBatchesARound = 64;
 constexpr std::size_t kRecordsAStep = 512;
 
 Task<void> Reclaimer::run(ShardId shard) {
-  for (;;) {
+  while (!background_.stopping) {
     co_await background_.env.executor().sleep(kRound);
     if (has_old_chunks(shard)) co_await reclaim_chunks(shard);
     co_await remove_segments(shard);

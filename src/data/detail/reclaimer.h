@@ -8,13 +8,14 @@ namespace claudefs::data {
 class Reclaimer {
  public:
   explicit Reclaimer(Background& background) : background_(background), asking_(background.env.executor()) {}
-  runtime::Task<void> run(ShardId shard);  // until destroyed
+  runtime::Task<void> run(ShardId shard);  // until destroyed or stopping
 
  private:
   bool has_old_chunks(ShardId shard) const;
   runtime::Task<void> reclaim_chunks(ShardId shard);
   runtime::Task<void> remove_segments(ShardId shard);
-  // Every shard's clock is past it, and what was emitted up to it has arrived. Nothing when a shard does not answer.
+  // Every shard's clock is past it, and what was emitted up to it has arrived. Nothing when a shard does not
+  // answer.
   runtime::Task<std::optional<Hlc>> safe_point();
 
   Background& background_;

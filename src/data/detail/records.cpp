@@ -45,8 +45,10 @@ std::optional<SegmentId> parse_segment_key(std::string_view key) {
 
 void put_segment(meta::ApplyContext& context, const SegmentRecord& record) {
   context.store(segment_key(record.id), record);
-  if (record.state == SegmentState::open) context.put(open_segment_key(record.id), {});
-  else context.remove(open_segment_key(record.id));
+  if (record.state == SegmentState::open)
+    context.put(open_segment_key(record.id), {});
+  else
+    context.remove(open_segment_key(record.id));
 }
 void remove_segment(meta::ApplyContext& context, SegmentId segment) {
   context.remove(segment_key(segment));

@@ -71,8 +71,8 @@ struct ReclaimChunks {  // command of the leader's reclaim task
   static auto fields(auto& self) { return std::tie(self.safe, self.chunks_max); }
 };
 
-// Forgets segments that hold nothing any more. Each is judged again when the command is applied; the reply has
-// those that went, whose shards may then be removed from their holders.
+// Forgets segments that hold nothing any more. Each is judged again when the command is applied; the reply
+// has those that went, whose shards may then be removed from their holders.
 struct RemoveSegments {  // command of the leader's reclaim task
   static constexpr u16 kKind = 0x0207;
   using Reply = SegmentsReply;

@@ -24,14 +24,15 @@ Task<void> Repairer::run(ShardId shard) {
   Progress progress;
   progress.verify_at = background_.env.now() + kFirstVerify;
   begin_pass(progress);
-  for (;;) {
+  while (!background_.stopping) {
     co_await executor.sleep(kStep);
     const meta::ReadContext* state = background_.state(shard);
     if (state == nullptr) continue;
     std::vector<SegmentRecord> records = segments_after(*state, progress.cursor, kRecordsAStep);
     const bool last = records.size() < kRecordsAStep;
     if (!records.empty()) progress.cursor = records.back().id;
-    std::erase_if(records, [](const SegmentRecord& r) { return r.state != SegmentState::sealed || r.live_bytes == 0; });
+    std::erase_if(
+        records, [](const SegmentRecord& r) { return r.state != SegmentState::sealed || r.live_bytes == 0; });
     Missing missing;
     if (progress.verify) missing = co_await find_missing(records);
     std::vector<SegmentId> tried;
@@ -109,14 +110,16 @@ Task<bool> Repairer::repair(SegmentRecord record) {
   const std::optional<Layout> layout = widest_layout(candidates.size(), nodes.total());
   if (!layout) co_return false;
   const SegmentRange all{0, record.length};
-  Result<Buffer> content = co_await background_.reader.read(std::make_shared<const SegmentRecord>(record), all).result();
+  Result<Buffer> content =
+      co_await background_.reader.read(std::make_shared<const SegmentRecord>(record), all).result();
   if (!content) {
     log::warn("data", "a segment that lacks redundancy cannot be read now",
               {log::kv("segment", record.id), log::kv("error", content.error().to_string())});
     co_return false;
   }
   std::vector<Buffer> pieces(1, std::move(*content));
-  Result<std::vector<Buffer>> shards = co_await encode_segment(background_.env, *layout, std::move(pieces)).result();
+  Result<std::vector<Buffer>> shards =
+      co_await encode_segment(background_.env, *layout, std::move(pieces)).result();
   if (!shards) co_return false;
   ShardTarget target{record.id, background_.next_generation(record.generation),
                      choose_nodes(record.id, candidates, shards_of(*layout))};
@@ -134,12 +137,15 @@ Task<bool> Repairer::repair(SegmentRecord record) {
         !sealed && (sealed.error().code == Errc::conflict || sealed.error().code == Errc::stale);
   }
   std::vector<ShardTarget> leftovers;
-  if (done) leftovers.push_back({record.id, record.generation, record.nodes});
-  else if (surely_not_sealed) leftovers.push_back(std::move(target));
+  if (done)
+    leftovers.push_back({record.id, record.generation, record.nodes});
+  else if (surely_not_sealed)
+    leftovers.push_back(std::move(target));
   co_await remove_shards(background_.env, nodes, std::move(leftovers));
   if (done)
     log::info("data", "segment laid out anew",
-              {log::kv("segment", record.id), log::kv("data", layout->data_shards), log::kv("parity", layout->parity_shards)});
+              {log::kv("segment", record.id), log::kv("data", layout->data_shards),
+               log::kv("parity", layout->parity_shards)});
   co_return done || surely_not_sealed;
 }
 

@@ -1,5 +1,5 @@
-// Gives sealed segments back the redundancy they should have: after a node is gone, a shard is lost or damaged,
-// or when more nodes are up than when they were written.
+// Gives sealed segments back the redundancy they should have: after a node is gone, a shard is lost or
+// damaged, or when more nodes are up than when they were written.
 #pragma once
 
 #include <set>
@@ -11,8 +11,9 @@ namespace claudefs::data {
 
 class Repairer {
  public:
-  explicit Repairer(Background& background) : background_(background), permits_(background.env.executor(), 2) {}
-  runtime::Task<void> run(ShardId shard);  // until destroyed
+  explicit Repairer(Background& background)
+      : background_(background), permits_(background.env.executor(), 2) {}
+  runtime::Task<void> run(ShardId shard);  // until destroyed or stopping
 
  private:
   using Missing = std::set<store::ShardKey>;

@@ -21,7 +21,7 @@ constexpr std::size_t kScanMax = 4096;
 
 Task<void> Sealer::run(ShardId shard) {
   RetryTimes retry;
-  for (;;) {
+  while (!background_.stopping) {
     co_await background_.env.executor().sleep(kRound);
     const std::vector<SegmentRecord> records = due(shard, retry);
     std::vector<Task<bool>> seals;
@@ -44,7 +44,8 @@ std::vector<SegmentRecord> Sealer::due(ShardId shard, const RetryTimes& retry) c
   });
   for (const SegmentId id : open) {
     std::optional<SegmentRecord> record = state->load<SegmentRecord>(segment_key(id));
-    if (!record || record->journals.empty() || later(record->granted, kOpenTimeMax) > background_.wall()) continue;
+    if (!record || record->journals.empty() || later(record->granted, kOpenTimeMax) > background_.wall())
+      continue;
     out.push_back(std::move(*record));
     if (out.size() == kAtOnce) break;
   }
@@ -71,7 +72,8 @@ Task<bool> Sealer::seal(SegmentRecord record) {
     auto reply = co_await nodes.call(journal, message, kSealTimeout).result();
     if (!reply) {
       log::debug("data", "sealing did not succeed",
-                 {log::kv("segment", record.id), log::kv("journal", journal), log::kv("error", reply.error().to_string())});
+                 {log::kv("segment", record.id), log::kv("journal", journal),
+                  log::kv("error", reply.error().to_string())});
       continue;
     }
     const u32 length = reply->message.length;

@@ -8,7 +8,7 @@ namespace claudefs::data {
 class Sealer {
  public:
   explicit Sealer(Background& background) : background_(background), permits_(background.env.executor(), 8) {}
-  runtime::Task<void> run(ShardId shard);  // until destroyed
+  runtime::Task<void> run(ShardId shard);  // until destroyed or stopping
 
  private:
   using RetryTimes = std::map<SegmentId, runtime::Instant>;

@@ -16,7 +16,8 @@ runtime::Task<Result<SegmentPtr>> SegmentDirectory::ask(SegmentDirectory* self, 
   op.segments.push_back(segment);
   SegmentsReply reply = co_await self->router_.call(shard_of(segment), std::move(op));
   if (reply.records.size() != 1 || reply.records.front().id != segment)
-    co_return fail(Errc::corrupt, fmt::format("the segment table answered for another segment than {}", segment));
+    co_return fail(Errc::corrupt,
+                   fmt::format("the segment table answered for another segment than {}", segment));
   auto record = std::make_shared<const SegmentRecord>(std::move(reply.records.front()));
   self->known_.put(segment, record, 1);
   co_return SegmentPtr(std::move(record));

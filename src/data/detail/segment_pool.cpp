@@ -36,7 +36,8 @@ Task<Result<std::vector<Granted>>> SegmentPool::grant(u32 count, std::vector<Nod
   const SegmentsReply reply = co_await router_.call(shard, std::move(op));
   std::vector<Granted> granted;
   for (const SegmentRecord& record : reply.records) granted.push_back({record.id, record.granted, asked});
-  if (granted.size() != count) co_return fail(Errc::corrupt, "the segment table granted another number of segments");
+  if (granted.size() != count)
+    co_return fail(Errc::corrupt, "the segment table granted another number of segments");
   co_return granted;
 }
 

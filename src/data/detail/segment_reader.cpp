@@ -56,8 +56,10 @@ Task<Result<Buffer>> SegmentReader::read_journal(SegmentPtr record, SegmentRange
     JournalRead message{record->id, range.offset, range.length};
     auto reply = co_await nodes_.call(node, message, kReadTimeout).result();
     if (reply && reply->payload.size() == range.length) co_return std::move(reply->payload);
-    if (!reply) last = std::move(reply.error());
-    else last = Error{Errc::corrupt, fmt::format("node {} answered with another length", node)};
+    if (!reply)
+      last = std::move(reply.error());
+    else
+      last = Error{Errc::corrupt, fmt::format("node {} answered with another length", node)};
   }
   co_return fail(std::move(last));
 }
@@ -66,7 +68,8 @@ Task<Result<Buffer>> SegmentReader::read_place(SegmentPtr record, Place place, b
   const bool can_rebuild = record->layout.parity_shards != 0;
   Error first{Errc::unavailable, fmt::format("node {} is down", record->nodes[place.shard])};
   if (!can_rebuild || (!distrust_direct && nodes_.usable(record->nodes[place.shard]))) {
-    Result<Buffer> direct = co_await read_shard(record, place, can_rebuild ? patience() : kReadTimeout).result();
+    Result<Buffer> direct =
+        co_await read_shard(record, place, can_rebuild ? patience() : kReadTimeout).result();
     if (direct || !can_rebuild) co_return direct;
     first = std::move(direct.error());
   }
@@ -112,8 +115,10 @@ Task<Result<Buffer>> SegmentReader::rebuild(SegmentPtr record, Place place) {
     }
     std::vector<Result<Buffer>> parts = co_await runtime::join_all(env_.executor(), std::move(reads));
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      if (parts[i]) good->push_back({asked[i], std::move(*parts[i])});
-      else last = std::move(parts[i].error());
+      if (parts[i])
+        good->push_back({asked[i], std::move(*parts[i])});
+      else
+        last = std::move(parts[i].error());
     }
   }
   if (good->size() < k) co_return fail(std::move(last));

@@ -1,5 +1,5 @@
-// Reads a range of a segment, wherever it lies: from a journal while it is open, from the one or two shards that
-// cover it once it is sealed, rebuilt from others where a shard is missing, damaged or slow.
+// Reads a range of a segment, wherever it lies: from a journal while it is open, from the one or two shards
+// that cover it once it is sealed, rebuilt from others where a shard is missing, damaged or slow.
 #pragma once
 
 #include "codec/erasure.h"
@@ -18,8 +18,8 @@ class SegmentReader {
  public:
   SegmentReader(runtime::Env& env, Nodes& nodes) : env_(env), nodes_(nodes) {}
 
-  // `distrust_direct`: the plain shards' bytes were wrong; read around them. Errors: stale (the record is old, or
-  // the segment gone), unavailable, corrupt, out_of_range.
+  // `distrust_direct`: the plain shards' bytes were wrong; read around them. Errors: stale (the record is
+  // old, or the segment gone), unavailable, corrupt, out_of_range.
   runtime::Task<Result<Buffer>> read(SegmentPtr record, SegmentRange range, bool distrust_direct = false);
   u64 degraded_reads() const { return degraded_; }
 

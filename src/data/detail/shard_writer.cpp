@@ -9,14 +9,15 @@ namespace claudefs::data {
 using namespace std::chrono_literals;
 using runtime::Task;
 
-Task<Result<std::vector<Buffer>>> encode_segment(runtime::Env& env, Layout layout, std::vector<Buffer> pieces) {
+Task<Result<std::vector<Buffer>>> encode_segment(runtime::Env& env, Layout layout,
+                                                 std::vector<Buffer> pieces) {
   struct Work {
     codec::ErasureCode code;
     std::vector<Buffer> pieces;
     std::vector<Buffer> shards;
   };
-  auto work = std::make_shared<Work>(
-      Work{co_await codec::ErasureCode::create(layout.data_shards, layout.parity_shards), std::move(pieces), {}});
+  auto work = std::make_shared<Work>(Work{
+      co_await codec::ErasureCode::create(layout.data_shards, layout.parity_shards), std::move(pieces), {}});
   u64 bytes = 0;
   for (const Buffer& piece : work->pieces) bytes += piece.size();
   co_await compute(env, 1, bytes, [work, bytes](std::size_t) {

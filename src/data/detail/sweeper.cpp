@@ -46,8 +46,8 @@ Task<void> Sweeper::sweep_shards() {
   suspects_ = std::move(suspects);
 }
 
-// `suspects` belongs to the awaiting sweep_shards. A shard that is not in the table may be about to be: only what
-// was not wanted one whole sweep ago either goes.
+// `suspects` belongs to the awaiting sweep_shards. A shard that is not in the table may be about to be: only
+// what was not wanted one whole sweep ago either goes.
 Task<void> Sweeper::sweep_batch(std::vector<store::ShardKey> keys, std::set<store::ShardKey>& suspects) {
   std::set<SegmentId> segments;
   for (const store::ShardKey& key : keys) segments.insert(key.segment);

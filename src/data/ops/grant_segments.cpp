@@ -6,7 +6,8 @@ constexpr u32 kGrantMax = 1024;
 
 Result<SegmentsReply> apply_grant_segments(meta::ApplyContext& context, const GrantSegments& op) {
   if (op.count == 0 || op.count > kGrantMax)
-    return fail(Errc::invalid_argument, fmt::format("{} segments asked for; 1 to {} may be", op.count, kGrantMax));
+    return fail(Errc::invalid_argument,
+                fmt::format("{} segments asked for; 1 to {} may be", op.count, kGrantMax));
   SegmentsReply reply;
   for (u32 i = 0; i < op.count; ++i) {
     SegmentRecord record;

@@ -8,8 +8,9 @@ Result<void> check_form(const SealSegments::Sealed& sealed) {
   const unsigned k = sealed.layout.data_shards, m = sealed.layout.parity_shards;
   if (k == 0 || k > codec::kMaxDataShards || m > codec::kMaxParityShards || sealed.nodes.size() != k + m ||
       sealed.length == 0 || sealed.generation == 0)
-    return fail(Errc::invalid_argument, fmt::format("segment {}: {}+{} on {} nodes with {} bytes is no layout",
-                                                    sealed.id, k, m, sealed.nodes.size(), sealed.length));
+    return fail(Errc::invalid_argument,
+                fmt::format("segment {}: {}+{} on {} nodes with {} bytes is no layout", sealed.id, k, m,
+                            sealed.nodes.size(), sealed.length));
   return {};
 }
 bool is_repeat(const SegmentRecord& record, const SealSegments::Sealed& sealed) {
@@ -23,7 +24,8 @@ Result<void> seal(meta::ApplyContext& context, const SealSegments::Sealed& seale
   if (!record) return fail(Errc::stale, fmt::format("segment {} is not in the table", sealed.id));
   if (is_repeat(*record, sealed)) return {};
   if (sealed.generation <= record->generation)
-    return fail(Errc::conflict, fmt::format("segment {} has generation {} already", sealed.id, record->generation));
+    return fail(Errc::conflict,
+                fmt::format("segment {} has generation {} already", sealed.id, record->generation));
   // Laying out anew moves the bytes, never changes how many there are.
   if (record->state == SegmentState::sealed && record->length != sealed.length)
     return fail(Errc::invalid_argument,

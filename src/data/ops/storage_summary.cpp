@@ -23,10 +23,10 @@ Health judge(const SegmentRecord& record, const StorageSummary& op) {
     health.raw = codec::StripeLayout::shard_length(k, record.length) * (k + record.layout.parity_shards);
     health.needed = k;
     health.living = static_cast<std::size_t>(std::ranges::count_if(record.nodes, up));
-    health.as_wanted =
-        health.living == record.nodes.size() && record.layout >= policy_layout(op.nodes_total);
+    health.as_wanted = health.living == record.nodes.size() && record.layout >= policy_layout(op.nodes_total);
   } else {
-    health.bytes = static_cast<u64>(std::max<i64>(0, record.live_bytes));  // what else it holds nobody knows here
+    health.bytes =
+        static_cast<u64>(std::max<i64>(0, record.live_bytes));  // what else it holds nobody knows here
     health.raw = health.bytes * record.journals.size();
     health.living = static_cast<std::size_t>(std::ranges::count_if(record.journals, up));
     health.as_wanted = health.living == record.journals.size() && (health.living > 1 || op.nodes_total <= 1);
@@ -45,9 +45,12 @@ Result<StorageSummaryReply> read_storage_summary(const meta::ReadContext& contex
     reply.live_bytes += static_cast<u64>(std::max<i64>(0, record->live_bytes));
     reply.segment_bytes += health.bytes;
     reply.raw_bytes += health.raw;
-    if (health.as_wanted) reply.full += health.bytes;
-    else if (health.living > health.needed) reply.degraded += health.bytes;
-    else reply.at_risk += health.bytes;
+    if (health.as_wanted)
+      reply.full += health.bytes;
+    else if (health.living > health.needed)
+      reply.degraded += health.bytes;
+    else
+      reply.at_risk += health.bytes;
     reply.segments += 1;
     return true;
   });

@@ -1,5 +1,5 @@
-// Goal: what store() acknowledged reads back as long as no more nodes fail than the layout survives; nothing else
-// is ever returned. Method: real handlers over stores in memory that are taken down, filled and damaged.
+// Goal: what store() acknowledged reads back as long as no more nodes fail than the layout survives; nothing
+// else is ever returned. Method: real handlers over stores in memory that are taken down, filled and damaged.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -135,8 +135,10 @@ TEST(ChunkIo, DamagedShardsAreRebuiltAndLyingOnesFoundOut) {
   for (std::size_t i = 0; i < plain.size(); ++i) {
     const Result<Buffer> back = rig.wait(rig.io->read(stored.chunks[i].ref));
     if (back) EXPECT_TRUE(*back == plain[i]);
-    if (back) ++good;
-    else EXPECT_EQ(back.error().code, Errc::corrupt);
+    if (back)
+      ++good;
+    else
+      EXPECT_EQ(back.error().code, Errc::corrupt);
   }
   EXPECT_GE(good, 6u);
   ShardHolds ask;

@@ -1,5 +1,5 @@
-// A cluster in one simulated node: real handlers over journals and shard stores in memory, a client that calls
-// them, a router over MiniShards. Nodes can be down, hung, full, or lie.
+// A cluster in one simulated node: real handlers over journals and shard stores in memory, a client that
+// calls them, a router over MiniShards. Nodes can be down, hung, full, or lie.
 #pragma once
 
 #include <algorithm>
@@ -55,7 +55,8 @@ class MemoryJournal final : public store::Journal {
   }
   std::vector<store::OpenSegment> segments() const override {
     std::vector<store::OpenSegment> out;
-    for (const auto& [id, held] : segments_held) out.push_back({id, static_cast<u32>(held.bytes.size()), true, {}});
+    for (const auto& [id, held] : segments_held)
+      out.push_back({id, static_cast<u32>(held.bytes.size()), true, {}});
     return out;
   }
   u64 live_bytes() const override { return 0; }
@@ -127,7 +128,8 @@ struct FakeNode {
 
 class FakeClient final : public net::Client {
  public:
-  FakeClient(runtime::Env& env, std::map<NodeId, std::unique_ptr<FakeNode>>& nodes) : env_(env), nodes_(nodes) {}
+  FakeClient(runtime::Env& env, std::map<NodeId, std::unique_ptr<FakeNode>>& nodes)
+      : env_(env), nodes_(nodes) {}
   runtime::Task<Result<net::Reply>> call(std::string address, u16 method, Buffer body, Buffer payload,
                                          runtime::Duration timeout) override {
     using namespace std::chrono_literals;
@@ -166,7 +168,8 @@ class FakeRouter final : public cluster::Router {
   void rebuild() {
     map_.nodes.clear();
     for (const auto& [id, node] : nodes_)
-      map_.nodes.push_back({id, address_of(id), node->hidden ? cluster::NodeState::down : cluster::NodeState::up, {}});
+      map_.nodes.push_back(
+          {id, address_of(id), node->hidden ? cluster::NodeState::down : cluster::NodeState::up, {}});
   }
   const cluster::ClusterMap& map() const override { return map_; }
   u16 shard_count() const override { return shards_.count(); }
@@ -193,12 +196,17 @@ struct FakeCluster {
   Nodes calls;
   std::vector<std::unique_ptr<Handlers>> handlers;
 
-  explicit FakeCluster(u16 count, u64 seed = 1)
-      : world(seed), env(world.add_node("host")), shards(4), client(env, nodes), router(env, nodes, shards),
+  explicit FakeCluster(u16 count, u64 seed = 1, bool with_handlers = true)
+      : world(seed),
+        env(world.add_node("host")),
+        shards(4),
+        client(env, nodes),
+        router(env, nodes, shards),
         calls(env, client, router) {
     world.run_for(std::chrono::hours(1));  // stamps far from zero
     for (u16 i = 1; i <= count; ++i) {
       auto& node = nodes[NodeId{i}] = std::make_unique<FakeNode>(env);
+      if (!with_handlers) continue;
       handlers.push_back(std::make_unique<Handlers>(
           Handlers::Parts{env, calls, node->methods, node->journal, node->shards, NodeId{i}}));
     }
@@ -220,7 +228,8 @@ struct FakeCluster {
     for (const StoredChunk& chunk : stored.chunks) {
       meta::ChunkDeltas op;
       op.deltas.push_back({chunk.ref.hash, references, chunk.ref.hint, chunk.ref.chunk_length});
-      CFS_CHECK(shards.call(meta::shard_of_chunk(chunk.ref.hash, shards.count()), op, hlc_of(env.wall_now())).has_value());
+      CFS_CHECK(shards.call(meta::shard_of_chunk(chunk.ref.hash, shards.count()), op, hlc_of(env.wall_now()))
+                    .has_value());
     }
   }
   FakeNode& node(u16 id) { return *nodes.at(NodeId{id}); }

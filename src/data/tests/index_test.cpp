@@ -1,5 +1,6 @@
 // Goal: the chunk index counts what was sent to it, and reclaims only what nobody can use any more.
-// Method: random deltas, pins and reclaims against a plain model; then the rules of the segment table one by one.
+// Method: random deltas, pins and reclaims against a plain model; then the rules of the segment table one by
+// one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -37,7 +38,8 @@ struct IndexRig {
 
   IndexRig() {
     for (u16 shard = 0; shard < 4; ++shard)
-      for (const SegmentRecord& record : shards.call(ShardId{shard}, GrantSegments{SessionId{1}, 3, {}}, now)->records)
+      for (const SegmentRecord& record :
+           shards.call(ShardId{shard}, GrantSegments{SessionId{1}, 3, {}}, now)->records)
         segments.push_back(record.id);
   }
   ShardId home(u64 n) { return meta::shard_of_chunk(hash_of(n), 4); }
@@ -51,8 +53,10 @@ struct IndexRig {
     } else if (it != model.end()) {
       const i64 before = it->second.references;
       it->second.references = std::max<i64>(0, before + count);
-      if (it->second.references > 0) it->second.zero = Hlc{};
-      else if (before > 0) it->second.zero = shards.shard(home(n)).hlc();
+      if (it->second.references > 0)
+        it->second.zero = Hlc{};
+      else if (before > 0)
+        it->second.zero = shards.shard(home(n)).hlc();
     }
   }
   void pin(u64 n) {
@@ -110,10 +114,14 @@ TEST(ChunkIndex, AgreesWithAModelThroughRandomHistories) {
       switch (random() % 8) {
         case 0:
         case 1:
-        case 2: rig.delta(n, static_cast<i64>(random() % 3) + 1, rig.segments[random() % rig.segments.size()]); break;
+        case 2:
+          rig.delta(n, static_cast<i64>(random() % 3) + 1, rig.segments[random() % rig.segments.size()]);
+          break;
         case 3:
         case 4:
-        case 5: rig.delta(n, -static_cast<i64>(random() % 4) - 1, rig.segments[0]); break;
+        case 5:
+          rig.delta(n, -static_cast<i64>(random() % 4) - 1, rig.segments[0]);
+          break;
         case 6:
           if (random() % 4 == 0) rig.pin(n);
           break;

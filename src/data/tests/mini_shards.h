@@ -107,7 +107,9 @@ class MiniShards {
     return shard(meta::shard_of_chunk(hash, count())).load<ChunkRecord>(chunk_key(hash));
   }
   std::map<u16, u64> calls_made;  // by kind
-  void handle(u16 kind, std::function<Result<Buffer>(MiniShard&, const Buffer&)> call) { calls_[kind] = std::move(call); }
+  void handle(u16 kind, std::function<Result<Buffer>(MiniShard&, const Buffer&)> call) {
+    calls_[kind] = std::move(call);
+  }
 
  private:
   template <class Op>
