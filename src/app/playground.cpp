@@ -19,6 +19,7 @@
 namespace claudefs::app {
 namespace fs = std::filesystem;
 namespace {
+using namespace std::chrono_literals;
 constexpr int kFirstPort = 17700;
 constexpr double kStopSeconds = 20;
 constexpr double kServingSeconds = 60;
