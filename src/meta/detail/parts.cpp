@@ -1,5 +1,6 @@
 #include "meta/detail/parts.h"
 
+#include "base/log.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -156,6 +157,12 @@ Result<std::optional<Inode>> validate(const ReadContext& context, const Part& pa
 }
 
 void perform(ApplyContext& context, const Part& part) {
+  // Locks keep it valid between prepare and commit; if they ever did not, one part is lost and not the replicas.
+  if (const auto good = validate(context, part); !good) {
+    log::error("meta", "a prepared part cannot be performed; check the namespace",
+               {log::kv("shard", context.shard()), log::kv("error", good.error().to_string())});
+    return;
+  }
   std::visit([&](const auto& p) { act(context, p); }, part);
 }
 

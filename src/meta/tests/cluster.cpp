@@ -39,7 +39,9 @@ class FakeHost final : public raft::Host {
     return out;
   }
   std::vector<ShardId> groups() const override { return {}; }
-  runtime::Task<Result<void>> transfer_leadership(ShardId, NodeId) override { co_return fail(Errc::unsupported); }
+  runtime::Task<Result<void>> transfer_leadership(ShardId, NodeId) override {
+    co_return fail(Errc::unsupported);
+  }
   runtime::Task<void> stop() override { co_return; }
 
  private:
@@ -54,7 +56,8 @@ class FakeRouter final : public cluster::Router {
   const cluster::ClusterMap& map() const override { return map_; }
   u16 shard_count() const override { return cluster_.shard_count(); }
   std::string address_of(NodeId) const override { return {}; }
-  runtime::Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) override {
+  runtime::Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, cluster::RequestId id,
+                                         Buffer body) override {
     return cluster_.request(shard, kind, id, std::move(body));
   }
 
@@ -94,6 +97,7 @@ Cluster::~Cluster() {
 
 void Cluster::restart(std::size_t number) {
   Member& member = *members[number];
+  member.methods = {};
   member.host = std::make_unique<FakeHost>(*this, member);
   member.router = std::make_unique<FakeRouter>(*this);
   member.calls = std::make_unique<runtime::Scope>(env.executor());
@@ -127,7 +131,8 @@ std::size_t Cluster::any_up() {
 }
 
 void Cluster::lead(ShardId shard, std::size_t number) {
-  if (Member& old = *members[leader[shard]]; old.up()) old.machines.at(shard)->on_leadership(false, term[shard]);
+  if (Member& old = *members[leader[shard]]; old.up())
+    old.machines.at(shard)->on_leadership(false, term[shard]);
   leader[shard] = number;
   ++term[shard];
   append(shard, {});
@@ -161,9 +166,12 @@ void Cluster::disturb_once(runtime::Duration every) {
     for (const auto& member : members) up += member->up();
     const u64 dice = random.between(0, 9);
     const std::size_t number = random.between(0, members.size() - 1);
-    if (dice < 5) move_leader(ShardId{static_cast<u16>(random.between(0, shard_count_ - 1))});
-    else if (!members[number]->up()) restart(number);
-    else if (up > 1 && dice < 8) crash(number);
+    if (dice < 5)
+      move_leader(ShardId{static_cast<u16>(random.between(0, shard_count_ - 1))});
+    else if (!members[number]->up())
+      restart(number);
+    else if (up > 1 && dice < 8)
+      crash(number);
     disturb_once(every);
   });
 }
@@ -194,7 +202,8 @@ runtime::Task<Result<Buffer>> Cluster::request(ShardId shard, u16 kind, cluster:
 
 Result<Buffer> Cluster::call_raw(ShardId shard, u16 kind, Buffer body) {
   ++sequence_;
-  return sim::run(world, env, request(shard, kind, {SessionId{9}, sequence_, sequence_}, std::move(body))).value();
+  return sim::run(world, env, request(shard, kind, {SessionId{9}, sequence_, sequence_}, std::move(body)))
+      .value();
 }
 
 std::size_t Cluster::loose_ends() {

@@ -1,4 +1,5 @@
-// Nodes in one process over a stand-in for Raft that commits at once, whose leaders come and go between any two steps.
+// Nodes in one process over a stand-in for Raft that commits at once, whose leaders come and go between any
+// two steps.
 #pragma once
 
 #include "meta/tests/one_shard.h"
@@ -41,7 +42,9 @@ class Cluster final : public System {
   void disturb(runtime::Duration every);
   void calm();
   void run_for(runtime::Duration time) { world.run_for(time); }
-  const ReadContext& state(ShardId shard) { return members.at(leader.at(shard))->service->machine(shard)->reader(); }
+  const ReadContext& state(ShardId shard) {
+    return members.at(leader.at(shard))->service->machine(shard)->reader();
+  }
   // Locks, undecided transactions, undelivered messages.
   std::size_t loose_ends();
 

@@ -1,6 +1,6 @@
-// Goal: a file's extents read back as what was written, and chunks have exactly as many references as extents.
-// Method: random commits, holes, truncations and purges against plain byte arrays; the references are the sum of the
-// messages, counted by a stand-in for the chunk index in the same shard.
+// Goal: a file's extents read back as what was written, and chunks have exactly as many references as
+// extents. Method: random commits, holes, truncations and purges against plain byte arrays; the references
+// are the sum of the messages, counted by a stand-in for the chunk index in the same shard.
 #include <gtest/gtest.h>
 
 #include "meta/detail/keys.h"
@@ -35,8 +35,7 @@ class Content : public ::testing::TestWithParam<u64> {
   Content() : random(GetParam(), "content") {
     references.clear();
     shard.table.command<ChunkDeltas>(count_deltas);
-    for (int i = 0; i < 2; ++i)
-      files[shard.run(Create{kRootInode, std::to_string(i)})->inode.id] = {};
+    for (int i = 0; i < 2; ++i) files[shard.run(Create{kRootInode, std::to_string(i)})->inode.id] = {};
   }
 
   void write(InodeId id, std::string& bytes) {
@@ -55,7 +54,8 @@ class Content : public ::testing::TestWithParam<u64> {
   void punch(CommitWrite& op, std::string& bytes) {
     const CommitWrite::Range range{random.between(0, kFileMax), random.between(0, 20'000)};
     op.punch.push_back(range);
-    for (u64 i = range.offset; i < std::min<u64>(range.offset + range.length, bytes.size()); ++i) bytes[i] = '\0';
+    for (u64 i = range.offset; i < std::min<u64>(range.offset + range.length, bytes.size()); ++i)
+      bytes[i] = '\0';
   }
   void add_extent(CommitWrite& op, std::string& bytes) {
     const u64 offset = random.between(0, kFileMax);
@@ -104,8 +104,10 @@ class Content : public ::testing::TestWithParam<u64> {
             bytes[extent.offset + i] = byte_of(chunk_of(chunk.hash), chunk.offset_in_chunk + i);
           }
         }
-        if (const auto* chunk = std::get_if<ChunkRef>(&extent.content)) ++held[chunk_of(chunk->hash)];
-        else inline_bytes += extent.length;
+        if (const auto* chunk = std::get_if<ChunkRef>(&extent.content))
+          ++held[chunk_of(chunk->hash)];
+        else
+          inline_bytes += extent.length;
       }
       if (!page->truncated) {
         ASSERT_EQ(page->inode.allocated_bytes, covered);
@@ -143,8 +145,10 @@ TEST_P(Content, reads_back_and_counts_exactly) {
   for (int i = 0; i < 150; ++i) {
     auto at = files.begin();
     std::advance(at, random.between(0, files.size() - 1));
-    if (random.between(0, 9) < 8) write(at->first, at->second);
-    else truncate(at->first, at->second);
+    if (random.between(0, 9) < 8)
+      write(at->first, at->second);
+    else
+      truncate(at->first, at->second);
     if (i % 5 == 4) check();
     ASSERT_FALSE(HasFatalFailure()) << "step " << i;
   }

@@ -20,14 +20,16 @@ TEST(Machine, a_request_is_executed_once) {
   EXPECT_EQ(first->inode, again->inode);
   EXPECT_EQ(shard.run(op, request(5, 2)).error().code, Errc::exists);
   ASSERT_TRUE(shard.run(Unlink{kRootInode, "f"}, request(5, 3)));
-  EXPECT_EQ(shard.run(op, request(5, 2)).error().code, Errc::exists);  // as recorded, though it would succeed now
+  EXPECT_EQ(shard.run(op, request(5, 2)).error().code,
+            Errc::exists);  // as recorded, though it would succeed now
   EXPECT_EQ(shard.machine->recorded(request(5, 2))->code, Errc::exists);
   EXPECT_FALSE(shard.machine->recorded(request(5, 4)));
 }
 
 TEST(Machine, outcomes_go_when_their_sender_has_them) {
   OneShard shard;
-  for (u64 i = 1; i <= 100; ++i) ASSERT_TRUE(shard.run(Create{kRootInode, std::to_string(i)}, request(5, i, i)));
+  for (u64 i = 1; i <= 100; ++i)
+    ASSERT_TRUE(shard.run(Create{kRootInode, std::to_string(i)}, request(5, i, i)));
   EXPECT_FALSE(shard.machine->recorded(request(5, 40)));
   EXPECT_TRUE(shard.machine->recorded(request(5, 100)));
   // A copy that was under way all the time must not be executed now.
@@ -65,7 +67,8 @@ TEST(Machine, a_failed_command_leaves_nothing) {
 TEST(Machine, clocks_only_go_forward) {
   OneShard shard;
   const Hlc late = shard.stamp();
-  ASSERT_TRUE(shard.propose({OutboxStatus::kKind, Hlc{late.value + 1'000'000}, {}, wire::encode(OutboxStatus{})}));
+  ASSERT_TRUE(
+      shard.propose({OutboxStatus::kKind, Hlc{late.value + 1'000'000}, {}, wire::encode(OutboxStatus{})}));
   const Hlc before = shard.machine->last_hlc();
   const auto status = shard.propose({OutboxStatus::kKind, late, {}, wire::encode(OutboxStatus{})});
   EXPECT_GT(wire::decode<OutboxStatusReply>(*status)->clock, before);
@@ -81,7 +84,8 @@ TEST(Machine, messages_are_applied_exactly_once_in_order) {
   });
   const auto deliver = [&](u64 first, std::string_view texts) {
     Deliver op{ShardId{3}, first, {}};
-    for (const char c : texts) op.messages.push_back({0x7770, Hlc{1}, {}, Buffer::copy_of(std::string(1, c))});
+    for (const char c : texts)
+      op.messages.push_back({0x7770, Hlc{1}, {}, Buffer::copy_of(std::string(1, c))});
     return shard.run(op);
   };
   EXPECT_EQ(deliver(1, "ab")->last, 2u);

@@ -111,7 +111,8 @@ void NamespaceWalk::compare(Errc expected, Errc actual, const char* what) {
 }
 
 InodeId NamespaceWalk::any_directory() {
-  if (!removed_.empty() && random_.between(0, 40) == 0) return removed_[random_.between(0, removed_.size() - 1)];
+  if (!removed_.empty() && random_.between(0, 40) == 0)
+    return removed_[random_.between(0, removed_.size() - 1)];
   std::vector<InodeId> all;
   for (const auto& [id, node] : model.nodes)
     if (node.type == kDirectory) all.push_back(id);
@@ -172,12 +173,18 @@ void NamespaceWalk::rename() {
 
 void NamespaceWalk::step() {
   const u64 dice = random_.between(0, 99);
-  if (dice < 25) create();
-  else if (dice < 45) make_directory();
-  else if (dice < 55) unlink();
-  else if (dice < 65) remove_directory();
-  else if (dice < 75) link();
-  else rename();
+  if (dice < 25)
+    create();
+  else if (dice < 45)
+    make_directory();
+  else if (dice < 55)
+    unlink();
+  else if (dice < 65)
+    remove_directory();
+  else if (dice < 75)
+    link();
+  else
+    rename();
 }
 
 void NamespaceWalk::check_directory(InodeId id) {

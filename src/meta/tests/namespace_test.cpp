@@ -24,10 +24,11 @@ TEST(Namespace, behaves_like_the_model) {
     const auto before = shard.ask(ShardUsage{});
     // Everything nobody names goes, and is counted no more.
     std::vector<InodeId> orphans;
-    shard.machine->reader().scan(key_of_table(Table::orphan), "", [&](std::string_view key, std::string_view) {
-      orphans.push_back(InodeId{number_in(key, 1)});
-      return true;
-    });
+    shard.machine->reader().scan(key_of_table(Table::orphan), "",
+                                 [&](std::string_view key, std::string_view) {
+                                   orphans.push_back(InodeId{number_in(key, 1)});
+                                   return true;
+                                 });
     EXPECT_EQ(before->inodes, walk.model.nodes.size() + orphans.size());
     for (const InodeId id : orphans) ASSERT_TRUE(shard.run(PurgeInode{id}));
     EXPECT_EQ(shard.ask(ShardUsage{})->inodes, walk.model.nodes.size());
@@ -86,7 +87,8 @@ TEST(Namespace, extended_attributes) {
   EXPECT_EQ(shard.ask(ListXattrs{file})->names, (std::vector<std::string>{"user.a", "user.b"}));
   ASSERT_TRUE(shard.run(RemoveXattr{file, "user.a"}));
   EXPECT_EQ(shard.run(RemoveXattr{file, "user.a"}).error().code, Errc::no_data);
-  EXPECT_EQ(shard.run(SetXattr{file, "user.c", Buffer::zeros(65537), XattrMode::set}).error().code, Errc::too_big);
+  EXPECT_EQ(shard.run(SetXattr{file, "user.c", Buffer::zeros(65537), XattrMode::set}).error().code,
+            Errc::too_big);
 }
 
 // Names of one hash share its slots, and keep their cookies while others come and go.

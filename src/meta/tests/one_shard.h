@@ -24,7 +24,8 @@ class System {
 
 class OneShard final : public System {
  public:
-  explicit OneShard(ShardId shard = ShardId{0}, u16 shard_count = 1) : shard_(shard), shard_count_(shard_count) {
+  explicit OneShard(ShardId shard = ShardId{0}, u16 shard_count = 1)
+      : shard_(shard), shard_count_(shard_count) {
     register_namespace(table);
     open();
     (void)run(Format{});

@@ -1,5 +1,6 @@
 // Goal: operations over several shards are atomic whatever leader is lost between their steps, and end.
-// Method: a walk held to the model, and clients that collide, on a cluster whose leaders move and nodes crash.
+// Method: a walk held to the model, and clients that collide, on a cluster whose leaders move and nodes
+// crash.
 #include "meta/service/service.h"
 
 #include <gtest/gtest.h>
@@ -112,15 +113,24 @@ runtime::Task<void> collide(Cluster* cluster, u64 number, std::vector<InodeId> d
     const u64 dice = random.between(0, 9);
     u16 kind = 0;
     Buffer body;
-    if (dice < 2) kind = Create::kKind, body = wire::encode(Create{parent, name()});
-    else if (dice < 4) kind = MakeDirectory::kKind, body = wire::encode(MakeDirectory{parent, name()});
-    else if (dice < 5) kind = Unlink::kKind, body = wire::encode(Unlink{parent, name()});
-    else if (dice < 6) kind = RemoveDirectory::kKind, body = wire::encode(RemoveDirectory{parent, name()});
-    else if (dice < 7) kind = Link::kKind, body = wire::encode(Link{files[random.between(0, files.size() - 1)], parent, name()});
-    else kind = Rename::kKind, body = wire::encode(Rename{parent, name(), directory(), name(), static_cast<RenameMode>(random.between(0, 2))});
+    if (dice < 2)
+      kind = Create::kKind, body = wire::encode(Create{parent, name()});
+    else if (dice < 4)
+      kind = MakeDirectory::kKind, body = wire::encode(MakeDirectory{parent, name()});
+    else if (dice < 5)
+      kind = Unlink::kKind, body = wire::encode(Unlink{parent, name()});
+    else if (dice < 6)
+      kind = RemoveDirectory::kKind, body = wire::encode(RemoveDirectory{parent, name()});
+    else if (dice < 7)
+      kind = Link::kKind,
+      body = wire::encode(Link{files[random.between(0, files.size() - 1)], parent, name()});
+    else
+      kind = Rename::kKind, body = wire::encode(Rename{parent, name(), directory(), name(),
+                                                       static_cast<RenameMode>(random.between(0, 2))});
     result = co_await cluster->request(parent.shard(), kind, id, body).result();
     if (result && kind == Create::kKind) files.push_back(wire::decode<InodeReply>(*result)->inode.id);
-    if (result && kind == MakeDirectory::kKind) directories.push_back(wire::decode<InodeReply>(*result)->inode.id);
+    if (result && kind == MakeDirectory::kKind)
+      directories.push_back(wire::decode<InodeReply>(*result)->inode.id);
     if (!result) EXPECT_NE(name_of(result.error().code), "timed_out") << result.error().text;
   }
   --*running;
@@ -131,7 +141,8 @@ TEST(Service, colliding_clients_leave_a_tree) {
     Cluster cluster(seed, 5, 3);
     std::vector<InodeId> directories{kRootInode};
     for (int i = 0; i < 3; ++i)
-      directories.push_back(cluster.call(ShardId{0}, MakeDirectory{kRootInode, "top" + std::to_string(i), 0755, {}})->inode.id);
+      directories.push_back(
+          cluster.call(ShardId{0}, MakeDirectory{kRootInode, "top" + std::to_string(i), 0755, {}})->inode.id);
     if (seed > 2) cluster.disturb(40ms);
     int running = 5;
     {
@@ -175,7 +186,8 @@ TEST(Service, orphans_go_when_nobody_holds_them) {
   EXPECT_EQ(cluster.call(ShardId{0}, ShardUsage{})->inodes, 1u);
 }
 
-// What one shard emits arrives at the other once, also over a change of leaders, and then counts as delivered.
+// What one shard emits arrives at the other once, also over a change of leaders, and then counts as
+// delivered.
 TEST(Service, messages_are_delivered_and_acknowledged) {
   Cluster cluster(3, 4, 3);
   cluster.disturb(10ms);
