@@ -3,6 +3,8 @@
 #include <sstream>
 
 #include <fmt/format.h>
+
+#define TOML_EXCEPTIONS 0  // as everywhere in this program: the library's types differ otherwise
 #include <toml++/toml.h>
 
 namespace claudefs::app {
@@ -41,13 +43,14 @@ class TomlConfig final : public CLI::Config {
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     const std::string text(std::istreambuf_iterator<char>(input), {});
     std::vector<CLI::ConfigItem> items;
-    try {
-      collect(toml::parse(text), {}, items);
-    } catch (const toml::parse_error& error) {
+    const toml::parse_result parsed = toml::parse(text);
+    if (!parsed) {
+      const toml::parse_error& error = parsed.error();
       throw CLI::ConfigError(fmt::format("configuration file, line {}, column {}: {}", error.source().begin.line,
                                          error.source().begin.column, error.description()),
                              CLI::ExitCodes::ConfigError);
     }
+    collect(parsed.table(), {}, items);
     return items;
   }
 };

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -136,7 +137,7 @@ Result<void> Playground::wait_until_serving() {
     last = run_on_reactor([this](runtime::Reactor& reactor) { return ask_every_shard(reactor, spec_); });
     if (told && last) std::fputs("\n", stderr);
     if (last) return {};
-    if (monotonic_seconds() > start + 2) {
+    if (monotonic_seconds() > start + 2 && ::isatty(2) != 0) {
       told = true;
       std::fprintf(stderr, "\rwaiting for the cluster to serve: %.0f s", monotonic_seconds() - start);
     }

@@ -76,6 +76,8 @@ Result<pid_t> start_process(const std::vector<std::string>& arguments, const std
   argv.push_back(nullptr);
   const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (out < 0) return fail_errno(errno, "open log " + log);
+  int ends[2];  // closed by a successful exec: until then the process does not look like itself
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "start " + arguments[0]);
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setsid();
@@ -84,10 +86,16 @@ Result<pid_t> start_process(const std::vector<std::string>& arguments, const std
     ::dup2(out, 1);
     ::dup2(out, 2);
     ::execv(argv[0], argv.data());
+    const int why = errno;
+    (void)!::write(ends[1], &why, sizeof why);
     _exit(127);
   }
   ::close(out);
-  if (pid < 0) return fail_errno(errno, "start " + arguments[0]);
+  ::close(ends[1]);
+  int why = pid < 0 ? errno : 0;
+  if (pid > 0) (void)!::read(ends[0], &why, sizeof why);
+  ::close(ends[0]);
+  if (why != 0) return fail_errno(why, "start " + arguments[0]);
   return pid;
 }
 

@@ -110,6 +110,7 @@ runtime::Task<Result<void>> start_services(Node& node) {
       cluster::Membership::start(node.env, *node.client, node.methods, spec, node.options.node, std::move(own));
   admin::register_describe(node.methods);
   node.server = co_await net::Server::start(node.env, node.address_of(node.options.node), self, node.methods);
+  node.raft->start();
   node.service->start();
   co_return Result<void>();
 }
