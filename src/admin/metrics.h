@@ -17,7 +17,8 @@ enum class MetricKind : u8 { gauge, counter };
 class MetricSet {
  public:
   using Labels = std::map<std::string, std::string>;
-  void add(MetricKind kind, const std::string& name, const std::string& help, double value, Labels labels = {});
+  void add(MetricKind kind, const std::string& name, const std::string& help, double value,
+           Labels labels = {});
   // The text exposition format, version 0.0.4.
   std::string to_text() const;
 
@@ -34,8 +35,8 @@ class MetricSet {
   std::map<std::string, Family> families_;
 };
 
-// Adds what every process has: resident memory, CPU seconds, open descriptors, build version.
-void add_process_metrics(MetricSet& set, const std::string& role);
+// Adds what every process has: build version, resident memory, CPU seconds spent.
+void add_process_metrics(MetricSet& set, const std::string& role, u64 resident_bytes, double cpu_seconds);
 
 // Answers GET /metrics (and /healthz with "ok"); everything else is 404. No writes, no secrets.
 class MetricsServer {

@@ -32,7 +32,9 @@ void fill(MutableByteSpan out, u64 seed) {
   }
 }
 
-Result<void> failed(const char* doing, const std::string& path) { return fail_errno(errno, fmt::format("{} {}", doing, path)); }
+Result<void> failed(const char* doing, const std::string& path) {
+  return fail_errno(errno, fmt::format("{} {}", doing, path));
+}
 
 class File {
  public:
@@ -46,18 +48,22 @@ class File {
     if (fd_ >= 0) ::close(fd_);
   }
   Result<void> write(ByteSpan bytes, u64 offset) {
-    if (::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes.size()))
+    if (::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) !=
+        static_cast<ssize_t>(bytes.size()))
       return failed("write", path_);
     return {};
   }
   Result<void> read(MutableByteSpan bytes, u64 offset) {
-    if (::pread(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes.size()))
+    if (::pread(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) !=
+        static_cast<ssize_t>(bytes.size()))
       return failed("read", path_);
     return {};
   }
   Result<void> sync() { return ::fsync(fd_) == 0 ? Result<void>() : failed("fsync", path_); }
   void drop_cache() { ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
-  Result<void> close() { return ::close(std::exchange(fd_, -1)) == 0 ? Result<void>() : failed("close", path_); }
+  Result<void> close() {
+    return ::close(std::exchange(fd_, -1)) == 0 ? Result<void>() : failed("close", path_);
+  }
 
  private:
   File(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
@@ -68,8 +74,8 @@ class File {
 // One step of the benchmark: `prepare` untimed, `each(i)` timed, for i in [0, count).
 struct Step {
   std::string what, unit;
-  u64 count;         // operations a thread
-  double weight;     // of one operation in the unit
+  u64 count;      // operations a thread
+  double weight;  // of one operation in the unit
   std::function<Result<void>(const std::string& dir, u64 seed)> prepare;
   std::function<Result<void>(const std::string& dir, u64 seed, u64 i)> each;
 };
@@ -94,7 +100,9 @@ Result<Timing> run_threads(const BenchOptions& options, const Step& step, unsign
     for (std::thread& thread : pool) thread.join();
   };
   const auto dir_of = [&](unsigned t) { return fmt::format("{}/{}", options.directory, t); };
-  in_parallel([&](unsigned t) { if (step.prepare) keep(step.prepare(dir_of(t), t)); });
+  in_parallel([&](unsigned t) {
+    if (step.prepare) keep(step.prepare(dir_of(t), t));
+  });
   const double start = monotonic_seconds();
   in_parallel([&](unsigned t) {
     latencies[t].reserve(count);
@@ -112,7 +120,9 @@ Result<Timing> run_threads(const BenchOptions& options, const Step& step, unsign
   return timing;
 }
 
-std::string numbered(const std::string& dir, const char* stem, u64 i) { return fmt::format("{}/{}{}", dir, stem, i); }
+std::string numbered(const std::string& dir, const char* stem, u64 i) {
+  return fmt::format("{}/{}{}", dir, stem, i);
+}
 
 Result<void> write_small(const std::string& path, u64 bytes, u64 seed) {
   Buffer content = Buffer::allocate(bytes);
@@ -167,14 +177,16 @@ std::vector<Step> make_steps(const BenchOptions& o) {
                      const u64 at = ((i + 1) * 0x9e3779b97f4a7c15ULL + seed) % (blocks * kBlock / kPage);
                      return file.read(page.mutable_span(), at * kPage);
                    }});
-  steps.push_back({"write 4 KiB, fsync", "ops/s", 200, 1, nullptr, [](const std::string& dir, u64 seed, u64 i) -> Result<void> {
+  steps.push_back({"write 4 KiB, fsync", "ops/s", 200, 1, nullptr,
+                   [](const std::string& dir, u64 seed, u64 i) -> Result<void> {
                      TRY_ASSIGN(File file, File::open(dir + "/synced", O_CREAT | O_RDWR));
                      Buffer page = Buffer::allocate(kPage);
                      fill(page.mutable_span(), seed * 1000003 + i);
                      TRY(file.write(page, i * kPage));
                      return file.sync();
                    }});
-  steps.push_back({"write small files", "files/s", o.small_files, 1, nullptr, [small](const std::string& dir, u64 seed, u64 i) {
+  steps.push_back({"write small files", "files/s", o.small_files, 1, nullptr,
+                   [small](const std::string& dir, u64 seed, u64 i) {
                      return write_small(numbered(dir, "small", i), small, seed * 1000003 + i);
                    }});
   steps.push_back({"read small files", "files/s", o.small_files, 1, nullptr,
@@ -183,23 +195,28 @@ std::vector<Step> make_steps(const BenchOptions& o) {
                      Buffer content = Buffer::allocate(small);
                      return file.read(content.mutable_span(), 0);
                    }});
-  steps.push_back({"create empty files", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
-                     TRY_ASSIGN(File file, File::open(numbered(dir, "empty", i), O_CREAT | O_EXCL | O_WRONLY));
+  steps.push_back({"create empty files", "ops/s", o.files, 1, nullptr,
+                   [](const std::string& dir, u64, u64 i) -> Result<void> {
+                     TRY_ASSIGN(File file,
+                                File::open(numbered(dir, "empty", i), O_CREAT | O_EXCL | O_WRONLY));
                      return file.close();
                    }});
-  steps.push_back({"stat", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
-                     struct stat st;
-                     const std::string path = numbered(dir, "empty", i);
-                     return ::stat(path.c_str(), &st) == 0 ? Result<void>() : failed("stat", path);
-                   }});
-  steps.push_back({"rename", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
-                     const std::string from = numbered(dir, "empty", i), to = numbered(dir, "renamed", i);
-                     return ::rename(from.c_str(), to.c_str()) == 0 ? Result<void>() : failed("rename", from);
-                   }});
-  steps.push_back({"unlink", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
-                     const std::string path = numbered(dir, "renamed", i);
-                     return ::unlink(path.c_str()) == 0 ? Result<void>() : failed("unlink", path);
-                   }});
+  steps.push_back(
+      {"stat", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
+         struct stat st;
+         const std::string path = numbered(dir, "empty", i);
+         return ::stat(path.c_str(), &st) == 0 ? Result<void>() : failed("stat", path);
+       }});
+  steps.push_back(
+      {"rename", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
+         const std::string from = numbered(dir, "empty", i), to = numbered(dir, "renamed", i);
+         return ::rename(from.c_str(), to.c_str()) == 0 ? Result<void>() : failed("rename", from);
+       }});
+  steps.push_back(
+      {"unlink", "ops/s", o.files, 1, nullptr, [](const std::string& dir, u64, u64 i) -> Result<void> {
+         const std::string path = numbered(dir, "renamed", i);
+         return ::unlink(path.c_str()) == 0 ? Result<void>() : failed("unlink", path);
+       }});
   return steps;
 }
 
@@ -212,14 +229,16 @@ Result<void> make_directories(const BenchOptions& options) {
   return {};
 }
 
-Result<std::vector<BenchRow>> run_steps(const BenchOptions& options, unsigned threads, std::vector<BenchRow> rows,
+Result<std::vector<BenchRow>> run_steps(const BenchOptions& options, unsigned threads,
+                                        std::vector<BenchRow> rows,
                                         const std::function<void(const std::string&)>& progress) {
   TRY(make_directories(options));
   std::size_t at = 0;
   for (const Step& step : make_steps(options)) {
     progress(fmt::format("{} ({} thread{})", step.what, threads, threads == 1 ? "" : "s"));
     TRY_ASSIGN(const Timing timing, run_threads(options, step, threads, step.count));
-    const double rate = static_cast<double>(step.count) * threads * step.weight / std::max(timing.seconds, 1e-9);
+    const double rate =
+        static_cast<double>(step.count) * threads * step.weight / std::max(timing.seconds, 1e-9);
     if (rows.size() <= at) rows.push_back({step.what, step.unit});
     BenchRow& row = rows[at++];
     (threads == 1 ? row.one : row.many) = rate;
@@ -233,7 +252,8 @@ Result<std::vector<BenchRow>> run_steps(const BenchOptions& options, unsigned th
 }
 }  // namespace
 
-Result<std::vector<BenchRow>> run_bench(const BenchOptions& options, std::function<void(const std::string&)> progress) {
+Result<std::vector<BenchRow>> run_bench(const BenchOptions& options,
+                                        std::function<void(const std::string&)> progress) {
   BenchOptions inner = options;
   inner.directory = fmt::format("{}/claudefs-bench.{}", options.directory, ::getpid());
   Result<std::vector<BenchRow>> rows = run_steps(inner, 1, {}, progress);

@@ -1,4 +1,5 @@
-// Measures a directory as its users would feel it: works on any file system, so that ours stands beside others.
+// Measures a directory as its users would feel it: works on any file system, so that ours stands beside
+// others.
 #pragma once
 
 #include <functional>
@@ -29,6 +30,7 @@ struct BenchRow {
 };
 
 // Leaves nothing behind. `progress` is told before each step. Errors name the call and file that failed.
-Result<std::vector<BenchRow>> run_bench(const BenchOptions& options, std::function<void(const std::string&)> progress);
+Result<std::vector<BenchRow>> run_bench(const BenchOptions& options,
+                                        std::function<void(const std::string&)> progress);
 
 }  // namespace claudefs::app

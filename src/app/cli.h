@@ -1,4 +1,5 @@
-// The command line: every subcommand registers itself here and runs after parsing. main.cpp is the only caller.
+// The command line: every subcommand registers itself here and runs after parsing. main.cpp is the only
+// caller.
 //
 // Every option has one name in all three places: --listen, CLAUDEFS_LISTEN, `listen = ...` in the TOML file.
 #pragma once

@@ -11,15 +11,17 @@ namespace claudefs::app {
 Result<cluster::ClusterSpec> load_cluster_file(const std::string& path) {
   Result<std::string> text = read_file(path);
   if (!text)
-    return fail(Errc::not_configured,
-                fmt::format("cluster file {}: {}; name the right one with --cluster, or make one with `claudefs cluster init`",
-                            path, text.error().text));
+    return fail(Errc::not_configured, fmt::format("cluster file {}: {}; name the right one with --cluster, "
+                                                  "or make one with `claudefs cluster init`",
+                                                  path, text.error().text));
   Result<cluster::ClusterSpec> spec = cluster::parse_spec(*text);
   if (!spec) return fail(Errc::not_configured, fmt::format("cluster file {}: {}", path, spec.error().text));
   return std::move(*spec);
 }
 
-net::Identity identity_of(const cluster::ClusterSpec& spec, NodeId self) { return {spec.id, self, spec.secret}; }
+net::Identity identity_of(const cluster::ClusterSpec& spec, NodeId self) {
+  return {spec.id, self, spec.secret};
+}
 
 std::vector<std::string> addresses_of(const cluster::ClusterSpec& spec) {
   std::vector<std::string> out;
@@ -27,7 +29,8 @@ std::vector<std::string> addresses_of(const cluster::ClusterSpec& spec) {
   return out;
 }
 
-Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes, u16 shards) {
+Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes,
+                                          u16 shards) {
   cluster::ClusterSpec spec;
   spec.name = std::move(name);
   spec.nodes = std::move(nodes);
@@ -53,8 +56,8 @@ Result<void> run_on_reactor(std::function<runtime::Task<Result<void>>(runtime::R
   return result;
 }
 
-ClusterClient connect_cluster(runtime::Env& env, const cluster::ClusterSpec& spec, std::vector<std::string> seeds,
-                              runtime::Duration give_up_after) {
+ClusterClient connect_cluster(runtime::Env& env, const cluster::ClusterSpec& spec,
+                              std::vector<std::string> seeds, runtime::Duration give_up_after) {
   ClusterClient out;
   out.rpc = net::Client::create(env, identity_of(spec, NodeId{}));
   if (seeds.empty()) seeds = addresses_of(spec);

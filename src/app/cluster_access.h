@@ -29,7 +29,7 @@ struct ClusterClient {
   std::unique_ptr<net::Client> rpc;
   std::unique_ptr<cluster::Router> router;
 };
-ClusterClient connect_cluster(runtime::Env& env, const cluster::ClusterSpec& spec, std::vector<std::string> seeds,
-                              runtime::Duration give_up_after);
+ClusterClient connect_cluster(runtime::Env& env, const cluster::ClusterSpec& spec,
+                              std::vector<std::string> seeds, runtime::Duration give_up_after);
 
 }  // namespace claudefs::app

@@ -17,7 +17,8 @@ std::string scalar_text(const toml::node& node) {
   return out.str();
 }
 
-void collect(const toml::table& table, const std::vector<std::string>& parents, std::vector<CLI::ConfigItem>& out) {
+void collect(const toml::table& table, const std::vector<std::string>& parents,
+             std::vector<CLI::ConfigItem>& out) {
   for (const auto& [key, node] : table) {
     if (const auto* inner = node.as_table()) {
       std::vector<std::string> path = parents;
@@ -46,9 +47,10 @@ class TomlConfig final : public CLI::Config {
     const toml::parse_result parsed = toml::parse(text);
     if (!parsed) {
       const toml::parse_error& error = parsed.error();
-      throw CLI::ConfigError(fmt::format("configuration file, line {}, column {}: {}", error.source().begin.line,
-                                         error.source().begin.column, error.description()),
-                             CLI::ExitCodes::ConfigError);
+      throw CLI::ConfigError(
+          fmt::format("configuration file, line {}, column {}: {}", error.source().begin.line,
+                      error.source().begin.column, error.description()),
+          CLI::ExitCodes::ConfigError);
     }
     collect(parsed.table(), {}, items);
     return items;

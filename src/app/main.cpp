@@ -46,8 +46,9 @@ int main(int argc, char** argv) {
   root.set_version_flag("--version,-V", "claudefs " CLAUDEFS_VERSION);
   root.require_subcommand(1);
   root.fallthrough(false);
-  root.footer("Start here: `claudefs playground up` makes a three-node cluster on this machine and mounts it.\n"
-              "`claudefs COMMAND --help` tells more.");
+  root.footer(
+      "Start here: `claudefs playground up` makes a three-node cluster on this machine and mounts it.\n"
+      "`claudefs COMMAND --help` tells more.");
   Cli cli{root, {}};
   add_playground(cli);
   add_mount(cli);

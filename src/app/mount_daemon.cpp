@@ -7,6 +7,7 @@
 #include "admin/metrics.h"
 #include "app/cluster_access.h"
 #include "app/mount_table.h"
+#include "app/process.h"
 #include "base/log.h"
 #include "client/file_system.h"
 #include "data/chunk_io.h"
@@ -33,7 +34,7 @@ struct Mount {
 
 void collect(const Mount& mount, admin::MetricSet& set) {
   using admin::MetricKind;
-  admin::add_process_metrics(set, "client");
+  admin::add_process_metrics(set, "client", resident_bytes(), cpu_seconds());
   const auto counter = [&set](const char* name, const char* help, u64 value) {
     set.add(MetricKind::counter, name, help, static_cast<double>(value));
   };
@@ -42,7 +43,8 @@ void collect(const Mount& mount, admin::MetricSet& set) {
   };
   const access::fuse::SessionStats fuse = mount.session->stats();
   counter("claudefs_fuse_requests_total", "Requests of the kernel.", fuse.requests);
-  counter("claudefs_fuse_failed_total", "Requests answered with an error other than no such entry.", fuse.failed);
+  counter("claudefs_fuse_failed_total", "Requests answered with an error other than no such entry.",
+          fuse.failed);
   counter("claudefs_fuse_interrupted_total", "Requests interrupted by their caller.", fuse.interrupted);
   gauge("claudefs_fuse_known_inodes", "Inodes that the kernel holds.", fuse.known_inodes);
   gauge("claudefs_client_dirty_bytes", "Buffered writes not yet committed.", mount.files->dirty_bytes());
@@ -66,9 +68,12 @@ runtime::Task<Result<void>> connect(Mount& mount) {
   for (;;) {
     Result<void> known = co_await mount.router->refresh().result();
     if (known) break;
-    if (known.error().code == Errc::wrong_cluster || known.error().code == Errc::access_denied) co_return known;
+    if (known.error().code == Errc::wrong_cluster || known.error().code == Errc::access_denied)
+      co_return known;
     if (env.now() > deadline)
-      co_return fail(Errc::unavailable, fmt::format("the cluster does not answer ({}); are its nodes running?", known.error().text));
+      co_return fail(
+          Errc::unavailable,
+          fmt::format("the cluster does not answer ({}); are its nodes running?", known.error().text));
     co_await env.executor().sleep(200ms);
   }
   data::ChunkIo::Options io;
@@ -103,7 +108,8 @@ runtime::Task<void> close_after(Mount& mount, runtime::Duration time) {
 runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
   const int device = co_await access::fuse::mount(mount.options.mount);
   runtime::Env& env = mount.reactor.env();
-  mount.session = access::fuse::FuseSession::create(env, mount.reactor.packet_device(device), *mount.files, mount.options.session);
+  mount.session = access::fuse::FuseSession::create(env, mount.reactor.packet_device(device), *mount.files,
+                                                    mount.options.session);
   Mount* at = &mount;
   mount.reactor.on_signal([at](int signal) {
     request_stop(*at, signal);
@@ -117,8 +123,9 @@ runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
     if (!started) started = admin::MetricsServer::start(env, "127.0.0.1:0", collector);
     if (started) mount.metrics = std::move(*started);
   }
-  log::info("mount", "mounted", {log::kv("at", mount.options.mount.mount_point),
-                                 log::kv("metrics", mount.metrics ? mount.metrics->address() : "off")});
+  log::info("mount", "mounted",
+            {log::kv("at", mount.options.mount.mount_point),
+             log::kv("metrics", mount.metrics ? mount.metrics->address() : "off")});
   if (mount.options.on_mounted) mount.options.on_mounted();
   co_return co_await mount.session->run().result();
 }
@@ -133,11 +140,13 @@ runtime::Task<Result<void>> serve_mount(runtime::Reactor& reactor, MountDaemonOp
   if (mount.files) {
     Result<void> flushed = co_await mount.files->stop().result();
     if (!flushed) {
-      log::error("mount", "some writes could not be written back", {log::kv("error", flushed.error().to_string())});
+      log::error("mount", "some writes could not be written back",
+                 {log::kv("error", flushed.error().to_string())});
       if (outcome) outcome = std::move(flushed);
     }
   }
-  if (is_claudefs_mount(mount.options.mount.mount_point) && mount.session) (void)access::fuse::unmount(mount.options.mount.mount_point);
+  if (is_claudefs_mount(mount.options.mount.mount_point) && mount.session)
+    (void)access::fuse::unmount(mount.options.mount.mount_point);
   if (mount.rpc) co_await mount.rpc->stop();
   log::info("mount", "ended", {log::kv("at", mount.options.mount.mount_point)});
   co_return outcome;

@@ -31,14 +31,16 @@ std::string home() {
 }
 
 Result<void> save(const PlaygroundOptions& options) {
-  const nlohmann::json state = {{"version", 1}, {"nodes", options.nodes}, {"mount", options.mount}, {"size", options.size_bytes}};
+  const nlohmann::json state = {
+      {"version", 1}, {"nodes", options.nodes}, {"mount", options.mount}, {"size", options.size_bytes}};
   return write_file(options.directory + "/playground.json", state.dump(2) + "\n");
 }
 
 runtime::Task<Result<void>> ask_every_shard(runtime::Reactor& reactor, cluster::ClusterSpec spec) {
   ClusterClient cluster = connect_cluster(reactor.env(), spec, {}, 1s);
   co_await cluster.router->refresh();
-  for (u16 shard = 0; shard < spec.shards; ++shard) co_await cluster.router->call(ShardId{shard}, meta::ShardUsage());
+  for (u16 shard = 0; shard < spec.shards; ++shard)
+    co_await cluster.router->call(ShardId{shard}, meta::ShardUsage());
   co_await cluster.rpc->stop();
   co_return Result<void>();
 }
@@ -50,11 +52,15 @@ std::string default_playground_mount() { return home() + "/claudefs"; }
 Result<Playground> Playground::open(const std::string& directory) {
   const Result<std::string> text = read_file(directory + "/playground.json");
   if (!text)
-    return fail(Errc::not_found, fmt::format("{} holds no playground; make one with `claudefs playground up --dir {}`", directory, directory));
+    return fail(Errc::not_found,
+                fmt::format("{} holds no playground; make one with `claudefs playground up --dir {}`",
+                            directory, directory));
   const nlohmann::json state = nlohmann::json::parse(*text, nullptr, false);
   if (state.is_discarded() || !state.contains("nodes"))
-    return fail(Errc::corrupt, fmt::format("{}/playground.json is damaged; `claudefs playground destroy` is no longer safe: "
-                                           "remove the directory by hand", directory));
+    return fail(Errc::corrupt,
+                fmt::format("{}/playground.json is damaged; `claudefs playground destroy` is no longer safe: "
+                            "remove the directory by hand",
+                            directory));
   Playground out;
   out.options_.directory = directory;
   out.options_.nodes = state.value("nodes", 0u);
@@ -68,14 +74,16 @@ Result<Playground> Playground::open_or_create(const PlaygroundOptions& options) 
   std::error_code error;
   if (fs::exists(options.directory + "/playground.json", error)) return open(options.directory);
   if (fs::exists(options.directory, error) && !fs::is_empty(options.directory, error))
-    return fail(Errc::invalid_argument, fmt::format("{} holds other files; choose an empty or new --dir", options.directory));
+    return fail(Errc::invalid_argument,
+                fmt::format("{} holds other files; choose an empty or new --dir", options.directory));
   fs::create_directories(options.directory, error);
   if (error) return fail(Errc::io_error, fmt::format("make {}: {}", options.directory, error.message()));
   // Neighbouring ports for nodes and, above them, for their metrics pages.
   TRY_ASSIGN(const int port, find_free_ports(static_cast<int>(options.nodes) * 2, kFirstPort));
   std::vector<cluster::NodeSpec> nodes;
   for (unsigned n = 1; n <= options.nodes; ++n)
-    nodes.push_back({NodeId{static_cast<u16>(n)}, fmt::format("127.0.0.1:{}", port + static_cast<int>(n) - 1)});
+    nodes.push_back(
+        {NodeId{static_cast<u16>(n)}, fmt::format("127.0.0.1:{}", port + static_cast<int>(n) - 1)});
   TRY_ASSIGN(const cluster::ClusterSpec spec, make_cluster("playground", nodes, 16));
   TRY(write_file(options.directory + "/cluster.toml", cluster::format_spec(spec), 0600));
   TRY(save(options));
@@ -85,7 +93,9 @@ Result<Playground> Playground::open_or_create(const PlaygroundOptions& options) 
 std::string Playground::node_path(unsigned node, const char* name) const {
   return fmt::format("{}/node-{}/{}", options_.directory, node, name);
 }
-std::string Playground::client_path(const char* name) const { return fmt::format("{}/client.{}", options_.directory, name); }
+std::string Playground::client_path(const char* name) const {
+  return fmt::format("{}/client.{}", options_.directory, name);
+}
 
 bool Playground::node_runs(unsigned node) const {
   return living_process(node_path(node, "pid"), node_path(node, "data")).has_value();
@@ -96,7 +106,8 @@ bool Playground::mounted() const {
 
 Result<void> Playground::check_node(unsigned node) const {
   if (node >= 1 && node <= options_.nodes) return {};
-  return fail(Errc::invalid_argument, fmt::format("there is no node {}: this playground has nodes 1 to {}", node, options_.nodes));
+  return fail(Errc::invalid_argument,
+              fmt::format("there is no node {}: this playground has nodes 1 to {}", node, options_.nodes));
 }
 
 Result<void> Playground::start_node(unsigned node) {
@@ -107,10 +118,14 @@ Result<void> Playground::start_node(unsigned node) {
   const std::string& address = spec_.nodes[node - 1].address;
   const int port = std::atoi(address.c_str() + address.rfind(':') + 1);
   const std::string metrics = fmt::format("127.0.0.1:{}", port + static_cast<int>(options_.nodes));
-  const std::vector<std::string> command = {
-      own_executable(), "server", "--cluster", options_.directory + "/cluster.toml", "--node", std::to_string(node),
-      "--data", node_path(node, "data"), "--size", std::to_string(options_.size_bytes), "--metrics", metrics,
-      "--pid-file", node_path(node, "pid"), "--log-file", node_path(node, "log")};
+  const std::vector<std::string> command = {own_executable(), "server",
+                                            "--cluster",      options_.directory + "/cluster.toml",
+                                            "--node",         std::to_string(node),
+                                            "--data",         node_path(node, "data"),
+                                            "--size",         std::to_string(options_.size_bytes),
+                                            "--metrics",      metrics,
+                                            "--pid-file",     node_path(node, "pid"),
+                                            "--log-file",     node_path(node, "log")};
   TRY_ASSIGN(const pid_t pid, start_process(command, node_path(node, "log")));
   return write_file(node_path(node, "pid"), std::to_string(pid));
 }
@@ -118,7 +133,9 @@ Result<void> Playground::start_node(unsigned node) {
 Result<void> Playground::kill_node(unsigned node) {
   TRY(check_node(node));
   const std::optional<pid_t> pid = living_process(node_path(node, "pid"), node_path(node, "data"));
-  if (!pid) return fail(Errc::not_found, fmt::format("node {} does not run; `claudefs playground start {}` starts it", node, node));
+  if (!pid)
+    return fail(Errc::not_found,
+                fmt::format("node {} does not run; `claudefs playground start {}` starts it", node, node));
   ::kill(*pid, SIGKILL);
   wait_gone(*pid, kStopSeconds);
   return {};
@@ -132,7 +149,8 @@ Result<void> Playground::wait_until_serving() {
       if (node_runs(n)) continue;
       const Result<std::string> log = read_file(node_path(n, "log"));
       const std::string tail = log ? log->substr(log->size() - std::min<std::size_t>(log->size(), 600)) : "";
-      return fail(Errc::unavailable, fmt::format("node {} ended at its start; the end of {}:\n{}", n, node_path(n, "log"), tail));
+      return fail(Errc::unavailable, fmt::format("node {} ended at its start; the end of {}:\n{}", n,
+                                                 node_path(n, "log"), tail));
     }
     last = run_on_reactor([this](runtime::Reactor& reactor) { return ask_every_shard(reactor, spec_); });
     if (told && last) std::fputs("\n", stderr);
@@ -150,15 +168,23 @@ Result<void> Playground::mount() {
   std::error_code error;
   if (is_claudefs_mount(options_.mount)) TRY(access::fuse::unmount(options_.mount));  // left by a dead daemon
   fs::create_directories(options_.mount, error);
-  const std::vector<std::string> command = {own_executable(), "mount", spec_.nodes[0].address, options_.mount, "--cluster",
-                                            options_.directory + "/cluster.toml", "--log-file", client_path("log"),
-                                            "--pid-file", client_path("pid")};
+  const std::vector<std::string> command = {own_executable(),
+                                            "mount",
+                                            spec_.nodes[0].address,
+                                            options_.mount,
+                                            "--cluster",
+                                            options_.directory + "/cluster.toml",
+                                            "--log-file",
+                                            client_path("log"),
+                                            "--pid-file",
+                                            client_path("pid")};
   TRY_ASSIGN(const pid_t pid, start_process(command, client_path("out")));
   int status = 0;
   ::waitpid(pid, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   const Result<std::string> out = read_file(client_path("out"));
-  return fail(Errc::io_error, fmt::format("mounting {} failed: {}", options_.mount, out && !out->empty() ? *out : "see " + client_path("log")));
+  return fail(Errc::io_error, fmt::format("mounting {} failed: {}", options_.mount,
+                                          out && !out->empty() ? *out : "see " + client_path("log")));
 }
 
 Result<bool> Playground::up() {
@@ -208,14 +234,16 @@ Result<void> Playground::destroy() {
 }
 
 std::string Playground::summary() const {
-  const std::string dir = options_.directory == default_playground_directory() ? "" : " --dir " + options_.directory;
+  const std::string dir =
+      options_.directory == default_playground_directory() ? "" : " --dir " + options_.directory;
   std::string out = fmt::format("ClaudeFS runs: {} nodes in {}\n", options_.nodes, options_.directory);
   if (!options_.mount.empty()) out += fmt::format("  files       {}\n", options_.mount);
   out += fmt::format("  health      claudefs playground status{}\n", dir);
   out += fmt::format("  kill one    claudefs playground kill 2{}      (go on working: nothing stops)\n", dir);
   out += fmt::format("  bring back  claudefs playground start 2{}\n", dir);
   if (!options_.mount.empty()) out += fmt::format("  measure     claudefs bench {}\n", options_.mount);
-  out += fmt::format("  stop        claudefs playground down{}        (`up` starts it again, with all files)\n", dir);
+  out += fmt::format(
+      "  stop        claudefs playground down{}        (`up` starts it again, with all files)\n", dir);
   out += fmt::format("  remove      claudefs playground destroy{}     (with all files)\n", dir);
   out += fmt::format("  logs        {}/node-*/log, {}/client.log\n", options_.directory, options_.directory);
   return out;

@@ -1,6 +1,7 @@
 // A cluster on this machine for trying things: real server processes, real sockets on loopback, a real mount.
 //
-// Layout of its directory: playground.json (what was asked for), cluster.toml, node-N/{data,log,pid}, client.{log,pid}.
+// Layout of its directory: playground.json (what was asked for), cluster.toml, node-N/{data,log,pid},
+// client.{log,pid}.
 #pragma once
 
 #include <string>
@@ -25,7 +26,8 @@ class Playground {
   // Opens it, or makes one. Errors: invalid_argument when the directory holds something else.
   static Result<Playground> open_or_create(const PlaygroundOptions& options);
 
-  // Starts what does not run, mounts what is not mounted, waits until the cluster answers. True if anything was done.
+  // Starts what does not run, mounts what is not mounted, waits until the cluster answers. True if anything
+  // was done.
   Result<bool> up();
   Result<void> kill_node(unsigned node);
   Result<void> start_node(unsigned node);

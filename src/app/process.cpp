@@ -46,7 +46,8 @@ Result<void> write_file(const std::string& path, const std::string& content, uns
   const bool good = done == content.size() && ::fsync(fd) == 0;
   const int error = errno;
   ::close(fd);
-  if (!good || ::rename(aside.c_str(), path.c_str()) != 0) return fail_errno(good ? errno : error, "write " + path);
+  if (!good || ::rename(aside.c_str(), path.c_str()) != 0)
+    return fail_errno(good ? errno : error, "write " + path);
   return {};
 }
 
@@ -66,7 +67,8 @@ Result<void> lock_for_life(const std::string& path, const std::string& what) {
                                           holder && !holder->empty() ? *holder : "unknown"));
   }
   const std::string pid = std::to_string(::getpid());
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) return fail_errno(errno, "lock " + path);
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0)
+    return fail_errno(errno, "lock " + path);
   return {};  // the descriptor stays open, and with it the lock
 }
 
@@ -120,8 +122,25 @@ bool wait_gone(pid_t pid, double seconds) {
   }
 }
 
+u64 resident_bytes() {
+  const Result<std::string> text = read_file("/proc/self/statm");
+  unsigned long long total = 0, resident = 0;
+  if (text) std::sscanf(text->c_str(), "%llu %llu", &total, &resident);
+  return resident * static_cast<u64>(::sysconf(_SC_PAGESIZE));
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 void sleep_seconds(double seconds) {
-  timespec t{static_cast<time_t>(seconds), static_cast<long>((seconds - static_cast<double>(static_cast<time_t>(seconds))) * 1e9)};
+  timespec t{static_cast<time_t>(seconds),
+             static_cast<long>((seconds - static_cast<double>(static_cast<time_t>(seconds))) * 1e9)};
   ::nanosleep(&t, nullptr);
 }
 
@@ -153,7 +172,8 @@ Result<int> find_free_ports(int count, int from) {
     while (free < count && port_is_free(base + free)) ++free;
     if (free == count) return base;
   }
-  return fail(Errc::address_in_use, fmt::format("no {} neighbouring free ports on 127.0.0.1 from {}", count, from));
+  return fail(Errc::address_in_use,
+              fmt::format("no {} neighbouring free ports on 127.0.0.1 from {}", count, from));
 }
 
 Result<Daemonizer> Daemonizer::detach() {
@@ -208,9 +228,12 @@ Result<void> prepare_process(const std::string& log_file, const std::string& lev
     ::dup2(fd, 2);
     ::close(fd);
   }
-  if (level == "debug") log::set_level(log::Level::debug);
-  else if (level == "warn") log::set_level(log::Level::warn);
-  else if (level == "error") log::set_level(log::Level::error);
+  if (level == "debug")
+    log::set_level(log::Level::debug);
+  else if (level == "warn")
+    log::set_level(log::Level::warn);
+  else if (level == "error")
+    log::set_level(log::Level::error);
   log::set_sink([](log::Level at, std::string_view line) {
     timespec t{};
     ::clock_gettime(CLOCK_REALTIME, &t);

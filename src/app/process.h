@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include "base/ids.h"
 #include "base/result.h"
 
 namespace claudefs::app {
@@ -16,7 +17,8 @@ Result<std::string> read_file(const std::string& path);
 Result<void> write_file(const std::string& path, const std::string& content, unsigned mode = 0644);
 std::string own_executable();
 
-// Holds an exclusive lock on `path` (made if missing) for the life of the process. Errors: locked, naming the holder.
+// Holds an exclusive lock on `path` (made if missing) for the life of the process. Errors: locked, naming the
+// holder.
 Result<void> lock_for_life(const std::string& path, const std::string& what);
 
 // Starts `arguments` in its own session, output appended to `log`; gives its pid.
@@ -25,6 +27,8 @@ Result<pid_t> start_process(const std::vector<std::string>& arguments, const std
 std::optional<pid_t> living_process(const std::string& pid_file, const std::string& marker);
 // Waits until the process is gone. False when `seconds` were not enough.
 bool wait_gone(pid_t pid, double seconds);
+u64 resident_bytes();  // of this process
+double cpu_seconds();  // that it spent, user and system
 void sleep_seconds(double seconds);
 double monotonic_seconds();
 
@@ -46,7 +50,8 @@ class Daemonizer {
   int pipe_;
 };
 
-// Every process: many descriptors, no core dumps of keys, logs with time to `log_file` ("" is standard error).
+// Every process: many descriptors, no core dumps of keys, logs with time to `log_file` ("" is standard
+// error).
 Result<void> prepare_process(const std::string& log_file, const std::string& level);
 
 }  // namespace claudefs::app

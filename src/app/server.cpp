@@ -55,6 +55,7 @@ struct Node {
     out.shard_bytes = shards->used_bytes();
     out.metadata_bytes = kv->stats().disk_bytes;
     out.raw_used = out.shard_bytes + out.journal_bytes + out.metadata_bytes;
+    out.resident_bytes = resident_bytes();
     out.groups_led = static_cast<u32>(service->led().size());
     out.version = CLAUDEFS_VERSION;
     return out;
@@ -67,14 +68,16 @@ runtime::Task<Result<void>> open_stores(Node& node) {
   runtime::Disk& disk = node.env.disk();
   co_await store::open_data_directory(node.env, directory, node.options.spec.id, node.options.node);
   const runtime::DiskSpace space = co_await disk.space(directory);
-  const u64 size = node.options.size_bytes != 0 ? std::min(node.options.size_bytes, space.total) : space.total;
+  const u64 size =
+      node.options.size_bytes != 0 ? std::min(node.options.size_bytes, space.total) : space.total;
   const u64 journal_bytes = std::clamp(size / 8, kJournalMin, kJournalMax);
   node.raw_total = size;
   store::RocksOptions rocks;
   rocks.cache_bytes = node.options.cache_bytes;
   node.kv = co_await store::open_rocks(node.env, directory + "/meta", rocks);
   node.journal = co_await store::Journal::open(node.env, directory + "/journal", journal_bytes);
-  node.shards = co_await store::ShardStore::open(node.env, directory + "/shards", size - std::min(size / 2, journal_bytes));
+  node.shards = co_await store::ShardStore::open(node.env, directory + "/shards",
+                                                 size - std::min(size / 2, journal_bytes));
   co_return Result<void>();
 }
 
@@ -97,7 +100,7 @@ runtime::Task<Result<void>> start_services(Node& node) {
   meta::ShardService::Parts parts{node.env, *node.raft, *node.router, node.methods, *node.kv, node.table};
   node.service = meta::ShardService::create(parts, spec.shards);
   meta::register_namespace(*node.service);
-  data::NodeService::Parts data_parts{node.env,      *node.client,  *node.router,  node.methods,
+  data::NodeService::Parts data_parts{node.env,      *node.client, *node.router,  node.methods,
                                       *node.journal, *node.shards, *node.service, node.options.node};
   node.data = data::NodeService::create(data_parts);
   for (u16 shard = 0; shard < spec.shards; ++shard) {
@@ -106,8 +109,8 @@ runtime::Task<Result<void>> start_services(Node& node) {
     co_await node.service->add_shard(ShardId{shard}, std::move(replicas));
   }
   std::function<cluster::Heartbeat()> own = [at] { return at->heartbeat(); };
-  node.membership =
-      cluster::Membership::start(node.env, *node.client, node.methods, spec, node.options.node, std::move(own));
+  node.membership = cluster::Membership::start(node.env, *node.client, node.methods, spec, node.options.node,
+                                               std::move(own));
   admin::register_describe(node.methods);
   node.server = co_await net::Server::start(node.env, node.address_of(node.options.node), self, node.methods);
   node.raft->start();
@@ -121,7 +124,7 @@ void collect(const Node& node, admin::MetricSet& set) {
   const auto gauge = [&set](const char* name, const char* help, u64 value) {
     set.add(MetricKind::gauge, name, help, static_cast<double>(value));
   };
-  admin::add_process_metrics(set, "server");
+  admin::add_process_metrics(set, "server", resident_bytes(), cpu_seconds());
   gauge("claudefs_raw_total_bytes", "Bytes of data this node may hold.", stats.raw_total);
   gauge("claudefs_raw_used_bytes", "Bytes this node holds: shards, journal, metadata.", stats.raw_used);
   gauge("claudefs_journal_live_bytes", "Journalled bytes not yet sealed.", stats.journal_bytes);

@@ -15,7 +15,8 @@ struct ShardFigures {
   meta::ShardUsageReply usage;
 };
 
-runtime::Task<Result<ShardFigures>> ask_shard(cluster::Router& router, ShardId shard, std::vector<NodeId> up, u16 nodes) {
+runtime::Task<Result<ShardFigures>> ask_shard(cluster::Router& router, ShardId shard, std::vector<NodeId> up,
+                                              u16 nodes) {
   ShardFigures out;
   data::StorageSummary ask;
   ask.up = std::move(up);
@@ -51,16 +52,22 @@ void judge(StatusReport& report) {
       continue;
     }
     ++down;
-    report.alerts.push_back(fmt::format("node {} at {} does not answer: start it again, or see its log", node.id, node.address));
+    report.alerts.push_back(
+        fmt::format("node {} at {} does not answer: start it again, or see its log", node.id, node.address));
   }
   if (report.shards_without_leader != 0)
-    report.alerts.push_back(fmt::format("{} shards have no leader: operations on them wait for a majority of their nodes",
-                                        report.shards_without_leader));
+    report.alerts.push_back(
+        fmt::format("{} shards have no leader: operations on them wait for a majority of their nodes",
+                    report.shards_without_leader));
   if (report.storage.at_risk != 0)
-    report.alerts.push_back(fmt::format("{} would be lost or is unreadable with one more failure", format_size(report.storage.at_risk)));
-  if (report.shards_without_leader != 0) report.state = "unavailable";
-  else if (down != 0 || report.storage.degraded + report.storage.at_risk != 0) report.state = "degraded";
-  else report.state = "healthy";
+    report.alerts.push_back(fmt::format("{} would be lost or is unreadable with one more failure",
+                                        format_size(report.storage.at_risk)));
+  if (report.shards_without_leader != 0)
+    report.state = "unavailable";
+  else if (down != 0 || report.storage.degraded + report.storage.at_risk != 0)
+    report.state = "degraded";
+  else
+    report.state = "healthy";
 }
 
 void find_roles(StatusReport& report) {
@@ -81,9 +88,12 @@ void find_roles(StatusReport& report) {
 
 const char* state_name(cluster::NodeState state) {
   switch (state) {
-    case cluster::NodeState::up: return "up";
-    case cluster::NodeState::down: return "down";
-    case cluster::NodeState::unknown: break;
+    case cluster::NodeState::up:
+      return "up";
+    case cluster::NodeState::down:
+      return "down";
+    case cluster::NodeState::unknown:
+      break;
   }
   return "unknown";
 }
@@ -103,10 +113,13 @@ runtime::Task<Result<StatusReport>> ask_status(runtime::Env& env, net::Client& r
   std::vector<runtime::Task<Result<ShardFigures>>> asks;
   for (const cluster::ShardView& shard : report.map.shards)
     asks.push_back(ask_shard(router, shard.shard, up, static_cast<u16>(report.map.nodes.size())));
-  const std::vector<Result<ShardFigures>> answers = co_await runtime::join_all(env.executor(), std::move(asks));
+  const std::vector<Result<ShardFigures>> answers =
+      co_await runtime::join_all(env.executor(), std::move(asks));
   for (const Result<ShardFigures>& answer : answers) {
-    if (answer) add_figures(report, *answer);
-    else ++report.shards_without_leader;
+    if (answer)
+      add_figures(report, *answer);
+    else
+      ++report.shards_without_leader;
   }
   for (NodeId node : up) {
     auto description = co_await net::call(rpc, router.address_of(node), admin::DescribeNode(), 2s).result();
@@ -125,17 +138,21 @@ std::string status_text(const StatusReport& report) {
   std::vector<std::vector<std::string>> rows = {{"node", "state", "address", "used", "of", "roles"}};
   for (std::size_t i = 0; i < report.map.nodes.size(); ++i) {
     const cluster::NodeView& node = report.map.nodes[i];
-    rows.push_back({std::to_string(node.id.value), state_name(node.state), node.address, format_size(node.stats.raw_used),
-                    format_size(node.stats.raw_total), fmt::format("{}", fmt::join(report.roles[i], ","))});
+    rows.push_back({std::to_string(node.id.value), state_name(node.state), node.address,
+                    format_size(node.stats.raw_used), format_size(node.stats.raw_total),
+                    fmt::format("{}", fmt::join(report.roles[i], ","))});
   }
   out += format_table(rows);
   out += fmt::format("\nredundancy: full {}, degraded {}, at risk {}\n", format_size(report.storage.full),
                      format_size(report.storage.degraded), format_size(report.storage.at_risk));
-  out += fmt::format("space: logical {}, stored {} (reduction {:.2f} x), raw used {} of {}; {} inodes, {} chunks\n",
-                     format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
-                     format_size(report.raw_used), format_size(report.raw_total), report.usage.inodes, report.storage.chunks);
+  out += fmt::format(
+      "space: logical {}, stored {} (reduction {:.2f} x), raw used {} of {}; {} inodes, {} chunks\n",
+      format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
+      format_size(report.raw_used), format_size(report.raw_total), report.usage.inodes,
+      report.storage.chunks);
   out += "fast paths:";
-  for (const admin::Feature& feature : report.features) out += fmt::format(" {}={}", feature.name, feature.on ? "on" : "off");
+  for (const admin::Feature& feature : report.features)
+    out += fmt::format(" {}={}", feature.name, feature.on ? "on" : "off");
   out += "\n";
   for (const std::string& alert : report.alerts) out += "alert: " + alert + "\n";
   return out;
@@ -158,13 +175,27 @@ nlohmann::json status_json(const StatusReport& report) {
   json features = json::object();
   for (const admin::Feature& feature : report.features)
     features[feature.name] = {{"on", feature.on}, {"why", feature.why}};
-  return {{"cluster", {{"name", report.map.name}, {"state", report.state}, {"shards", report.map.shards.size()},
-                       {"shards_without_leader", report.shards_without_leader}}},
+  return {{"cluster",
+           {{"name", report.map.name},
+            {"state", report.state},
+            {"shards", report.map.shards.size()},
+            {"shards_without_leader", report.shards_without_leader}}},
           {"nodes", nodes},
-          {"redundancy", {{"full", report.storage.full}, {"degraded", report.storage.degraded}, {"at_risk", report.storage.at_risk}}},
-          {"space", {{"logical", logical_of(report)}, {"stored", stored_of(report)}, {"raw_used", report.raw_used},
-                     {"raw_total", report.raw_total}, {"reduction", reduction_of(report)}, {"inline", report.usage.inline_bytes}}},
-          {"counts", {{"inodes", report.usage.inodes}, {"chunks", report.storage.chunks}, {"segments", report.storage.segments}}},
+          {"redundancy",
+           {{"full", report.storage.full},
+            {"degraded", report.storage.degraded},
+            {"at_risk", report.storage.at_risk}}},
+          {"space",
+           {{"logical", logical_of(report)},
+            {"stored", stored_of(report)},
+            {"raw_used", report.raw_used},
+            {"raw_total", report.raw_total},
+            {"reduction", reduction_of(report)},
+            {"inline", report.usage.inline_bytes}}},
+          {"counts",
+           {{"inodes", report.usage.inodes},
+            {"chunks", report.storage.chunks},
+            {"segments", report.storage.segments}}},
           {"features", features},
           {"alerts", report.alerts}};
 }

@@ -16,7 +16,8 @@
 namespace claudefs::app {
 
 struct StatusReport {
-  std::string state;  // healthy, degraded (works, redundancy or a node is missing), unavailable (no quorum somewhere)
+  std::string
+      state;  // healthy, degraded (works, redundancy or a node is missing), unavailable (no quorum somewhere)
   cluster::ClusterMap map;
   std::vector<std::vector<std::string>> roles;  // by node of the map
   data::StorageSummaryReply storage;

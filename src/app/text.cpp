@@ -28,7 +28,8 @@ Result<u64> parse_size(std::string_view text) {
     } else {
       factor = u64{1} << (10 * (power + 1));
       unit.remove_prefix(1);
-      if (!unit.empty() && unit != "iB" && unit != "B" && unit != "i" && unit != "b" && unit != "ib") return bad();
+      if (!unit.empty() && unit != "iB" && unit != "B" && unit != "i" && unit != "b" && unit != "ib")
+        return bad();
     }
   }
   const double bytes = number * static_cast<double>(factor);
@@ -74,10 +75,12 @@ Result<MountSource> parse_mount_source(std::string_view text) {
   MountSource source;
   const std::size_t slash = text.find('/');
   source.address = std::string(text.substr(0, slash));
-  if (slash != std::string_view::npos && slash + 1 < text.size()) source.volume = std::string(text.substr(slash + 1));
+  if (slash != std::string_view::npos && slash + 1 < text.size())
+    source.volume = std::string(text.substr(slash + 1));
   const std::size_t colon = source.address.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == source.address.size())
-    return fail(Errc::invalid_argument, fmt::format("'{}' is no address; write HOST:PORT or HOST:PORT/VOLUME", text));
+    return fail(Errc::invalid_argument,
+                fmt::format("'{}' is no address; write HOST:PORT or HOST:PORT/VOLUME", text));
   return source;
 }
 

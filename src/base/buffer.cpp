@@ -9,7 +9,8 @@ namespace claudefs {
 Buffer Buffer::allocate(std::size_t size, std::size_t alignment) {
   if (size == 0) return {};
   auto* raw = static_cast<std::byte*>(::operator new(size, std::align_val_t{alignment}));
-  std::shared_ptr<void> block(raw, [alignment](void* p) { ::operator delete(p, std::align_val_t{alignment}); });
+  std::shared_ptr<void> block(raw,
+                              [alignment](void* p) { ::operator delete(p, std::align_val_t{alignment}); });
   return Buffer(std::move(block), raw, size);
 }
 

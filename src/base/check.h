@@ -11,7 +11,8 @@ namespace claudefs {
                                std::source_location where = std::source_location::current());
 }  // namespace claudefs
 
-#define CFS_CHECK(condition)                                                      \
-  do {                                                                            \
-    if (!(condition)) [[unlikely]] ::claudefs::check_failed(#condition);          \
+#define CFS_CHECK(condition)                \
+  do {                                      \
+    if (!(condition)) [[unlikely]]          \
+      ::claudefs::check_failed(#condition); \
   } while (0)

@@ -68,7 +68,10 @@ constexpr u64 operator""_GiB(unsigned long long n) { return n << 30; }
 }  // namespace claudefs
 
 template <class T>
-  requires requires(T t) { typename T::rep; t.value; }
+  requires requires(T t) {
+    typename T::rep;
+    t.value;
+  }
 struct fmt::formatter<T> : fmt::formatter<typename T::rep> {
   auto format(const T& id, fmt::format_context& ctx) const {
     return fmt::formatter<typename T::rep>::format(id.value, ctx);
@@ -76,7 +79,10 @@ struct fmt::formatter<T> : fmt::formatter<typename T::rep> {
 };
 
 template <class T>
-  requires requires(T t) { typename T::rep; t.value; }
+  requires requires(T t) {
+    typename T::rep;
+    t.value;
+  }
 struct std::hash<T> {
   std::size_t operator()(const T& id) const noexcept { return std::hash<typename T::rep>{}(id.value); }
 };

@@ -62,25 +62,35 @@ int errno_of(Errc code) {
 
 Errc errc_of_errno(int value) {
   switch (value) {  // several codes share an errno: these are the ones a system call means
-    case EIO: return Errc::io_error;
-    case EINVAL: return Errc::invalid_argument;
-    case EAGAIN: return Errc::unavailable;
+    case EIO:
+      return Errc::io_error;
+    case EINVAL:
+      return Errc::invalid_argument;
+    case EAGAIN:
+      return Errc::unavailable;
     case ECONNREFUSED:
     case EHOSTUNREACH:
-    case ENETUNREACH: return Errc::unavailable;
+    case ENETUNREACH:
+      return Errc::unavailable;
     case EPIPE:
     case ECONNRESET:
     case ECONNABORTED:
-    case ENOTCONN: return Errc::connection_lost;
-    case EBUSY: return Errc::busy;
-    case ESTALE: return Errc::stale;
+    case ENOTCONN:
+      return Errc::connection_lost;
+    case EBUSY:
+      return Errc::busy;
+    case ESTALE:
+      return Errc::stale;
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-    case ENOBUFS: return Errc::overloaded;
+    case ENOBUFS:
+      return Errc::overloaded;
     case ECANCELED:
-    case EINTR: return Errc::cancelled;
-    default: break;
+    case EINTR:
+      return Errc::cancelled;
+    default:
+      break;
   }
   for (const Row& row : kRows)
     if (row.errno_value == value) return row.code;
@@ -100,8 +110,10 @@ bool is_retryable(Errc code) {
     case Errc::timed_out:
     case Errc::connection_lost:
     case Errc::overloaded:
-    case Errc::conflict: return true;
-    default: return false;
+    case Errc::conflict:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -13,8 +13,8 @@
 namespace claudefs::data {
 
 struct StoredChunk {
-  meta::ChunkRef ref;         // offset_in_chunk is 0
-  u32 new_stored_bytes = 0;   // 0: it was there already
+  meta::ChunkRef ref;        // offset_in_chunk is 0
+  u32 new_stored_bytes = 0;  // 0: it was there already
 };
 struct StoredChunks {
   std::vector<StoredChunk> chunks;  // as given
@@ -44,11 +44,12 @@ class ChunkIo {
   // Stores plain chunks (4 KiB to 1 MiB each; cut with codec::Chunker where the content is a stream): looks
   // them up, seals (compress, encrypt) what is new, writes it in the widest layout the living nodes allow, or
   // to two journals when it is little. When it ends all of them are durable. Errors: no_space, unavailable
-  // (not even one-failure-safe places could be found within the time limit; one node alone is fine on a one-node cluster).
+  // (not even one-failure-safe places could be found within the time limit; one node alone is fine on a
+  // one-node cluster).
   virtual runtime::Task<Result<StoredChunks>> store(std::vector<Buffer> plain) = 0;
 
-  // The whole plain chunk, verified against its hash. Falls back from the hint to the index, from a missing or
-  // damaged shard to a rebuild from the others. Errors: corrupt, unavailable.
+  // The whole plain chunk, verified against its hash. Falls back from the hint to the index, from a missing
+  // or damaged shard to a rebuild from the others. Errors: corrupt, unavailable.
   virtual runtime::Task<Result<Buffer>> read(meta::ChunkRef ref) = 0;
 
   virtual const ChunkIoStats& stats() const = 0;

@@ -1,5 +1,5 @@
-// What nodes do with data for clients and for each other: journal and shard reads and writes. Method numbers are
-// on the wire: never renumber. Bulk bytes travel as the call's payload.
+// What nodes do with data for clients and for each other: journal and shard reads and writes. Method numbers
+// are on the wire: never renumber. Bulk bytes travel as the call's payload.
 #pragma once
 
 #include "base/ids.h"

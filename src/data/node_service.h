@@ -1,6 +1,7 @@
-// A server's part in the data plane: answers journal and shard calls (data/messages.h), and does the background
-// work of the shards it leads: sealing open segments, restoring redundancy, reclaiming chunks and segments that
-// nothing refers to, moving inline content into chunks. Background work yields to foreground calls.
+// A server's part in the data plane: answers journal and shard calls (data/messages.h), and does the
+// background work of the shards it leads: sealing open segments, restoring redundancy, reclaiming chunks and
+// segments that nothing refers to, moving inline content into chunks. Background work yields to foreground
+// calls.
 #pragma once
 
 #include <memory>

@@ -77,10 +77,12 @@ struct GrantSegments {  // command, to any shard: new open segments that live in
   using Reply = SegmentsReply;
   SessionId owner{};
   u32 count = 1;
-  std::vector<NodeId> journals;  // the nodes that will mirror them while open; may be empty for direct sealing
+  std::vector<NodeId>
+      journals;  // the nodes that will mirror them while open; may be empty for direct sealing
   static auto fields(auto& self) { return std::tie(self.owner, self.count, self.journals); }
 };
-struct SealSegments {  // command: their shards are durable. Refused (conflict) when the generation is not newer.
+struct SealSegments {  // command: their shards are durable. Refused (conflict) when the generation is not
+                       // newer.
   static constexpr u16 kKind = 0x0204;
   using Reply = meta::Nothing;
   struct Sealed {
@@ -104,17 +106,17 @@ struct FindSegments {  // query
 };
 // Bytes by how many more node failures they survive, given who is up.
 struct StorageSummaryReply {
-  u64 live_bytes = 0;      // stored form of chunks in use, once
-  u64 segment_bytes = 0;   // sealed and open segments' bytes, without redundancy
-  u64 raw_bytes = 0;       // with redundancy
-  u64 full = 0;            // at the policy's layout, all holders up
-  u64 degraded = 0;        // less than that, and still survives a failure
-  u64 at_risk = 0;         // one more failure loses it, or it cannot be read now
+  u64 live_bytes = 0;     // stored form of chunks in use, once
+  u64 segment_bytes = 0;  // sealed and open segments' bytes, without redundancy
+  u64 raw_bytes = 0;      // with redundancy
+  u64 full = 0;           // at the policy's layout, all holders up
+  u64 degraded = 0;       // less than that, and still survives a failure
+  u64 at_risk = 0;        // one more failure loses it, or it cannot be read now
   u64 segments = 0;
   u64 chunks = 0;
   static auto fields(auto& self) {
-    return std::tie(self.live_bytes, self.segment_bytes, self.raw_bytes, self.full, self.degraded, self.at_risk,
-                    self.segments, self.chunks);
+    return std::tie(self.live_bytes, self.segment_bytes, self.raw_bytes, self.full, self.degraded,
+                    self.at_risk, self.segments, self.chunks);
   }
 };
 struct StorageSummary {  // query

@@ -43,9 +43,11 @@ class ShardService {
   using LeaderTask = std::function<runtime::Task<void>(ShardId shard, Term term)>;
   virtual void add_leader_task(LeaderTask task) = 0;
 
-  // For procedures and leader tasks. A command of a shard led here, as it is: `kind` is not looked up among the
-  // procedures. Errors of the raft host, and the command's own (busy: a transaction holds a key; try again soon).
-  virtual runtime::Task<Result<Buffer>> propose(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) = 0;
+  // For procedures and leader tasks. A command of a shard led here, as it is: `kind` is not looked up among
+  // the procedures. Errors of the raft host, and the command's own (busy: a transaction holds a key; try
+  // again soon).
+  virtual runtime::Task<Result<Buffer>> propose(ShardId shard, u16 kind, cluster::RequestId id,
+                                                Buffer body) = 0;
   // After it, the state of a shard led here includes all that was acknowledged before.
   virtual runtime::Task<Result<void>> barrier(ShardId shard) = 0;
   // An operation on any shard, without deduplication: here when this node leads it, else over the router.

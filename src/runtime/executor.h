@@ -17,7 +17,8 @@ namespace claudefs::runtime {
 using Duration = std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
-// Nanoseconds on a clock that never jumps and counts suspend (CLOCK_BOOTTIME). Only differences mean anything.
+// Nanoseconds on a clock that never jumps and counts suspend (CLOCK_BOOTTIME). Only differences mean
+// anything.
 struct Instant {
   std::int64_t ns = 0;
   auto operator<=>(const Instant&) const = default;

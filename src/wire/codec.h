@@ -1,7 +1,8 @@
 // Structs to bytes and back, the same for messages, log records and stored values.
 //
 // A struct takes part by listing its fields, in stored order:
-//     struct Point { u64 x; std::string name; static auto fields(auto& self) { return std::tie(self.x, self.name); } };
+//     struct Point { u64 x; std::string name; static auto fields(auto& self) { return std::tie(self.x,
+//     self.name); } };
 // Integers and strong ids are LEB128 varints (signed ones zigzag), u8, bool and byte arrays are raw, strings
 // and Buffers and vectors are a varint length and the content, optionals a flag, variants an index.
 //
@@ -147,13 +148,17 @@ inline constexpr bool is_byte_array<std::array<std::byte, N>> = true;
 
 template <class T>
 u8 version_of() {
-  if constexpr (requires { T::kVersion; }) return T::kVersion;
-  else return 1;
+  if constexpr (requires { T::kVersion; })
+    return T::kVersion;
+  else
+    return 1;
 }
 template <class T>
 u8 least_version_of() {
-  if constexpr (requires { T::kLeastVersion; }) return T::kLeastVersion;
-  else return 1;
+  if constexpr (requires { T::kLeastVersion; })
+    return T::kLeastVersion;
+  else
+    return 1;
 }
 template <std::size_t I = 0, class V>
 void get_alternative(Reader& in, V& v, std::size_t index) {
@@ -250,8 +255,10 @@ void Reader::get(T& v) {
       get(v[std::move(key)]);
     }
   } else if constexpr (detail::is_optional<T>) {
-    if (byte() != 0) get(v.emplace());
-    else v.reset();
+    if (byte() != 0)
+      get(v.emplace());
+    else
+      v.reset();
   } else if constexpr (detail::is_variant<T>) {
     detail::get_alternative(*this, v, varint());
   } else {

@@ -35,26 +35,12 @@ std::string MetricSet::to_text() const {
   return prometheus::TextSerializer().Serialize(out);
 }
 
-namespace {
-u64 resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  u64 total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<u64>(sysconf(_SC_PAGESIZE));
-}
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-}  // namespace
-
-void add_process_metrics(MetricSet& set, const std::string& role) {
+void add_process_metrics(MetricSet& set, const std::string& role, u64 resident_bytes, double cpu_seconds) {
   set.add(MetricKind::gauge, "claudefs_build_info", "Version and role of this process; always 1.", 1,
           {{"version", CLAUDEFS_VERSION}, {"role", role}});
-  set.add(MetricKind::gauge, "process_resident_memory_bytes", "Resident memory.", static_cast<double>(resident_bytes()));
-  set.add(MetricKind::counter, "process_cpu_seconds_total", "User and system CPU time spent.", cpu_seconds());
+  set.add(MetricKind::gauge, "process_resident_memory_bytes", "Resident memory.",
+          static_cast<double>(resident_bytes));
+  set.add(MetricKind::counter, "process_cpu_seconds_total", "User and system CPU time spent.", cpu_seconds);
 }
 
 }  // namespace claudefs::admin

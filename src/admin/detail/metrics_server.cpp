@@ -23,7 +23,8 @@ std::string response(std::string_view status, std::string_view body) {
 
 class Impl final : public MetricsServer {
  public:
-  Impl(runtime::Env& env, std::unique_ptr<runtime::Listener> listener, std::function<void(MetricSet&)> collect)
+  Impl(runtime::Env& env, std::unique_ptr<runtime::Listener> listener,
+       std::function<void(MetricSet&)> collect)
       : listener_(std::move(listener)), collect_(std::move(collect)), scope_(env.executor()) {
     scope_.spawn(accept_loop());
   }

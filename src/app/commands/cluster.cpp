@@ -36,13 +36,16 @@ Result<void> init(const Options& options) {
   }
   std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   if (read_file(options.out))
-    return fail(Errc::exists, fmt::format("{} exists; a cluster file is made once: choose another --out", options.out));
-  TRY_ASSIGN(const cluster::ClusterSpec spec, make_cluster(options.name, nodes, static_cast<u16>(options.shards)));
+    return fail(Errc::exists,
+                fmt::format("{} exists; a cluster file is made once: choose another --out", options.out));
+  TRY_ASSIGN(const cluster::ClusterSpec spec,
+             make_cluster(options.name, nodes, static_cast<u16>(options.shards)));
   TRY_ASSIGN(const cluster::ClusterSpec checked, cluster::parse_spec(cluster::format_spec(spec)));
   TRY(write_file(options.out, cluster::format_spec(checked), 0600));
-  fmt::print("{} made. Copy it (it holds the secret: keep it 0600) to every node as {}, then on each:\n"
-             "  claudefs server --node ID --data DIRECTORY\n",
-             options.out, kClusterFile);
+  fmt::print(
+      "{} made. Copy it (it holds the secret: keep it 0600) to every node as {}, then on each:\n"
+      "  claudefs server --node ID --data DIRECTORY\n",
+      options.out, kClusterFile);
   return {};
 }
 }  // namespace
@@ -57,7 +60,8 @@ void add_cluster(Cli& cli) {
   command->add_option("--name", options->name, "the cluster's name")->capture_default_str();
   command->add_option("--node", options->nodes, "ID=HOST:PORT, once a node")->required();
   command->add_option("--shards", options->shards, "metadata shards, fixed for ever")
-      ->check(CLI::Range(1, 16384))->capture_default_str();
+      ->check(CLI::Range(1, 16384))
+      ->capture_default_str();
   command->add_option("--out", options->out, "where to write it")->capture_default_str();
 }
 

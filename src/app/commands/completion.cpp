@@ -38,7 +38,8 @@ void add_completion(Cli& cli) {
   auto shell = std::make_shared<std::string>();
   CLI::App* command = add_command(cli, "completion", "print a completion script for a shell", [&cli, shell] {
     std::string script = bash_script(cli.root);
-    if (*shell == "zsh") script = "#compdef claudefs cfs\nautoload -U +X bashcompinit && bashcompinit\n" + script;
+    if (*shell == "zsh")
+      script = "#compdef claudefs cfs\nautoload -U +X bashcompinit && bashcompinit\n" + script;
     std::fputs(script.c_str(), stdout);
     return Result<void>();
   });

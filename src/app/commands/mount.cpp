@@ -35,8 +35,9 @@ struct Options {
 
 // What mount(8) and fstab pass along and a file system need not know.
 bool is_generic(std::string_view name) {
-  for (std::string_view known : {"defaults", "rw", "auto", "noauto", "user", "nouser", "users", "nofail", "_netdev", "exec", "noexec",
-                                 "suid", "nosuid", "dev", "nodev", "relatime", "noatime", "allow_other", "x-mount.mkdir"})
+  for (std::string_view known :
+       {"defaults", "rw", "auto", "noauto", "user", "nouser", "users", "nofail", "_netdev", "exec", "noexec",
+        "suid", "nosuid", "dev", "nodev", "relatime", "noatime", "allow_other", "x-mount.mkdir"})
     if (name == known) return true;
   return name.starts_with("x-");
 }
@@ -45,17 +46,27 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
   const std::size_t equals = text.find('=');
   const std::string name = text.substr(0, equals);
   const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
-  if (name == "ro") options.read_only = true;
-  else if (name == "nonempty") options.nonempty = true;
-  else if (name == "kernel_writeback") options.kernel_writeback = true;
-  else if (name == "cluster") options.cluster = value;
-  else if (name == "metrics") options.metrics = value;
-  else if (name == "cache") options.cache = value;
-  else if (name == "dirty") options.dirty = value;
-  else if (name == "log-file") options.log_file = value;
+  if (name == "ro")
+    options.read_only = true;
+  else if (name == "nonempty")
+    options.nonempty = true;
+  else if (name == "kernel_writeback")
+    options.kernel_writeback = true;
+  else if (name == "cluster")
+    options.cluster = value;
+  else if (name == "metrics")
+    options.metrics = value;
+  else if (name == "cache")
+    options.cache = value;
+  else if (name == "dirty")
+    options.dirty = value;
+  else if (name == "log-file")
+    options.log_file = value;
   else if (!is_generic(name))
     return fail(Errc::invalid_argument,
-                fmt::format("-o {}: unknown; known are ro, nonempty, kernel_writeback, cluster=, metrics=, cache=, dirty=, log-file=", name));
+                fmt::format("-o {}: unknown; known are ro, nonempty, kernel_writeback, cluster=, metrics=, "
+                            "cache=, dirty=, log-file=",
+                            name));
   return {};
 }
 
@@ -63,7 +74,9 @@ Result<MountDaemonOptions> daemon_options(const Options& options) {
   MountDaemonOptions out;
   TRY_ASSIGN(const MountSource source, parse_mount_source(options.source));
   if (source.volume != "default")
-    return fail(Errc::not_found, fmt::format("volume '{}' does not exist; this version has one volume, 'default'", source.volume));
+    return fail(
+        Errc::not_found,
+        fmt::format("volume '{}' does not exist; this version has one volume, 'default'", source.volume));
   TRY_ASSIGN(out.spec, load_cluster_file(options.cluster));
   out.seeds = {source.address};
   for (const std::string& address : addresses_of(out.spec))
@@ -99,7 +112,8 @@ Result<void> run(Options options) {
     if (!options.pid_file.empty()) (void)write_file(options.pid_file, std::to_string(::getpid()));
     background.ready();
   };
-  Result<void> outcome = run_on_reactor([&](runtime::Reactor& reactor) { return serve_mount(reactor, daemon); });
+  Result<void> outcome =
+      run_on_reactor([&](runtime::Reactor& reactor) { return serve_mount(reactor, daemon); });
   if (!outcome) {
     log::error("mount", outcome.error().text);
     background.failed(outcome.error().text);
@@ -110,21 +124,31 @@ Result<void> run(Options options) {
 
 void add_mount(Cli& cli) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = add_command(cli, "mount", "mount a cluster's files at a directory", [options] { return run(*options); });
+  CLI::App* command = add_command(cli, "mount", "mount a cluster's files at a directory",
+                                  [options] { return run(*options); });
   command->add_option("source", options->source, "HOST:PORT of any node, or HOST:PORT/VOLUME")->required();
   command->add_option("mountpoint", options->mount_point, "an empty directory")->required();
-  command->add_option("-o", options->mount_options, "options as in fstab: ro, nonempty, kernel_writeback, cluster=FILE, metrics=ADDRESS, ...")
-      ->delimiter(',')->allow_extra_args(false);
+  command
+      ->add_option("-o", options->mount_options,
+                   "options as in fstab: ro, nonempty, kernel_writeback, cluster=FILE, metrics=ADDRESS, ...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   add_option(command, "cluster", options->cluster, "the cluster's file")->capture_default_str();
-  add_option(command, "timeout", options->timeout_seconds, "seconds to wait for the cluster before giving up")->capture_default_str();
-  add_option(command, "metrics", options->metrics, "HOST:PORT of the Prometheus page, or off; another port when taken")->capture_default_str();
+  add_option(command, "timeout", options->timeout_seconds, "seconds to wait for the cluster before giving up")
+      ->capture_default_str();
+  add_option(command, "metrics", options->metrics,
+             "HOST:PORT of the Prometheus page, or off; another port when taken")
+      ->capture_default_str();
   add_option(command, "cache", options->cache, "memory for content that was read")->capture_default_str();
   add_option(command, "dirty", options->dirty, "memory for writes not yet committed")->capture_default_str();
-  add_option(command, "attribute-cache", options->attribute_seconds, "seconds the kernel may trust names and attributes")
-      ->check(CLI::Range(0.0, 3600.0))->capture_default_str();
+  add_option(command, "attribute-cache", options->attribute_seconds,
+             "seconds the kernel may trust names and attributes")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   add_option(command, "log-file", options->log_file, "append the log to this file");
   add_option(command, "log-level", options->log_level, "debug, info, warn or error")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))->capture_default_str();
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
   add_option(command, "pid-file", options->pid_file, "write the process id here");
   command->add_flag("--foreground", options->foreground, "do not go to the background");
   command->add_flag("--read-only", options->read_only, "as -o ro");

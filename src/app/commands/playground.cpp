@@ -29,7 +29,8 @@ Result<u64> node_size(const Options& options, const std::string& directory) {
   if (size != 0) return size;
   std::error_code error;
   std::filesystem::path at = directory;
-  while (!std::filesystem::exists(at, error) && at.has_parent_path() && at != at.parent_path()) at = at.parent_path();
+  while (!std::filesystem::exists(at, error) && at.has_parent_path() && at != at.parent_path())
+    at = at.parent_path();
   const std::filesystem::space_info space = std::filesystem::space(at, error);
   if (error) return fail(Errc::io_error, fmt::format("free space of {}: {}", directory, error.message()));
   return space.available / 2 / options.nodes;
@@ -42,8 +43,10 @@ Result<void> up(const Options& options) {
   wanted.mount = options.mount == "none" ? "" : absolute_path(options.mount);
   TRY_ASSIGN(wanted.size_bytes, node_size(options, wanted.directory));
   if (wanted.size_bytes < 256_MiB)
-    return fail(Errc::no_space, fmt::format("{} a node is too little: give --size 256MiB or more, on a disk with room for {} nodes",
-                                            format_size(wanted.size_bytes), options.nodes));
+    return fail(
+        Errc::no_space,
+        fmt::format("{} a node is too little: give --size 256MiB or more, on a disk with room for {} nodes",
+                    format_size(wanted.size_bytes), options.nodes));
   TRY_ASSIGN(Playground playground, Playground::open_or_create(wanted));
   TRY_ASSIGN(const bool changed, playground.up());
   if (!changed) fmt::print("Already up, nothing changed.\n");
@@ -95,10 +98,14 @@ void add_playground(Cli& cli) {
   const Shared options = std::make_shared<Options>();
   CLI::App* group = cli.root.add_subcommand("playground", "a cluster on this machine for trying things");
   group->require_subcommand(1);
-  CLI::App* verb = add_verb(cli, group, options, "up", "make and start it, and mount it; fine if it runs", up);
-  verb->add_option("--nodes", options->nodes, "server processes")->check(CLI::Range(1, 32))->capture_default_str();
+  CLI::App* verb =
+      add_verb(cli, group, options, "up", "make and start it, and mount it; fine if it runs", up);
+  verb->add_option("--nodes", options->nodes, "server processes")
+      ->check(CLI::Range(1, 32))
+      ->capture_default_str();
   verb->add_option("--mount", options->mount, "where to mount it, or none")->capture_default_str();
-  verb->add_option("--size", options->size, "how much data each node may hold, as 10GiB (default: of half the free disk)");
+  verb->add_option("--size", options->size,
+                   "how much data each node may hold, as 10GiB (default: of half the free disk)");
   verb = add_verb(cli, group, options, "status", "show its health", status);
   verb->add_flag("--json", options->status.json, "for scripts");
   verb->add_flag("--watch", options->status.watch, "again every two seconds");

@@ -63,15 +63,16 @@ Result<void> run(Options options) {
   const cluster::NodeSpec* self = server.spec.find(server.node);
   if (self == nullptr)
     return fail(Errc::not_configured,
-                fmt::format("--node {}: the cluster file has no such node; its [[node]] tables list them", options.node));
+                fmt::format("--node {}: the cluster file has no such node; its [[node]] tables list them",
+                            options.node));
   server.data_directory = options.data;
   server.metrics_address = options.metrics.empty() ? default_metrics_address(self->address) : options.metrics;
   if (server.metrics_address == "off") server.metrics_address.clear();
   server.size_bytes = size;
   server.cache_bytes = cache;
   if (!options.pid_file.empty()) TRY(write_file(options.pid_file, std::to_string(::getpid())));
-  Result<void> outcome = run_on_reactor(
-      [&server](runtime::Reactor& reactor) { return serve(reactor, server); });
+  Result<void> outcome =
+      run_on_reactor([&server](runtime::Reactor& reactor) { return serve(reactor, server); });
   if (!outcome) log::error("server", outcome.error().text);
   return outcome;
 }
@@ -79,18 +80,24 @@ Result<void> run(Options options) {
 
 void add_server(Cli& cli) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = add_command(cli, "server", "run one node of a cluster", [options] { return run(*options); });
-  add_option(command, "data", options->data, "this node's directory: data, journal, metadata")->capture_default_str();
+  CLI::App* command =
+      add_command(cli, "server", "run one node of a cluster", [options] { return run(*options); });
+  add_option(command, "data", options->data, "this node's directory: data, journal, metadata")
+      ->capture_default_str();
   add_option(command, "cluster", options->cluster,
-             std::string("the cluster's file; without one (and without ") + kClusterFile + ") a cluster of one node is made");
+             std::string("the cluster's file; without one (and without ") + kClusterFile +
+                 ") a cluster of one node is made");
   add_option(command, "node", options->node, "which node of the cluster file this is");
   add_option(command, "listen", options->listen, "address of a cluster of one node")->capture_default_str();
-  add_option(command, "metrics", options->metrics, "HOST:PORT of the Prometheus page, or off (default: port + 1000)");
-  add_option(command, "size", options->size, "how much data this node may hold, as 500GiB (default: its disk)");
+  add_option(command, "metrics", options->metrics,
+             "HOST:PORT of the Prometheus page, or off (default: port + 1000)");
+  add_option(command, "size", options->size,
+             "how much data this node may hold, as 500GiB (default: its disk)");
   add_option(command, "cache", options->cache, "memory for metadata")->capture_default_str();
   add_option(command, "log-file", options->log_file, "append the log to this file instead of standard error");
   add_option(command, "log-level", options->log_level, "debug, info, warn or error")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))->capture_default_str();
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
   add_option(command, "pid-file", options->pid_file, "write the process id here");
 }
 

@@ -15,7 +15,8 @@ namespace claudefs::app {
 using namespace std::chrono_literals;
 namespace {
 
-runtime::Task<Result<void>> show(runtime::Reactor& reactor, cluster::ClusterSpec spec, StatusOptions options) {
+runtime::Task<Result<void>> show(runtime::Reactor& reactor, cluster::ClusterSpec spec,
+                                 StatusOptions options) {
   std::vector<std::string> seeds;
   if (!options.address.empty()) seeds.push_back(options.address);
   ClusterClient cluster = connect_cluster(reactor.env(), spec, std::move(seeds), 3s);
@@ -23,11 +24,16 @@ runtime::Task<Result<void>> show(runtime::Reactor& reactor, cluster::ClusterSpec
   bool stop = false;
   reactor.on_signal([&stop](int) { stop = true; });
   do {
-    const Result<StatusReport> report = co_await ask_status(reactor.env(), *cluster.rpc, *cluster.router).result();
+    const Result<StatusReport> report =
+        co_await ask_status(reactor.env(), *cluster.rpc, *cluster.router).result();
     if (options.watch) std::fputs("\033[H\033[2J", stdout);
-    if (report) std::fputs(options.json ? (status_json(*report).dump(2) + "\n").c_str() : status_text(*report).c_str(), stdout);
-    else if (!options.watch) outcome = fail(Errc::unavailable, "no node of the cluster answers: " + report.error().text);
-    else std::printf("no node of the cluster answers: %s\n", report.error().text.c_str());
+    if (report)
+      std::fputs(options.json ? (status_json(*report).dump(2) + "\n").c_str() : status_text(*report).c_str(),
+                 stdout);
+    else if (!options.watch)
+      outcome = fail(Errc::unavailable, "no node of the cluster answers: " + report.error().text);
+    else
+      std::printf("no node of the cluster answers: %s\n", report.error().text.c_str());
     std::fflush(stdout);
     if (options.watch) co_await reactor.env().executor().sleep(2s);
   } while (options.watch && !stop);
@@ -44,11 +50,13 @@ Result<void> show_status(const cluster::ClusterSpec& spec, StatusOptions options
 void add_status(Cli& cli) {
   auto options = std::make_shared<StatusOptions>();
   auto file = std::make_shared<std::string>(kClusterFile);
-  CLI::App* command = add_command(cli, "status", "show health, space and redundancy of a cluster", [options, file]() -> Result<void> {
-    TRY_ASSIGN(const cluster::ClusterSpec spec, load_cluster_file(*file));
-    return show_status(spec, *options);
-  });
-  command->add_option("address", options->address, "HOST:PORT of any node (default: those of the cluster file)");
+  CLI::App* command = add_command(cli, "status", "show health, space and redundancy of a cluster",
+                                  [options, file]() -> Result<void> {
+                                    TRY_ASSIGN(const cluster::ClusterSpec spec, load_cluster_file(*file));
+                                    return show_status(spec, *options);
+                                  });
+  command->add_option("address", options->address,
+                      "HOST:PORT of any node (default: those of the cluster file)");
   add_option(command, "cluster", *file, "the cluster's file")->capture_default_str();
   command->add_flag("--json", options->json, "for scripts");
   command->add_flag("--watch", options->watch, "again every two seconds");

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "client/file_system.h"
-#include "meta/detail/commands.h"
+#include "meta/commands.h"
 #include "meta/shard_machine.h"
 #include "meta/shard_service.h"
 #include "store/memory_kv.h"

@@ -3,7 +3,7 @@
 
 #include <deque>
 
-#include "meta/detail/commands.h"
+#include "meta/commands.h"
 #include "meta/detail/overlay.h"
 #include "meta/detail/records.h"
 

@@ -157,7 +157,8 @@ Result<std::optional<Inode>> validate(const ReadContext& context, const Part& pa
 }
 
 void perform(ApplyContext& context, const Part& part) {
-  // Locks keep it valid between prepare and commit; if they ever did not, one part is lost and not the replicas.
+  // Locks keep it valid between prepare and commit; if they ever did not, one part is lost and not the
+  // replicas.
   if (const auto good = validate(context, part); !good) {
     log::error("meta", "a prepared part cannot be performed; check the namespace",
                {log::kv("shard", context.shard()), log::kv("error", good.error().to_string())});

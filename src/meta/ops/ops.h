@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "meta/detail/commands.h"
+#include "meta/commands.h"
 #include "meta/detail/parts.h"
 #include "meta/operations.h"
 

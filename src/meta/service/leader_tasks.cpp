@@ -8,12 +8,12 @@ namespace claudefs::meta {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr runtime::Duration kHoldOpenFor = 30s;     // after the last HoldOpen that names an inode
-constexpr u64 kOpenOrphanAge = 30'000;              // milliseconds; its holder has had time to say so
-constexpr u64 kOrphanAge = 2'000;                   // somebody may just be opening it
-constexpr u64 kSessionIdle = 3'600'000;             // milliseconds
-constexpr u64 kTombstoneAge = 600'000;              // longer than a transaction may take to be decided
-constexpr u64 kPreparedAge = 2'000;                 // then the coordinator is asked
+constexpr runtime::Duration kHoldOpenFor = 30s;  // after the last HoldOpen that names an inode
+constexpr u64 kOpenOrphanAge = 30'000;           // milliseconds; its holder has had time to say so
+constexpr u64 kOrphanAge = 2'000;                // somebody may just be opening it
+constexpr u64 kSessionIdle = 3'600'000;          // milliseconds
+constexpr u64 kTombstoneAge = 600'000;           // longer than a transaction may take to be decided
+constexpr u64 kPreparedAge = 2'000;              // then the coordinator is asked
 constexpr std::size_t kOrphansAtOnce = 256;
 
 }  // namespace
@@ -57,8 +57,7 @@ std::vector<InodeId> NamespaceService::purgeable(ShardId shard, runtime::Instant
 
 runtime::Task<Result<void>> NamespaceService::purge(ShardId shard, runtime::Instant leading_since) {
   const std::vector<InodeId> orphans = purgeable(shard, leading_since);
-  for (const InodeId inode : orphans)
-    co_await service_.propose_op(shard, PurgeInode(inode));
+  for (const InodeId inode : orphans) co_await service_.propose_op(shard, PurgeInode(inode));
   const std::string table = key_of_table(Table::purge);
   for (;;) {
     bool any = false;

@@ -1,6 +1,6 @@
 #include <set>
 
-#include "meta/detail/commands.h"
+#include "meta/commands.h"
 #include "meta/detail/keys.h"
 #include "meta/service/service.h"
 
@@ -37,12 +37,13 @@ class Pump {
     for (u32 next = 0; next < service_.shard_count();) {
       const u32 from = next;
       next = service_.shard_count();
-      state.scan(table, outbox_key(ShardId{static_cast<u16>(from)}), [&](std::string_view key, std::string_view) {
-        const ShardId to{static_cast<u16>(number_in(key, 1, 2))};
-        out.push_back(to);
-        next = u32{to.value} + 1;
-        return false;
-      });
+      state.scan(table, outbox_key(ShardId{static_cast<u16>(from)}),
+                 [&](std::string_view key, std::string_view) {
+                   const ShardId to{static_cast<u16>(number_in(key, 1, 2))};
+                   out.push_back(to);
+                   next = u32{to.value} + 1;
+                   return false;
+                 });
     }
     std::erase_if(out, [&](ShardId to) { return read(to).messages.empty(); });
     return out;
@@ -53,14 +54,15 @@ class Pump {
     const auto sent = sent_.find(to);
     const u64 first = sent == sent_.end() ? 0 : sent->second + 1;
     std::size_t bytes = 0;
-    shard_.machine->reader().scan(outbox_key(to), outbox_key(to, first), [&](std::string_view key, std::string_view value) {
-      Result<CommandEntry> message = wire::decode<CommandEntry>(as_bytes(value));
-      CFS_CHECK(message.has_value());
-      if (batch.messages.empty()) batch.first = number_in(key, 3);
-      bytes += value.size();
-      batch.messages.push_back(std::move(*message));
-      return batch.messages.size() < kBatchMessages && bytes < kBatchBytes;
-    });
+    shard_.machine->reader().scan(
+        outbox_key(to), outbox_key(to, first), [&](std::string_view key, std::string_view value) {
+          Result<CommandEntry> message = wire::decode<CommandEntry>(as_bytes(value));
+          CFS_CHECK(message.has_value());
+          if (batch.messages.empty()) batch.first = number_in(key, 3);
+          bytes += value.size();
+          batch.messages.push_back(std::move(*message));
+          return batch.messages.size() < kBatchMessages && bytes < kBatchBytes;
+        });
     return batch;
   }
 

@@ -16,7 +16,8 @@ runtime::Task<Result<Buffer>> NamespaceService::run_planned(ShardId shard, clust
   co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
 }
 
-runtime::Task<Result<Buffer>> NamespaceService::make_directory(ShardId shard, cluster::RequestId id, Buffer body) {
+runtime::Task<Result<Buffer>> NamespaceService::make_directory(ShardId shard, cluster::RequestId id,
+                                                               Buffer body) {
   const MakeDirectory op = co_await wire::decode<MakeDirectory>(body);
   for (u32 attempt = 0;; ++attempt) {
     const auto make_plan = [attempt](const ReadContext& state, const MakeDirectory& asked, Time now) {
@@ -35,7 +36,8 @@ runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::R
   co_return co_await run_planned(shard, id, std::move(op), plan_unlink).result();
 }
 
-runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id, Buffer body) {
+runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id,
+                                                                 Buffer body) {
   RemoveDirectory op = co_await wire::decode<RemoveDirectory>(body);
   co_return co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
 }
@@ -63,7 +65,8 @@ runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::R
   co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
 }
 
-runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id, Buffer body) {
+runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id,
+                                                             Buffer body) {
   OpenSession op = co_await wire::decode<OpenSession>(body);
   AdmitSession admit{std::move(op.client_name), {}};
   service_.env().random().fill_secret(admit.proposed.bytes);
@@ -98,7 +101,8 @@ void register_namespace(ShardService& service) {
   procedure(OpenSession::kKind, &NamespaceService::open_session);
   procedure(HoldOpen::kKind, &NamespaceService::hold_open);
   const auto background = [&](Background task) {
-    service.add_leader_task([own, task](ShardId shard, Term term) { return (own.get()->*task)(shard, term); });
+    service.add_leader_task(
+        [own, task](ShardId shard, Term term) { return (own.get()->*task)(shard, term); });
   };
   background(&NamespaceService::format);
   background(&NamespaceService::clean_up);

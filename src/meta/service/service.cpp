@@ -31,7 +31,8 @@ struct Service::InFlight {
 class Service::InFlightGuard {
  public:
   InFlightGuard(Service& service, InFlightKey key) : service_(service), key_(key) {
-    entry = service_.in_flight_.emplace(key, std::make_shared<InFlight>(service.parts_.env.executor())).first->second;
+    entry = service_.in_flight_.emplace(key, std::make_shared<InFlight>(service.parts_.env.executor()))
+                .first->second;
   }
   InFlightGuard(const InFlightGuard&) = delete;
   InFlightGuard& operator=(const InFlightGuard&) = delete;
@@ -101,7 +102,9 @@ ShardMachine* Service::machine(ShardId shard) {
   return at == shards_.end() ? nullptr : at->second->machine.get();
 }
 
-bool Service::leads(ShardId shard) const { return shards_.contains(shard) && parts_.raft.status(shard).leader; }
+bool Service::leads(ShardId shard) const {
+  return shards_.contains(shard) && parts_.raft.status(shard).leader;
+}
 
 std::vector<ShardId> Service::led() const {
   std::vector<ShardId> out;
@@ -147,7 +150,8 @@ runtime::Task<cluster::ShardReply> Service::execute_patiently(cluster::ShardRequ
     if (result || result.error().code != Errc::busy) co_return reply_of(std::move(result));
     if (parts_.env.now() >= give_up)
       co_return cluster::ShardReply{Errc::unavailable, std::move(result.error().text), {}, {}};
-    co_await parts_.env.executor().sleep(pause + runtime::Duration(parts_.env.random().between(0, 2'000'000)));
+    co_await parts_.env.executor().sleep(pause +
+                                         runtime::Duration(parts_.env.random().between(0, 2'000'000)));
     pause = std::min<runtime::Duration>(pause * 2, 50ms);
   }
 }
@@ -160,8 +164,8 @@ runtime::Task<Result<Buffer>> Service::attempt(cluster::ShardRequest request) {
   return propose(request.shard, request.kind, request.id, std::move(request.body));
 }
 
-// What is applied after the barrier includes all that was acknowledged before the request came: whether this node
-// still leads when it answers does not matter.
+// What is applied after the barrier includes all that was acknowledged before the request came: whether this
+// node still leads when it answers does not matter.
 runtime::Task<Result<Buffer>> Service::query(ShardId shard, u16 kind, Buffer body) {
   co_await parts_.raft.read_barrier(shard);
   co_return shards_.at(shard)->machine->query(kind, body);
@@ -206,7 +210,8 @@ runtime::Task<void> Service::checkpoint_now_and_then() {
   for (;;) {
     co_await parts_.env.executor().sleep(kCheckpointEvery);
     const Result<void> done = co_await checkpoint().result();
-    if (!done) log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
+    if (!done)
+      log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
   }
 }
 
@@ -218,7 +223,8 @@ runtime::Task<void> Service::stop() {
     shard->tasks.reset();
   }
   const Result<void> done = co_await checkpoint().result();
-  if (!done) log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
+  if (!done)
+    log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
 }
 
 }  // namespace claudefs::meta

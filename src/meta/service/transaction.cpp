@@ -79,7 +79,8 @@ runtime::Task<Result<void>> Coordinator::check_no_loop(InodeId directory, InodeI
   co_return Result<void>();
 }
 
-runtime::Task<Result<void>> Coordinator::prepare_all(Transaction& txn, std::map<ShardId, std::vector<Part>> remote) {
+runtime::Task<Result<void>> Coordinator::prepare_all(Transaction& txn,
+                                                     std::map<ShardId, std::vector<Part>> remote) {
   ++txn.step;
   std::vector<runtime::Task<Result<PrepareReply>>> asked;
   for (auto& [participant, parts] : remote) {

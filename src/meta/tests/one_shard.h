@@ -1,7 +1,7 @@
 // One shard's state machine over a store in memory, fed directly.
 #pragma once
 
-#include "meta/detail/commands.h"
+#include "meta/commands.h"
 #include "meta/hlc.h"
 #include "meta/operations.h"
 #include "meta/shard_service.h"

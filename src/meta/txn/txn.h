@@ -1,7 +1,7 @@
 // Transactions over shards, as each shard sees them: docs/architecture/transactions.md.
 #pragma once
 
-#include "meta/detail/commands.h"
+#include "meta/commands.h"
 
 namespace claudefs::meta {
 

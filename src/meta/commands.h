@@ -63,7 +63,9 @@ struct Prepare {
   Hlc at{};      // when it was prepared; set by the participant
   u32 step = 0;  // 1, 2...: a participant may be asked for more parts
   std::vector<Part> parts;
-  static auto fields(auto& self) { return std::tie(self.txn, self.coordinator, self.at, self.step, self.parts); }
+  static auto fields(auto& self) {
+    return std::tie(self.txn, self.coordinator, self.at, self.step, self.parts);
+  }
 };
 // The decision: performs the coordinator's own parts and tells every participant, or fails and changes
 // nothing.
