@@ -1,7 +1,5 @@
 #include "admin/metrics.h"
 
-#include <fstream>
-#include <sstream>
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
