@@ -124,7 +124,6 @@ Result<void> Playground::start_node(unsigned node) {
                                             "--data",         node_path(node, "data"),
                                             "--size",         std::to_string(options_.size_bytes),
                                             "--metrics",      metrics,
-                                            "--pid-file",     node_path(node, "pid"),
                                             "--log-file",     node_path(node, "log")};
   TRY_ASSIGN(const pid_t pid, start_process(command, node_path(node, "log")));
   return write_file(node_path(node, "pid"), std::to_string(pid));

@@ -34,7 +34,7 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 Result<void> write_file(const std::string& path, const std::string& content, unsigned mode) {
-  const std::string aside = path + ".new";
+  const std::string aside = fmt::format("{}.new.{}", path, ::getpid());
   const int fd = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd < 0) return fail_errno(errno, "write " + path);
   std::size_t done = 0;
