@@ -126,6 +126,10 @@ Task<bool> Repairer::repair(SegmentRecord record) {
   const std::vector<ShardFailure> failures =
       co_await write_shards(background_.env, nodes, target, std::move(*shards), kWriteTimeout);
   bool done = failures.empty();
+  if (!done)
+    log::warn("data", "a segment could not be laid out anew; it will be tried again",
+              {log::kv("segment", record.id), log::kv("node", failures.front().node),
+               log::kv("error", failures.front().error.to_string())});
   bool surely_not_sealed = !done;
   if (done) {
     SealSegments op;

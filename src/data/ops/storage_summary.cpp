@@ -41,10 +41,12 @@ Result<StorageSummaryReply> read_storage_summary(const meta::ReadContext& contex
   context.scan(kSegmentPrefix, kSegmentPrefix, [&](std::string_view, std::string_view value) {
     const Result<SegmentRecord> record = wire::decode<SegmentRecord>(as_bytes(value));
     if (!record) return true;
-    const Health health = judge(*record, op);
+    Health health = judge(*record, op);
     reply.live_bytes += static_cast<u64>(std::max<i64>(0, record->live_bytes));
     reply.segment_bytes += health.bytes;
     reply.raw_bytes += health.raw;
+    // What nothing refers to has no redundancy to lose, and repair leaves it to the reclaiming.
+    if (record->live_bytes <= 0) health.bytes = 0;
     if (health.as_wanted)
       reply.full += health.bytes;
     else if (health.living > health.needed)
