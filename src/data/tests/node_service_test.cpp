@@ -41,7 +41,7 @@ class FakeMachine final : public meta::ShardMachine {
 class FakeShardService final : public meta::ShardService {
  public:
   FakeShardService(runtime::Env& env, MiniShards& shards, bool leads)
-      : leads_(leads), scope_(env.executor()) {
+      : env_(env), leads_(leads), scope_(env.executor()) {
     for (u16 i = 0; i < shards.count(); ++i)
       machines_.push_back(std::make_unique<FakeMachine>(shards.shard(ShardId{i})));
   }
@@ -55,6 +55,14 @@ class FakeShardService final : public meta::ShardService {
     tasks_.push_back(std::make_unique<LeaderTask>(std::move(task)));
     for (u16 i = 0; leads_ && i < machines_.size(); ++i) scope_.spawn((*tasks_.back())(ShardId{i}, Term{1}));
   }
+  // Background work goes through the router here.
+  runtime::Task<Result<Buffer>> propose(ShardId, u16, cluster::RequestId, Buffer) override {
+    co_return fail(Errc::unsupported);
+  }
+  runtime::Task<Result<void>> barrier(ShardId) override { co_return Result<void>(); }
+  runtime::Task<Result<Buffer>> call(ShardId, u16, Buffer) override { co_return fail(Errc::unsupported); }
+  runtime::Env& env() override { return env_; }
+  u16 shard_count() const override { return static_cast<u16>(machines_.size()); }
   meta::ShardMachine* machine(ShardId shard) override { return machines_.at(shard.value).get(); }
   bool leads(ShardId) const override { return leads_; }
   std::vector<ShardId> led() const override { return {}; }
@@ -62,6 +70,7 @@ class FakeShardService final : public meta::ShardService {
   runtime::Task<void> stop() override { co_return; }
 
  private:
+  runtime::Env& env_;
   bool leads_;
   std::vector<std::unique_ptr<FakeMachine>> machines_;
   std::vector<std::unique_ptr<LeaderTask>> tasks_;
