@@ -17,7 +17,7 @@ namespace {
 using namespace detail;
 
 std::string golden(const std::string& name, const Buffer& now) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "golden" / name;
+  const auto path = std::filesystem::path(CLAUDEFS_GOLDEN_DIR) / "store" / name;
   if (std::getenv("CLAUDEFS_WRITE_GOLDEN") != nullptr && !std::filesystem::exists(path)) {
     std::filesystem::create_directories(path.parent_path());
     std::ofstream(path, std::ios::binary) << now.text();
