@@ -186,10 +186,10 @@ def shard_bytes(v, node):
 
 
 def wait_refilled(v, mark):
-    """Node 1 came back empty: it counts again in every shard of metadata, and holds as much data as the others."""
+    """Node 1 came back empty: it counts again in every shard of metadata, and holds as much data as the others (equal shares of 2+1)."""
     def has_its_share():
         own, others = shard_bytes(v, 1), min(shard_bytes(v, 2), shard_bytes(v, 3))
-        check(own >= 0.9 * others, "node 1 has %d bytes of shards, the others %d" % (own, others))
+        check(own >= others, "node 1 has %d bytes of shards, the others %d" % (own, others))
         return True
 
     wait_for(lambda: "member of all its shards" in said_since(v, mark), 90, "node 1 has its metadata again", 0.5)
