@@ -1,5 +1,8 @@
 #include "app/config_file.h"
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -17,47 +20,60 @@ std::string scalar_text(const toml::node& node) {
   return out.str();
 }
 
-void collect(const toml::table& table, const std::vector<std::string>& parents,
-             std::vector<CLI::ConfigItem>& out) {
-  for (const auto& [key, node] : table) {
-    if (const auto* inner = node.as_table()) {
-      std::vector<std::string> path = parents;
-      path.emplace_back(key.str());
-      collect(*inner, path, out);
-      continue;
-    }
-    CLI::ConfigItem item;
-    item.parents = parents;
-    item.name = std::string(key.str());
-    if (const auto* list = node.as_array()) {
-      for (const auto& element : *list) item.inputs.push_back(scalar_text(element));
-    } else {
-      item.inputs.push_back(scalar_text(node));
-    }
-    out.push_back(std::move(item));
+[[noreturn]] void refuse(const std::string& path, const toml::source_region& at, const std::string& why) {
+  throw CLI::ConfigError(fmt::format("{}, line {}: {}", path, at.begin.line, why),
+                         CLI::ExitCodes::ConfigError);
+}
+
+void set_option(CLI::App& command, const std::string& path, const std::string& name,
+                const toml::node& value) {
+  CLI::Option* option = command.get_option_no_throw("--" + name);
+  if (option == nullptr || name == "config" || name == "help")
+    refuse(path, value.source(),
+           fmt::format("there is no option {}; `claudefs {} --help` lists them", name, command.get_name()));
+  if (option->count() != 0) return;
+  std::vector<std::string> texts;
+  if (const auto* list = value.as_array())
+    for (const auto& element : *list) texts.push_back(scalar_text(element));
+  else
+    texts.push_back(scalar_text(value));
+  try {
+    if (option->get_expected_min() == 0)  // a flag
+      option->add_result(option->get_flag_value(name, texts.empty() ? "true" : texts.front()));
+    else
+      option->add_result(texts);
+    option->run_callback();
+  } catch (const CLI::ParseError& error) {
+    refuse(path, value.source(), error.what());
   }
 }
 
-class TomlConfig final : public CLI::Config {
- public:
-  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return {}; }
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    const std::string text(std::istreambuf_iterator<char>(input), {});
-    std::vector<CLI::ConfigItem> items;
-    const toml::parse_result parsed = toml::parse(text);
-    if (!parsed) {
-      const toml::parse_error& error = parsed.error();
-      throw CLI::ConfigError(
-          fmt::format("configuration file, line {}, column {}: {}", error.source().begin.line,
-                      error.source().begin.column, error.description()),
-          CLI::ExitCodes::ConfigError);
-    }
-    collect(parsed.table(), {}, items);
-    return items;
-  }
-};
+bool is_command(const CLI::App& command, const std::string& name) {
+  const auto called_so = [&name](const CLI::App* other) { return other->get_name() == name; };
+  return command.get_parent() != nullptr && !command.get_parent()->get_subcommands(called_so).empty();
+}
 }  // namespace
 
-std::shared_ptr<CLI::Config> toml_config() { return std::make_shared<TomlConfig>(); }
+void apply_config_file(CLI::App& command, const std::string& path) {
+  std::ifstream file(path);
+  if (!file)
+    throw CLI::FileError(fmt::format("configuration file {}: {}", path, std::strerror(errno)),
+                         CLI::ExitCodes::FileError);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) refuse(path, parsed.error().source(), std::string(parsed.error().description()));
+  for (const auto& [key, value] : parsed.table()) {
+    const std::string name(key.str());
+    const auto* table = value.as_table();
+    if (table == nullptr) {
+      set_option(command, path, name, value);
+    } else if (name == command.get_name()) {
+      for (const auto& [inner, inner_value] : *table)
+        set_option(command, path, std::string(inner.str()), inner_value);
+    } else if (!is_command(command, name)) {
+      refuse(path, value.source(), fmt::format("there is no command {}", name));
+    }
+  }
+}
 
 }  // namespace claudefs::app

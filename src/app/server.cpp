@@ -22,6 +22,10 @@ namespace {
 
 constexpr u64 kJournalMin = 64_MiB;
 constexpr u64 kJournalMax = 2_GiB;
+constexpr u64 kRaftFileMin = 8_MiB;
+constexpr u64 kRaftFileMax = 32_MiB;
+constexpr u64 kRaftFilesKept = 2;
+constexpr u64 kRaftFilesMost = kRaftFilesKept + 3;  // and the one being written and two spares
 
 // Everything a node is made of, in the order of construction; destroyed in reverse.
 struct Node {
@@ -30,6 +34,7 @@ struct Node {
   net::MethodTable methods;
   meta::OperationTable table;
   u64 raw_total = 0;
+  u64 raft_file_bytes = 0;
   std::unique_ptr<store::Kv> kv;
   std::unique_ptr<store::Journal> journal;
   std::unique_ptr<store::ShardStore> shards;
@@ -53,8 +58,9 @@ struct Node {
     out.raw_total = raw_total;
     out.journal_bytes = journal->live_bytes();
     out.shard_bytes = shards->used_bytes();
+    out.shard_bytes_max = shards->capacity_bytes();
     out.metadata_bytes = kv->stats().disk_bytes;
-    out.raw_used = out.shard_bytes + out.journal_bytes + out.metadata_bytes;
+    out.raw_used = out.shard_bytes + journal->disk_bytes() + out.metadata_bytes + raft->log_bytes();
     out.resident_bytes = resident_bytes();
     out.groups_led = static_cast<u32>(service->led().size());
     out.version = CLAUDEFS_VERSION;
@@ -72,12 +78,14 @@ runtime::Task<Result<void>> open_stores(Node& node) {
       node.options.size_bytes != 0 ? std::min(node.options.size_bytes, space.total) : space.total;
   const u64 journal_bytes = std::clamp(size / 8, kJournalMin, kJournalMax);
   node.raw_total = size;
+  node.raft_file_bytes = std::clamp(size / 64, kRaftFileMin, kRaftFileMax);
+  const u64 logs = journal_bytes + kRaftFilesMost * node.raft_file_bytes;
   store::RocksOptions rocks;
   rocks.cache_bytes = node.options.cache_bytes;
   node.kv = co_await store::open_rocks(node.env, directory + "/meta", rocks);
   node.journal = co_await store::Journal::open(node.env, directory + "/journal", journal_bytes);
-  node.shards = co_await store::ShardStore::open(node.env, directory + "/shards",
-                                                 size - std::min(size / 2, journal_bytes));
+  node.shards =
+      co_await store::ShardStore::open(node.env, directory + "/shards", size - std::min(size / 2, logs));
   co_return Result<void>();
 }
 
@@ -88,6 +96,8 @@ runtime::Task<Result<void>> start_services(Node& node) {
   raft::HostOptions raft_options;
   raft_options.self = node.options.node;
   raft_options.log_directory = node.options.data_directory + "/raft";
+  raft_options.log_file_bytes = node.raft_file_bytes;
+  raft_options.log_keep_bytes = kRaftFilesKept * node.raft_file_bytes;
   Node* at = &node;
   std::function<std::string(NodeId)> address_of = [at](NodeId id) { return at->address_of(id); };
   node.raft = co_await raft::Host::open(node.env, *node.client, node.methods, raft_options, address_of);
@@ -126,7 +136,8 @@ void collect(const Node& node, admin::MetricSet& set) {
   };
   admin::add_process_metrics(set, "server", resident_bytes(), cpu_seconds());
   gauge("claudefs_raw_total_bytes", "Bytes of data this node may hold.", stats.raw_total);
-  gauge("claudefs_raw_used_bytes", "Bytes this node holds: shards, journal, metadata.", stats.raw_used);
+  gauge("claudefs_raw_used_bytes", "Bytes this node takes on disk: shards, journal, metadata, Raft log.",
+        stats.raw_used);
   gauge("claudefs_journal_live_bytes", "Journalled bytes not yet sealed.", stats.journal_bytes);
   gauge("claudefs_shard_bytes", "Bytes of sealed shards.", stats.shard_bytes);
   gauge("claudefs_metadata_bytes", "Bytes of metadata on disk.", stats.metadata_bytes);

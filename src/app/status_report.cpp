@@ -41,13 +41,19 @@ void add_figures(StatusReport& report, const ShardFigures& more) {
   report.usage.inline_bytes += more.usage.inline_bytes;
 }
 
+// Shards fill a part of the whole: the logs have theirs set aside.
+bool is_nearly_full(const cluster::NodeStats& stats) {
+  const auto over = [](u64 used, u64 total) { return total != 0 && used > total / 100 * 90; };
+  return over(stats.raw_used, stats.raw_total) || over(stats.shard_bytes, stats.shard_bytes_max);
+}
+
 void judge(StatusReport& report) {
   std::size_t down = 0;
   for (const cluster::NodeView& node : report.map.nodes) {
     if (node.state == cluster::NodeState::up) {
       report.raw_used += node.stats.raw_used;
       report.raw_total += node.stats.raw_total;
-      if (node.stats.raw_total != 0 && node.stats.raw_used > node.stats.raw_total / 100 * 90)
+      if (is_nearly_full(node.stats))
         report.alerts.push_back(fmt::format("node {} is over 90 % full: delete data or add a node", node.id));
       continue;
     }

@@ -24,13 +24,14 @@ struct NodeStats {
   u64 raw_used = 0;
   u64 journal_bytes = 0;
   u64 shard_bytes = 0;
+  u64 shard_bytes_max = 0;
   u64 metadata_bytes = 0;
   u64 resident_bytes = 0;
   u32 groups_led = 0;
   std::string version;
   static auto fields(auto& self) {
-    return std::tie(self.raw_total, self.raw_used, self.journal_bytes, self.shard_bytes, self.metadata_bytes,
-                    self.resident_bytes, self.groups_led, self.version);
+    return std::tie(self.raw_total, self.raw_used, self.journal_bytes, self.shard_bytes, self.shard_bytes_max,
+                    self.metadata_bytes, self.resident_bytes, self.groups_led, self.version);
   }
 };
 struct NodeView {

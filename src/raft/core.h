@@ -25,7 +25,7 @@ using runtime::Duration;
 using runtime::Instant;
 
 // Deliberate bugs: the tests plant one and must notice.
-enum class Sabotage : u8 { none, commit_off_by_one, commit_older_terms, break_faith };
+enum class Sabotage : u8 { none, commit_off_by_one, commit_older_terms, break_faith, forget_floor };
 
 struct CoreOptions {
   ShardId group{};
@@ -86,6 +86,15 @@ class Core {
  public:
   Core(CoreOptions options, Recovered recovered, Instant now);
 
+  // This replica may have lost its memory: votes, and entries that it acknowledged. `term` and `floor` are
+  // the highest of all other voters, asked after the loss. It votes for nobody in `term`, and until its log
+  // reaches `floor` it does not stand, and votes as if its log ended there: whatever its lost
+  // acknowledgements helped to commit is in the logs of those it votes for. docs/raft.md. Call before
+  // anything else.
+  void rejoin(Term term, LogEnd floor, Instant now);
+  // `node` lost its memory: what it acknowledged is to be sent again.
+  void peer_forgot(NodeId node);
+
   // Inputs.
   void tick(Instant now);
   void step(Message message, Instant now);
@@ -127,6 +136,9 @@ class Core {
   // Entries up to here may be applied: committed, and durable here, so that the log has no gap after a crash.
   LogIndex apply_limit() const { return needs_snapshot_ ? applied_ : std::min(commit_, log_.persisted()); }
   LogIndex term_start() const { return term_start_; }  // leader: its no-op entry
+  LogEnd log_end() const { return {log_.last_term(), log_.last()}; }
+  // After rejoin(): all that was forgotten is durable here again.
+  bool remembers() const;
   const EntryLog& log() const { return log_; }
   const Configuration& configuration() const { return configuration_; }
   const HardState& hard_state() const { return hard_; }
@@ -162,6 +174,8 @@ class Core {
   void on_vote(const Message& message, Instant now);
   void on_vote_reply(const Message& message, Instant now);
   bool keeps_faith(Instant now) const;
+  bool may_stand() const;
+  bool is_up_to_date(const Message& candidate) const;
   void check_quorum(Instant now);
 
   // detail/core/replication.cpp
@@ -200,6 +214,7 @@ class Core {
   EntryLog log_;
   LogIndex commit_{};
   LogIndex applied_{};
+  LogEnd floor_{};               // see rejoin()
   bool needs_snapshot_ = false;  // the state machine stands before the log's start: must not lead
 
   Role role_ = Role::follower;

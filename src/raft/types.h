@@ -49,6 +49,14 @@ struct Configuration {
   u64 quorum_value(const std::function<u64(NodeId)>& value_of) const;
 };
 
+// A replica's newest entry. Ordered as elections compare logs (paper, section 5.4.1).
+struct LogEnd {
+  Term term{};
+  LogIndex index{};
+  auto operator<=>(const LogEnd&) const = default;
+  static auto fields(auto& self) { return std::tie(self.term, self.index); }
+};
+
 // Where a log begins: entries at and below `index` live in the state machine only.
 struct LogStart {
   LogIndex index{};

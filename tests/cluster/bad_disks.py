@@ -3,10 +3,14 @@ import glob
 import os
 import shutil
 import struct
+import time
 
 import trees
 from bad_cluster import crc32c, flip, one_line
 from lib import IS_ROOT, Skip, call, check, claudefs, must, note, wait_for
+
+# Seconds that a node is away while its disk is replaced: the others notice, and then look what it lost.
+AWAY = 6
 
 
 def other_node(v):
@@ -155,26 +159,58 @@ def comes_back(v, mark):
     def decided():
         if v.pg.node_pid(1) is None:
             return "ended"
-        return "whole" if v.pg.is_whole() else None
+        return "whole" if "serving" in said_since(v, mark) and v.pg.is_whole() else None
 
     if wait_for(decided, 90, "node 1 is repaired or refuses", 0.5) == "whole":
         return True
-    with open(os.path.join(v.pg.node_directory(1), "log"), "rb") as f:
-        f.seek(mark)
-        said = f.read().decode(errors="replace")
+    said = said_since(v, mark)
     check("damage" in said.lower() or "corrupt" in said.lower(), "node 1 ended without a word about the damage:\n%s" % said[-1500:])
     check("raft" in said, "the message does not name what is damaged:\n%s" % said[-1500:])
-    shutil.rmtree(v.pg.data(1))  # what the message may tell: start empty, be filled from the others
+    time.sleep(AWAY)
+    shutil.rmtree(v.pg.data(1))  # what the message tells: start empty, be filled from the others
+    mark = os.path.getsize(os.path.join(v.pg.node_directory(1), "log"))
     v.pg.start(1)
-    v.pg.wait_whole(90)
+    wait_refilled(v, mark)
     return False
+
+
+def said_since(v, mark):
+    with open(os.path.join(v.pg.node_directory(1), "log"), "rb") as f:
+        f.seek(mark)
+        return f.read().decode(errors="replace")
+
+
+def shard_bytes(v, node):
+    files = glob.glob(os.path.join(v.pg.data(node), "shards", "**"), recursive=True)
+    return sum(os.path.getsize(f) for f in files if os.path.isfile(f))
+
+
+def wait_refilled(v, mark):
+    """Node 1 came back empty: it counts again in every shard of metadata, and holds about as much data as the others (equal shares of 2+1)."""
+    seen = {"bytes": -1, "since": 0.0}
+
+    def has_its_share():
+        own, others = shard_bytes(v, 1), min(shard_bytes(v, 2), shard_bytes(v, 3))
+        if own != seen["bytes"]:
+            seen.update(bytes=own, since=time.monotonic())
+        # Not all that the others hold: what nothing refers to is not repaired. A new leader looks after 20 s.
+        check(own >= 0.9 * others, "node 1 has %d bytes of shards, the others %d" % (own, others))
+        return time.monotonic() - seen["since"] > 30
+
+    wait_for(lambda: "member of all its shards" in said_since(v, mark), 90, "node 1 has its metadata again", 0.5)
+    wait_for(has_its_share, 100, "node 1 has its data again", 0.5)
+    return v.pg.wait_whole(90)
 
 
 def lost_disk(v):
     """A node whose directory is gone comes back empty and is filled from the others."""
+    started = time.monotonic()
+    mark = os.path.getsize(os.path.join(v.pg.node_directory(1), "log"))
     with v.without(1):
+        time.sleep(AWAY)
         shutil.rmtree(v.pg.data(1))
-    seconds, _ = v.pg.wait_whole(120)
+    wait_refilled(v, mark)
+    seconds = time.monotonic() - started
     with v.without(2):
         fresh = v.pg.mount_again("after-loss", node=3)
         trees.compare(v.source, os.path.join(fresh, "copy"))

@@ -45,15 +45,15 @@ Result<StorageSummaryReply> read_storage_summary(const meta::ReadContext& contex
     reply.live_bytes += static_cast<u64>(std::max<i64>(0, record->live_bytes));
     reply.segment_bytes += health.bytes;
     reply.raw_bytes += health.raw;
-    // What nothing refers to has no redundancy to lose, and repair leaves it to the reclaiming.
-    if (record->live_bytes <= 0) health.bytes = 0;
+    reply.segments += 1;
+    // What nothing refers to waits to be reclaimed and is not repaired: its redundancy matters to nobody.
+    if (record->state == SegmentState::sealed && record->live_bytes <= 0) return true;
     if (health.as_wanted)
       reply.full += health.bytes;
     else if (health.living > health.needed)
       reply.degraded += health.bytes;
     else
       reply.at_risk += health.bytes;
-    reply.segments += 1;
     return true;
   });
   reply.chunks = context.load<IndexTotals>(kTotalsKey).value_or(IndexTotals{}).chunks;

@@ -236,9 +236,9 @@ TEST(SegmentTable, AFreshSegmentWaitsForItsWritersCommits) {
 TEST(SegmentTable, SummaryTellsWhatOneMoreFailureCosts) {
   SegmentRig rig;
   ASSERT_EQ(rig.seal(rig.sealed(rig.segments[0], 1)), Errc::ok);
-  const std::vector<NodeId> all = {NodeId{1}, NodeId{2}, NodeId{3}};
-  const StorageSummary unused{all, 3};  // nothing refers to it yet: no redundancy to speak of
-  EXPECT_EQ(rig.shards.call(ShardId{0}, unused, rig.now)->full, 0u);
+  const std::vector<NodeId> none;
+  EXPECT_EQ((rig.shards.call(ShardId{0}, StorageSummary{none, 3}, rig.now)->at_risk),
+            0u);  // nothing refers to it
   rig.delta(7, 1, rig.segments[0]);
   const auto ask = [&](std::vector<NodeId> up, u16 total) {
     return *rig.shards.call(ShardId{0}, StorageSummary{std::move(up), total}, rig.now);

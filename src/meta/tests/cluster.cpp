@@ -39,6 +39,7 @@ class FakeHost final : public raft::Host {
     return out;
   }
   std::vector<ShardId> groups() const override { return {}; }
+  u64 log_bytes() const override { return 0; }
   runtime::Task<Result<void>> transfer_leadership(ShardId, NodeId) override {
     co_return fail(Errc::unsupported);
   }

@@ -23,6 +23,25 @@ TEST(CoreSimulation, FiveMembersStaySafeAndRecover) {
   }
 }
 
+TEST(CoreSimulation, ThreeMembersWhoseDisksAreReplaced) {
+  for (u64 seed = 1; seed <= 600; ++seed) {
+    Faults faults;
+    faults.lost_disk_a_tick = 0.004;
+    const std::string violation = CoreSimulator(seed, faults).run();
+    ASSERT_EQ(violation, "") << "seed " << seed;
+  }
+}
+
+TEST(CoreSimulation, TwoMembersWhoseDisksAreReplaced) {
+  for (u64 seed = 1; seed <= 200; ++seed) {
+    Faults faults;
+    faults.members = 2;
+    faults.lost_disk_a_tick = 0.004;
+    const std::string violation = CoreSimulator(seed, faults).run();
+    ASSERT_EQ(violation, "") << "seed " << seed;
+  }
+}
+
 TEST(CoreSimulation, HeavyLossAndOneOrTwoMembers) {
   for (u64 seed = 1; seed <= 200; ++seed) {
     Faults faults;
@@ -51,6 +70,12 @@ TEST(CoreSimulationNotices, AnswersBeforeTheFlush) {
 TEST(CoreSimulationNotices, CommitIndexOffByOne) {
   Faults faults;
   faults.sabotage = Sabotage::commit_off_by_one;
+  EXPECT_NE(noticed_at(faults, 2000), 0u);
+}
+TEST(CoreSimulationNotices, ReplacedDisksThatVoteAtOnce) {
+  Faults faults;
+  faults.lost_disk_a_tick = 0.01;
+  faults.sabotage = Sabotage::forget_floor;
   EXPECT_NE(noticed_at(faults, 2000), 0u);
 }
 TEST(CoreSimulationNotices, FollowersThatBreakTheLease) {

@@ -37,6 +37,33 @@ Instant CoreSimulator::clock(const Node& node) const {
   return Instant{node.offset + static_cast<i64>(static_cast<double>(now_us_) * 1000.0 * node.rate)};
 }
 
+// One at a time, and only while the others run: what two of three forget is lost.
+void CoreSimulator::lose_disk(Node& node) {
+  for (auto& other : nodes_)
+    if (other->amnesiac || (!other->core && other.get() != &node)) return;
+  crash(node);
+  node.disk = Disk{};
+  node.disk.start.configuration = nodes_.front().get() == &node ? nodes_.back()->disk.start.configuration
+                                                                : nodes_.front()->disk.start.configuration;
+  node.machine = node.durable = Machine{};
+  node.amnesiac = true;
+}
+
+// As the host does: asks all others. False while one of them cannot answer.
+bool CoreSimulator::rejoin(Node& node) {
+  Term term{};
+  LogEnd floor{};
+  for (auto& other : nodes_) {
+    if (other.get() == &node) continue;
+    if (!other->core) return false;
+    term = std::max(term, other->core->term());
+    floor = std::max(floor, other->core->log_end());
+    other->core->peer_forgot(node.id);
+  }
+  node.core->rejoin(term, floor, clock(node));
+  return true;
+}
+
 void CoreSimulator::boot(Node& node) {
   CoreOptions options;
   options.group = ShardId{7};
@@ -59,6 +86,13 @@ void CoreSimulator::boot(Node& node) {
   recovered.applied = node.machine.applied;
   recovered.applied_term = node.machine.term;
   node.core = std::make_unique<Core>(options, std::move(recovered), clock(node));
+  if (node.amnesiac && !rejoin(node)) {
+    node.core.reset();
+    after(20'000, [this, &node] {
+      if (!node.core) boot(node);
+    });
+    return;
+  }
   node.was_leader = false;
   node.seen_commit = node.core->commit();
 }
@@ -89,6 +123,8 @@ void CoreSimulator::trouble() {
   for (auto& n : nodes_) {
     const bool leads = n->core && n->core->is_leader();
     if (n->core && chance(faults_.crash_a_tick + (leads ? faults_.leader_crash_a_tick : 0))) crash(*n);
+    if (n->core && n->amnesiac && n->core->remembers()) n->amnesiac = false;
+    if (n->core && faults_.lost_disk_a_tick > 0 && chance(faults_.lost_disk_a_tick)) lose_disk(*n);
     if (n->core && chance(faults_.compact_a_tick)) {
       n->durable = n->machine;
       // Sometimes the machine is durable further than the log is cut.

@@ -20,6 +20,7 @@ struct Faults {
   double loss = 0.02;
   double duplication = 0.02;
   double crash_a_tick = 0.004;  // per node and tick
+  double lost_disk_a_tick = 0;  // per node and tick, one at a time
   double partition_a_tick = 0.01;
   double transfer_a_tick = 0.01;
   double compact_a_tick = 0.05;
@@ -64,6 +65,7 @@ class CoreSimulator {
     double rate = 1;
     i64 offset = 0;
     std::optional<Persist> persisting;
+    bool amnesiac = false;  // lost its disk, and has not all back
     bool was_leader = false;
     LogIndex seen_commit{};
     std::map<u64, u64> read_floor;  // read id -> what was acknowledged when it began
@@ -88,6 +90,8 @@ class CoreSimulator {
 
   void boot(Node& node);
   void crash(Node& node);
+  void lose_disk(Node& node);
+  bool rejoin(Node& node);
   void tick();
   void trouble();
   void client();

@@ -122,6 +122,20 @@ void HostCluster::crash(int i) {
   m.node->restart();
 }
 
+void HostCluster::lose_disk(int i) {
+  Member& m = member(i);
+  m.node->crash();
+  m.scope.reset();
+  m.server.reset();
+  m.host.reset();
+  m.client.reset();
+  m.machines.clear();
+  m.methods = net::MethodTable{};
+  m.node->wipe_disk();
+  m.disks.clear();
+  m.node->restart();
+}
+
 int HostCluster::leader_of(ShardId group) {
   for (int i = 0; i < kNodes; ++i)
     if (is_up(i) && member(i).host->status(group).leader) return i;

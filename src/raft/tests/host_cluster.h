@@ -68,6 +68,8 @@ class HostCluster {
   Member& member(int i) { return members_[static_cast<std::size_t>(i)]; }
   void boot(int i);
   void crash(int i);
+  // Crashes, and its disk is replaced by an empty one.
+  void lose_disk(int i);
   bool is_up(int i) { return member(i).host != nullptr; }
   // The member that leads and says so; -1: none.
   int leader_of(ShardId group);

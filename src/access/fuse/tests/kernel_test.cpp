@@ -39,7 +39,7 @@ std::string content_of(const stdfs::path& path) {
 // In the child. 0, or the line that failed.
 int use_files(const stdfs::path& root) {
   std::string content;
-  for (int i = 0; content.size() < (5u << 20); ++i) content += std::to_string(i * 7919) + ",";
+  for (int i = 0; content.size() < (5u << 20); ++i) content += std::to_string(i * 7919LL) + ",";
   {
     std::ofstream out(root / "big", std::ios::binary);
     out << content;

@@ -35,7 +35,7 @@ void Core::tick(Instant now) {
   }
   if (now < election_due_) return;
   reset_election_timer(now);
-  if (needs_snapshot_ || !configuration_.is_voter(options_.self)) return;
+  if (!may_stand()) return;
   campaign(/*pre=*/true, /*force=*/false, now);
 }
 

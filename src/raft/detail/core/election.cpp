@@ -67,9 +67,32 @@ bool Core::keeps_faith(Instant now) const {
   return role_ == Role::leader || now - contact_at_ < options_.election_timeout;
 }
 
+void Core::rejoin(Term term, LogEnd floor, Instant now) {
+  if (options_.sabotage == Sabotage::forget_floor) return;
+  // A vote of ours in that term may be forgotten.
+  if (term > hard_.term || (term == hard_.term && hard_.vote.value == 0))
+    hard_ = HardState{term, options_.self};
+  floor_ = floor;
+  contact_at_ = now;  // and a promised lease
+  reset_election_timer(now);
+}
+
+bool Core::remembers() const {
+  const LogEnd durable{log_.term_at(log_.persisted()).value_or(Term{}), log_.persisted()};
+  return durable >= floor_ && hard_durable_ == hard_ && !needs_snapshot_;
+}
+
+bool Core::may_stand() const {
+  return !needs_snapshot_ && log_end() >= floor_ && configuration_.is_voter(options_.self);
+}
+
+bool Core::is_up_to_date(const Message& candidate) const {
+  return log_.is_newer_or_equal(candidate.index, candidate.log_term) &&
+         LogEnd{candidate.log_term, candidate.index} >= floor_;
+}
+
 void Core::on_pre_vote(const Message& message, Instant now) {
-  const bool grant = message.term > hard_.term && !keeps_faith(now) &&
-                     log_.is_newer_or_equal(message.index, message.log_term);
+  const bool grant = message.term > hard_.term && !keeps_faith(now) && is_up_to_date(message);
   Message reply = make(MessageKind::pre_vote_reply, message.from);
   reply.reject = !grant;
   if (grant) reply.term = message.term;
@@ -80,7 +103,7 @@ void Core::on_vote(const Message& message, Instant now) {
   // The term may have moved since a leader was promised a lease.
   if (keeps_faith(now) && !message.force) return;
   const bool free = hard_.vote == message.from || (hard_.vote.value == 0 && leader_.value == 0);
-  const bool grant = free && log_.is_newer_or_equal(message.index, message.log_term);
+  const bool grant = free && is_up_to_date(message);
   if (grant) {
     hard_.vote = message.from;
     reset_election_timer(now);

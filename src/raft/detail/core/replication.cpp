@@ -59,6 +59,8 @@ void Core::on_append_reply(const Message& message, Instant now) {
       const LogIndex common = message.hint_index < log_.start()
                                   ? message.hint_index
                                   : log_.last_not_above(message.hint_index, message.hint_term);
+      // It refuses what it is known to have: its memory is gone. Less is always safe to assume.
+      if (message.index <= progress.match) progress.match = std::min(progress.match, common);
       progress.begin_probe();
       progress.next = LogIndex{std::max(progress.match, common).value + 1};
     }
@@ -78,6 +80,13 @@ void Core::on_append_reply(const Message& message, Instant now) {
     try_timeout_now();
   }
   confirm_reads();
+}
+
+void Core::peer_forgot(NodeId node) {
+  auto it = peers_.find(node);
+  if (role_ != Role::leader || it == peers_.end()) return;
+  it->second.match = LogIndex{};
+  if (it->second.state != Progress::State::snapshot) it->second.begin_probe();
 }
 
 void Core::replicate_to(NodeId peer, Progress& progress, Instant now) {

@@ -28,8 +28,7 @@ void Core::check_transfer(Instant now) {
 }
 
 void Core::on_timeout_now(const Message& message, Instant now) {
-  if (role_ == Role::leader || message.from != leader_ || needs_snapshot_) return;
-  if (!configuration_.is_voter(options_.self)) return;
+  if (role_ == Role::leader || message.from != leader_ || !may_stand()) return;
   campaign(/*pre=*/false, /*force=*/true, now);
 }
 

@@ -1,4 +1,6 @@
 // Opening, groups, status, stopping.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -14,14 +16,17 @@ runtime::Task<Result<std::unique_ptr<Host>>> Host::open(runtime::Env& env, net::
   log_options.keep_bytes = options.log_keep_bytes;
   log_options.entry_bytes_max = options.proposal_bytes_max + 64;
   std::unique_ptr<RaftLog> log = co_await RaftLog::open(env, options.log_directory, log_options);
-  auto host =
-      std::make_unique<HostImpl>(env, client, std::move(options), std::move(address_of), std::move(log));
+  const std::vector<std::string> names = co_await env.disk().list(options.log_directory);
+  const bool remembers = std::find(names.begin(), names.end(), kMemberFile) != names.end();
+  auto host = std::make_unique<HostImpl>(env, client, std::move(options), std::move(address_of),
+                                         std::move(log), remembers);
   host->serve(methods);
   co_return std::unique_ptr<Host>(std::move(host));
 }
 
 HostImpl::HostImpl(runtime::Env& env, net::Client& client, HostOptions options,
-                   std::function<std::string(NodeId)> address_of, std::unique_ptr<RaftLog> log)
+                   std::function<std::string(NodeId)> address_of, std::unique_ptr<RaftLog> log,
+                   bool remembers)
     : env_(env),
       client_(client),
       options_(std::move(options)),
@@ -30,6 +35,8 @@ HostImpl::HostImpl(runtime::Env& env, net::Client& client, HostOptions options,
       alive_(std::make_shared<HostImpl*>(this)),
       work_(env.executor()),
       write_work_(env.executor()),
+      takes_part_(remembers),
+      remembers_(remembers),
       scope_(env.executor()) {}
 
 HostImpl::~HostImpl() { *alive_ = nullptr; }
@@ -49,6 +56,9 @@ void HostImpl::serve(net::MethodTable& methods) {
   methods.on<SnapshotPiece>([alive = alive_](SnapshotPiece piece, net::Request request) {
     return *alive == nullptr ? gone<SnapshotReply>()
                              : (*alive)->on_snapshot(std::move(piece), std::move(request));
+  });
+  methods.on<AskStand>([alive = alive_](AskStand, net::Request request) {
+    return *alive == nullptr ? gone<StandReply>() : (*alive)->on_ask_stand(std::move(request));
   });
 }
 
@@ -88,6 +98,7 @@ void HostImpl::start() {
   scope_.spawn(run_turns());
   scope_.spawn(run_persist());
   scope_.spawn(run_ticks());
+  if (!remembers_) scope_.spawn(run_rejoin());
 }
 
 HostedGroup* HostImpl::find(ShardId group) const {

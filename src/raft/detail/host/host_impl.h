@@ -8,16 +8,20 @@
 #include "raft/detail/host/group.h"
 #include "raft/detail/host/peer_link.h"
 #include "raft/detail/host/raft_log.h"
+#include "raft/detail/host/wire_messages.h"
 #include "raft/host.h"
 #include "runtime/scope.h"
 #include "runtime/sync.h"
 
 namespace claudefs::raft {
 
+// In the log directory: this node's memory is whole. Empty; docs/formats/raft-log.md.
+inline constexpr const char* kMemberFile = "member";
+
 class HostImpl final : public Host {
  public:
   HostImpl(runtime::Env& env, net::Client& client, HostOptions options,
-           std::function<std::string(NodeId)> address_of, std::unique_ptr<RaftLog> log);
+           std::function<std::string(NodeId)> address_of, std::unique_ptr<RaftLog> log, bool remembers);
   ~HostImpl() override;
   void serve(net::MethodTable& methods);
 
@@ -28,6 +32,7 @@ class HostImpl final : public Host {
   bool holds_lease(ShardId group) const override;
   GroupStatus status(ShardId group) const override;
   std::vector<ShardId> groups() const override;
+  u64 log_bytes() const override { return log_->disk_bytes(); }
   runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) override;
   runtime::Task<void> stop() override;
 
@@ -76,6 +81,12 @@ class HostImpl final : public Host {
                                                                     net::Request request);
   Result<SnapshotReply> install_piece(Group& group, const SnapshotPiece& piece, const Buffer& content);
 
+  // rejoin.cpp
+  runtime::Task<void> run_rejoin();
+  runtime::Task<bool> try_rejoin();
+  runtime::Task<Result<void>> remember();
+  runtime::Task<Result<net::TypedReply<StandReply>>> on_ask_stand(net::Request request);
+
   // balance.cpp
   void balance();
 
@@ -94,6 +105,9 @@ class HostImpl final : public Host {
   std::vector<Group*> to_write_;
   runtime::Condition work_;
   runtime::Condition write_work_;
+  bool takes_part_ = false;  // false: what others count on may be forgotten, see rejoin.cpp
+  bool remembers_ = false;
+  std::string waits_for_;  // what the last try to rejoin lacked
   bool stopping_ = false;
   std::optional<Error> failed_;  // the log is dead: this node takes no part any more
   bool collect_wanted_ = false;

@@ -56,11 +56,11 @@ runtime::Task<Result<std::unique_ptr<RaftLog>>> RaftLog::open(runtime::Env& env,
   };
   replay.damaged = [at = self.get(), directory](store::LogPosition position, std::string why) {
     // Votes and acknowledged entries may be lost: who goes on as if nothing were may lose committed data.
-    at->replay_error_ =
-        Error{Errc::corrupt,
-              fmt::format("raft log {}: file {} at {}: {}; remove this node from the cluster and add it "
-                          "again with an empty data directory, its peers hold the data",
-                          directory, position.file, position.offset, why)};
+    at->replay_error_ = Error{
+        Errc::corrupt,
+        fmt::format("raft log {}: file {} at {}: {}; empty this node's data directory and start it while "
+                    "all other nodes are up: it is filled from them",
+                    directory, position.file, position.offset, why)};
   };
   store::LogOptions log_options;
   log_options.file_bytes = options.file_bytes;
@@ -106,10 +106,11 @@ Result<void> RaftLog::check_replayed() const {
   if (replay_error_) return fail(*replay_error_);
   for (const auto& [id, group] : groups_)
     if (group.awaits_start)
-      return fail(Errc::corrupt,
-                  fmt::format("raft log: group {} lacks entries up to {}; remove this node from "
-                              "the cluster and add it again with an empty data directory",
-                              id, group.log.start()));
+      return fail(
+          Errc::corrupt,
+          fmt::format("raft log: group {} lacks entries up to {}; empty this node's data directory and "
+                      "start it while all other nodes are up: it is filled from them",
+                      id, group.log.start()));
   return {};
 }
 

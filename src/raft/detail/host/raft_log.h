@@ -52,6 +52,7 @@ class RaftLog {
   runtime::Task<Result<void>> collect();
   u32 oldest_file() const { return oldest_file_; }
   u32 current_file() const { return log_->current_file(); }
+  u64 disk_bytes() const { return log_->disk_bytes(); }
   runtime::Task<void> stop() { return log_->stop(); }
 
  private:

@@ -54,7 +54,7 @@ runtime::Task<Result<LogIndex>> HostImpl::send_snapshot(Group* group, NodeId pee
 runtime::Task<Result<net::TypedReply<SnapshotReply>>> HostImpl::on_snapshot(SnapshotPiece piece,
                                                                             net::Request request) {
   Group* group = find(piece.group);
-  if (group == nullptr || failed_ || stopping_)
+  if (group == nullptr || !takes_part_ || failed_ || stopping_)
     co_return fail(Errc::unavailable, fmt::format("group {} is not hosted here", piece.group));
   if (request.peer.value != 0 && request.peer != piece.from)
     co_return fail(Errc::access_denied, "a snapshot in another node's name");

@@ -39,6 +39,7 @@ runtime::Task<void> HostImpl::run_ticks() {
 
 void HostImpl::tick() {
   const runtime::Instant now = env_.now();
+  if (!takes_part_) return;
   for (auto& [id, group] : groups_) {
     group->core.tick(now);
     if (group->core.has_output(now)) mark(*group);
@@ -92,7 +93,7 @@ runtime::Task<Result<net::TypedReply<net::Empty>>> HostImpl::on_messages(RaftMes
   for (Message& message : batch.messages) {
     if (request.peer.value != 0 && request.peer != message.from) continue;
     Group* group = find(message.group);
-    if (group == nullptr || failed_ || stopping_) continue;
+    if (group == nullptr || !takes_part_ || failed_ || stopping_) continue;
     // Small ones share a block with their neighbours in the connection: a cached entry would pin all of it.
     for (Entry& entry : message.entries)
       if (entry.data.size() < 16_KiB) entry.data = Buffer::copy_of(entry.data.span());

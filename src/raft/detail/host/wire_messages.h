@@ -14,6 +14,24 @@ struct RaftMessages {
   static auto fields(auto& self) { return std::tie(self.messages); }
 };
 
+// Asked by a node that may have lost its memory: where do you stand? It has forgotten what it acknowledged.
+struct GroupStand {
+  ShardId group{};
+  Term term{};
+  LogEnd end;
+  static auto fields(auto& self) { return std::tie(self.group, self.term, self.end); }
+};
+struct StandReply {
+  bool remembers = false;  // no: its memory may be lost as well
+  std::vector<GroupStand> groups;
+  static auto fields(auto& self) { return std::tie(self.remembers, self.groups); }
+};
+struct AskStand {
+  static constexpr u16 kMethod = 0x0103;
+  using Reply = StandReply;
+  static auto fields(auto&) { return std::tie(); }
+};
+
 struct SnapshotReply {
   bool accepted = false;
   bool have = false;  // the receiver needs none: it has applied this much
