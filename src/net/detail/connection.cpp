@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr Duration kWatchTick = 1s;
-constexpr u64 kOneWay = 0;  // as a call's number: wants no answer, not even an error
+constexpr u64 kOneWay = 0;               // as a call's number: wants no answer, not even an error
 constexpr unsigned kSilentTicksMax = 4;  // of waiting for an answer without a single byte from the peer
 
 // Milliseconds for the wire: at least one, so that "almost over" does not become "none".

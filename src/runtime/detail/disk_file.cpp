@@ -42,8 +42,7 @@ Task<Result<std::size_t>> UringFile::do_read(Shared state, u64 offset, MutableBy
   co_return done;
 }
 
-Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces,
-                                         int flags) {
+Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags) {
   PendingPieces pending(pieces);
   while (!pending.empty()) {
     const int put = co_await state->loop.submit([&](io_uring_sqe* sqe) {
