@@ -108,6 +108,11 @@ class Client {
   // wrong_cluster, wrong_version, access_denied when the hello was refused.
   virtual runtime::Task<Result<Reply>> call(std::string address, u16 method, Buffer body, Buffer payload,
                                             runtime::Duration timeout) = 0;
+  // One way: done once it is queued for the connection, in order with the calls. Whether it arrives nobody
+  // says; it saves the answer, which costs as much as the request. Errors: as call, surely not applied. The
+  // default is a call whose answer is dropped.
+  virtual runtime::Task<Result<void>> send(std::string address, u16 method, Buffer body,
+                                           runtime::Duration timeout);
   virtual Stats stats() const { return {}; }
   // Calls under way fail; later ones too, with cancelled.
   virtual runtime::Task<void> stop() = 0;
@@ -130,6 +135,14 @@ runtime::Task<Result<TypedReply<typename M::Reply>>> call(Client& client, std::s
   typed.message = co_await wire::decode<typename M::Reply>(reply.body);
   typed.payload = std::move(reply.payload);
   co_return typed;
+}
+
+// One way: M's handler runs there, and its reply goes nowhere.
+template <class M>
+runtime::Task<Result<void>> send(Client& client, std::string address, M message, runtime::Duration timeout) {
+  Buffer body = wire::encode(message);
+  co_await client.send(std::move(address), M::kMethod, std::move(body), timeout);
+  co_return Result<void>();
 }
 
 namespace detail {

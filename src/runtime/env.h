@@ -73,6 +73,9 @@ class File {
   // Everything written before is durable when this succeeds (fdatasync). After a failure nothing written
   // since the last success may be trusted: never retry (see docs/decisions).
   virtual Task<Result<void>> flush() = 0;
+  // write_at, and what it wrote is durable when this succeeds: one trip to the kernel instead of two. What
+  // was written elsewhere in the file may not be. A failure means what a failed flush() means.
+  virtual Task<Result<void>> write_durably_at(u64 offset, std::vector<Buffer> pieces);
   // Reserves [0, size) so that later writes inside need no metadata flush.
   virtual Task<Result<void>> allocate(u64 size) = 0;
   virtual Task<Result<void>> truncate(u64 size) = 0;

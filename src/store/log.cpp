@@ -163,8 +163,8 @@ class GroupLog final : public Log {
   }
 
   Task<Result<void>> commit(LogGroup group) {
-    auto written = co_await file_.file->write_at(group.start(), group.finish()).result();
-    if (written) written = co_await file_.file->flush().result();
+    // All before it was made durable likewise.
+    const auto written = co_await file_.file->write_durably_at(group.start(), group.finish()).result();
     if (!written) {
       die(written.error());
       co_return written;

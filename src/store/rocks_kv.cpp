@@ -8,10 +8,14 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "store/detail/kv_cache.h"
 #include "store/kv.h"
 
 namespace claudefs::store {
 namespace {
+
+constexpr std::size_t kRowCacheBytes = 16_MiB;
+constexpr std::size_t kCachedRowMost = 16_KiB;
 
 Error error_of(const rocksdb::Status& status, const std::string& directory) {
   const std::string text = directory + ": " + status.ToString();
@@ -49,6 +53,9 @@ rocksdb::Options options_for(const RocksOptions& wanted) {
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.write_buffer_size = wanted.write_buffer_bytes;
   options.max_write_buffer_number = 2;
+  // Most rows looked for in vain (names to be made, requests not seen before) are told without a search.
+  options.memtable_prefix_bloom_size_ratio = 0.04;
+  options.memtable_whole_key_filtering = true;
   options.target_file_size_base = std::max<u64>(wanted.write_buffer_bytes, 8_MiB);
   options.max_bytes_for_level_base = 8 * options.target_file_size_base;
   options.level_compaction_dynamic_level_bytes = true;
@@ -95,11 +102,14 @@ class RocksKv final : public Kv {
       : env_(env), directory_(std::move(directory)), db_(std::move(db)) {}
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
+    if (const std::optional<std::string>* known = rows_.find(key)) return *known;
     std::string value;
     const rocksdb::Status status = db_->Get({}, slice(key), &value);
-    if (status.IsNotFound()) return std::nullopt;
-    if (!status.ok()) return fail(error_of(status, directory_));
-    return value;
+    if (!status.ok() && !status.IsNotFound()) return fail(error_of(status, directory_));
+    std::optional<std::string> row;
+    if (status.ok()) row = std::move(value);
+    if (!row || row->size() <= kCachedRowMost) rows_.learn(key, row);
+    return row;
   }
 
   Result<void> write(const KvBatch& batch) override {
@@ -120,7 +130,11 @@ class RocksKv final : public Kv {
     rocksdb::WriteOptions how;
     how.disableWAL = true;
     const rocksdb::Status status = db_->Write(how, &rows);
-    if (!status.ok()) return fail(error_of(status, directory_));
+    if (!status.ok()) {
+      rows_.clear();  // nobody knows what it took
+      return fail(error_of(status, directory_));
+    }
+    rows_.apply(batch);
     return {};
   }
 
@@ -148,7 +162,7 @@ class RocksKv final : public Kv {
     db_->GetIntProperty(rocksdb::DB::Properties::kEstimateTableReadersMem, &pinned);
     db_->GetIntProperty(rocksdb::DB::Properties::kBlockCacheUsage, &cache);
     stats.disk_bytes = tables;
-    stats.memory_bytes = memory + pinned + cache;
+    stats.memory_bytes = memory + pinned + cache + rows_.bytes();
     return stats;
   }
 
@@ -156,6 +170,7 @@ class RocksKv final : public Kv {
   runtime::Env& env_;
   std::string directory_;
   std::shared_ptr<rocksdb::DB> db_;
+  mutable detail::KvCache rows_{kRowCacheBytes};
 };
 }  // namespace
 

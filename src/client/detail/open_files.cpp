@@ -78,6 +78,11 @@ Inode State::present(const Inode& inode) {
   return visible(*file);
 }
 
+// As long as the kernel believes the attributes it has been told.
+void State::note_no_capability(OpenFile& file) {
+  file.no_capability_until = env.now() + runtime::Duration(1'000'000'000);
+}
+
 void State::recount(OpenFile& file) {
   const u64 now = file.dirty.bytes() + file.flushing.bytes();
   dirty_total += now - file.counted_dirty;

@@ -34,6 +34,8 @@ struct OpenFile {
   u64 counted_dirty = 0;  // its share of State::dirty_total
   meta::Time written_at;
   ExtentCache extents;
+  // Until then it is taken to have no file capability, for which the kernel asks before a write.
+  runtime::Instant no_capability_until{};
   runtime::Mutex flush_lock;
   bool write_back_running = false;
   bool write_back_scheduled = false;
@@ -91,6 +93,7 @@ class State {
   void note_own_change(const Inode& inode, u64 before);
   Inode visible(const OpenFile& file) const;
   void recount(OpenFile& file);
+  void note_no_capability(OpenFile& file);
   meta::Time time_now() const;
   Task<void> hold_open();
   Task<void> hold_open_in(ShardId shard);

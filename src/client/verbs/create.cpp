@@ -33,6 +33,7 @@ Task<Result<Opened>> FileSystem::create_file(NewNode node, OpenFlags flags) {
   opened.inode = inode;
   opened.keep_cache = true;  // nobody has anything of it
   state_->seen_versions[inode.id] = inode.data_version;
+  state_->note_no_capability(*state_->find_file(inode.id));
   co_return opened;
 }
 

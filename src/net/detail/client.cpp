@@ -26,6 +26,14 @@ class ClientImpl final : public Client {
     return detail::Peer::call_until(peer, method, std::move(body), std::move(payload), deadline);
   }
 
+  Task<Result<void>> send(std::string address, u16 method, Buffer body, runtime::Duration timeout) override {
+    const runtime::Instant deadline = detail::deadline_after(context_->env.executor(), timeout);
+    const std::shared_ptr<detail::Peer>& peer = peer_of(address);
+    if (peer->is_open())
+      return detail::Connection::send_until(peer->connection(), method, std::move(body), deadline);
+    return detail::Peer::send_until(peer, method, std::move(body), deadline);
+  }
+
   Task<void> stop() override {
     handlers_.stop_accepting();
     for (const auto& [address, peer] : peers_) peer->stop(false);

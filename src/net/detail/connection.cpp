@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr Duration kWatchTick = 1s;
+constexpr u64 kOneWay = 0;               // as a call's number: wants no answer, not even an error
 constexpr unsigned kSilentTicksMax = 4;  // of waiting for an answer without a single byte from the peer
 
 // Milliseconds for the wire: at least one, so that "almost over" does not become "none".
@@ -129,6 +130,7 @@ void Connection::start_handler(Frame frame) {
   const FrameHeader& header = frame.header;
   const auto refuse_call = [&](Errc code, std::string text) {
     ++context_->stats.calls_refused;
+    if (header.call == kOneWay) return;
     send_error(header.call, header.method, {code, std::move(text)});
     // A peer that neither reads our refusals nor stops asking must not fill our memory.
     if (queue_.waiting_bytes() >= 2 * context_->limits.queued_bytes)
@@ -161,9 +163,9 @@ Task<void> Connection::serve(std::shared_ptr<Connection> self, const MethodTable
   if (reply && reply->body.size() + reply->payload.size() > self->context_->limits.frame_bytes_max)
     reply = fail(Errc::too_big,
                  fmt::format("the answer has {} bytes", reply->body.size() + reply->payload.size()));
-  while (self->is_open() && self->crowded()) co_await self->room_.wait();
+  while (call != kOneWay && self->is_open() && self->crowded()) co_await self->room_.wait();
   --self->serving_;
-  if (!self->is_open()) co_return;
+  if (call == kOneWay || !self->is_open()) co_return;
   if (reply)
     self->send(FrameType::reply, call, method, 0, reply->body, reply->payload);
   else
@@ -237,6 +239,22 @@ Task<Result<Reply>> Connection::call_until(std::shared_ptr<Connection> self, u16
   // Without having been sent it is surely not applied.
   co_return fail(call.sent ? Errc::timed_out : Errc::unavailable,
                  fmt::format("no answer from {} to method {:#06x} in time", at.stream_->peer(), method));
+}
+
+Task<Result<void>> Connection::send_until(std::shared_ptr<Connection> self, u16 method, Buffer body,
+                                          Instant deadline) {
+  Connection& at = *self;
+  ++at.context_->stats.calls_made;
+  if (body.size() > at.context_->limits.frame_bytes_max)
+    co_return fail(Errc::too_big, fmt::format("a message of {} bytes, the limit is {}", body.size(),
+                                              at.context_->limits.frame_bytes_max));
+  bool in_time = true;
+  while (in_time && at.is_open() && at.crowded()) in_time = co_await at.room_.wait_until(deadline);
+  if (!at.is_open()) co_return fail(Errc::unavailable, at.why_.text);
+  if (!in_time)
+    co_return fail(Errc::unavailable, fmt::format("no room to send to {} in time", at.stream_->peer()));
+  at.send(FrameType::request, kOneWay, method, deadline_ms(deadline, at.executor_.now()), body, {});
+  co_return Result<void>();
 }
 
 void Connection::arm_watch(Duration in) {

@@ -53,6 +53,9 @@ class Connection final : public Channel, public std::enable_shared_from_this<Con
                                                  Buffer payload, runtime::Instant deadline);
   runtime::Task<Result<Reply>> call(u16 method, Buffer body, Buffer payload,
                                     runtime::Duration timeout) override;
+  // One way: ends when it is queued.
+  static runtime::Task<Result<void>> send_until(std::shared_ptr<Connection> self, u16 method, Buffer body,
+                                                runtime::Instant deadline);
 
  private:
   enum class State : u8 { hello, open, closed };

@@ -52,6 +52,12 @@ Task<Result<Reply>> Peer::call_until(std::shared_ptr<Peer> self, u16 method, Buf
                                             std::move(payload), deadline);
 }
 
+Task<Result<void>> Peer::send_until(std::shared_ptr<Peer> self, u16 method, Buffer body, Instant deadline) {
+  std::shared_ptr<Connection> connection = co_await self->connected(deadline);
+  co_return co_await Connection::send_until(std::move(connection), method, std::move(body), deadline)
+      .result();
+}
+
 Task<Result<std::shared_ptr<Connection>>> Peer::connected(Instant deadline) {
   if (is_open()) co_return connection_;
   if (dials_ == nullptr) co_return fail(Errc::cancelled, "this process is shutting down");

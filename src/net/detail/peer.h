@@ -18,6 +18,8 @@ class Peer final : public std::enable_shared_from_this<Peer> {
   // Dials if need be, then calls. Fails fast with unavailable while the back-off lasts.
   static runtime::Task<Result<Reply>> call_until(std::shared_ptr<Peer> self, u16 method, Buffer body,
                                                  Buffer payload, runtime::Instant deadline);
+  static runtime::Task<Result<void>> send_until(std::shared_ptr<Peer> self, u16 method, Buffer body,
+                                                runtime::Instant deadline);
   // No more dialling; the connection is closed. `forget`: the owner is going away, with its scopes.
   void stop(bool forget);
 

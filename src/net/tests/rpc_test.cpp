@@ -54,6 +54,33 @@ TEST(Rpc, EchoesAndCarriesErrors) {
   w.run(echo_test(w));
 }
 
+// Neither the reply, nor the handler's error, nor that nobody knows the method comes back; calls go on.
+Task<void> one_way_test(World& w) {
+  auto client = Client::create(w.env, identity(3));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE((co_await send(*client, w.address, Echo{"hello"}, 5s).result()).has_value());
+    EXPECT_TRUE((co_await send(*client, w.address, Refuse{}, 5s).result()).has_value());
+    EXPECT_TRUE((co_await client->send(w.address, 999, {}, 5s).result()).has_value());
+  }
+  // In order: what answers this call has had all of them.
+  auto reply = co_await call(*client, w.address, Echo{"after"}, 5s);
+  EXPECT_TRUE(reply.has_value());
+  if (reply) EXPECT_EQ(reply->message.text, "after");
+  EXPECT_EQ(w.server->stats().calls_served, 21u);
+  EXPECT_EQ(w.server->stats().calls_refused, 10u);
+  EXPECT_EQ(client->stats().connections_made, 1u);
+  EXPECT_EQ(client->stats().frames_received, 2u);  // the hello and that one answer
+  co_await client->stop();
+  const auto late = co_await client->send(w.address, Echo::kMethod, {}, 5s).result();
+  EXPECT_FALSE(late.has_value());
+  if (w.server) co_await w.server->stop();
+}
+TEST(Rpc, OneWayMessagesAreServedAndNotAnswered) {
+  World w;
+  w.start();
+  w.run(one_way_test(w));
+}
+
 Task<void> one_call(World& w, Client& client, std::string text, Buffer payload, int& good) {
   auto reply = co_await call(client, w.address, Echo{text}, 30s, payload);
   if (reply && reply->message.text == text && reply->payload == payload) ++good;

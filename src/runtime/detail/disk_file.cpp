@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,7 +16,10 @@ Task<Result<std::size_t>> UringFile::read_at(u64 offset, MutableByteSpan into) {
   return do_read(state_, offset, into);
 }
 Task<Result<void>> UringFile::write_at(u64 offset, std::vector<Buffer> pieces) {
-  return do_write(state_, offset, std::move(pieces));
+  return do_write(state_, offset, std::move(pieces), 0);
+}
+Task<Result<void>> UringFile::write_durably_at(u64 offset, std::vector<Buffer> pieces) {
+  return do_write(state_, offset, std::move(pieces), RWF_DSYNC);
 }
 Task<Result<void>> UringFile::flush() { return do_flush(state_); }
 Task<Result<void>> UringFile::allocate(u64 size) { return do_allocate(state_, size); }
@@ -38,13 +42,14 @@ Task<Result<std::size_t>> UringFile::do_read(Shared state, u64 offset, MutableBy
   co_return done;
 }
 
-Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces) {
+Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags) {
   PendingPieces pending(pieces);
   while (!pending.empty()) {
     const int put = co_await state->loop.submit([&](io_uring_sqe* sqe) {
-      io_uring_prep_writev(sqe, state->file.get(), pending.data(), pending.count(), offset);
+      io_uring_prep_writev2(sqe, state->file.get(), pending.data(), pending.count(), offset, flags);
     });
-    if (put == -EINTR || put == -EAGAIN) continue;
+    // Of a durable write an error may be that of its flush, after which nothing may be tried again.
+    if (flags == 0 && (put == -EINTR || put == -EAGAIN)) continue;
     if (put < 0) co_return fail_errno(-put, "write " + state->path);
     if (put == 0) co_return fail(Errc::io_error, "write " + state->path + ": the device takes no bytes");
     pending.advance(static_cast<std::size_t>(put));

@@ -14,6 +14,7 @@ class UringFile final : public File {
   Task<Result<std::size_t>> read_at(u64 offset, MutableByteSpan into) override;
   Task<Result<void>> write_at(u64 offset, std::vector<Buffer> pieces) override;
   Task<Result<void>> flush() override;
+  Task<Result<void>> write_durably_at(u64 offset, std::vector<Buffer> pieces) override;
   Task<Result<void>> allocate(u64 size) override;
   Task<Result<void>> truncate(u64 size) override;
   Task<Result<u64>> size() override;
@@ -28,7 +29,7 @@ class UringFile final : public File {
   };
   using Shared = std::shared_ptr<State>;
   static Task<Result<std::size_t>> do_read(Shared state, u64 offset, MutableByteSpan into);
-  static Task<Result<void>> do_write(Shared state, u64 offset, std::vector<Buffer> pieces);
+  static Task<Result<void>> do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags);
   static Task<Result<void>> do_flush(Shared state);
   static Task<Result<void>> do_allocate(Shared state, u64 size);
   static Task<Result<void>> do_truncate(Shared state, u64 size);

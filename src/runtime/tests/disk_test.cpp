@@ -48,7 +48,11 @@ Task<Result<void>> random_writes(Env& env, std::string path) {
       pieces.push_back(Buffer::copy_of(text));
     }
     if (at > offset && model.size() < at) model.resize(at);
-    co_await file->write_at(offset, std::move(pieces));
+    if (round % 10 == 5) {
+      co_await file->write_durably_at(offset, std::move(pieces));
+    } else {
+      co_await file->write_at(offset, std::move(pieces));
+    }
     if (round % 20 == 0) co_await file->flush();
   }
   // Zero-length writes past the end do not extend a file; only written bytes do.

@@ -1,10 +1,22 @@
 #include "raft/detail/host/peer_link.h"
 
+#include <algorithm>
+
 namespace claudefs::raft {
 
 namespace {
 constexpr std::size_t kCallsInFlight = 8;  // per lane
 constexpr std::size_t kCallBytes = 1_MiB;
+constexpr std::size_t kOneWayBytes = 64_KiB;
+
+// Appends and their answers are most of the traffic, and Raft needs no second answer to them. Heartbeats want
+// one, by which a connection that leads nowhere is found out, and long batches, by which a lane knows when to
+// stop.
+bool wants_answer(const RaftMessages& batch, std::size_t bytes) {
+  return bytes > kOneWayBytes || std::ranges::any_of(batch.messages, [](const Message& message) {
+           return message.kind != MessageKind::append && message.kind != MessageKind::append_reply;
+         });
+}
 }  // namespace
 
 void PeerLink::queue(Message message) {
@@ -35,14 +47,20 @@ void PeerLink::flush_lane(Lane& lane) {
       lane.waiting.pop_front();
     }
     ++lane.calls;
-    scope_.spawn(call(lane, std::move(batch)));
+    const bool answered = wants_answer(batch, bytes);
+    scope_.spawn(call(lane, std::move(batch), answered));
   }
 }
 
-runtime::Task<void> PeerLink::call(Lane& lane, RaftMessages batch) {
+runtime::Task<void> PeerLink::call(Lane& lane, RaftMessages batch, bool answered) {
   // A failure needs no answer: Raft repeats.
-  auto reply = co_await net::call(client_, address_, std::move(batch), limits_.timeout).result();
-  (void)reply;
+  if (answered) {
+    auto reply = co_await net::call(client_, address_, std::move(batch), limits_.timeout).result();
+    (void)reply;
+  } else {
+    auto sent = co_await net::send(client_, address_, std::move(batch), limits_.timeout).result();
+    (void)sent;
+  }
   --lane.calls;
   if (!lane.waiting.empty()) flush_lane(lane);
 }

@@ -37,7 +37,7 @@ class PeerLink {
     u64 dropped = 0;
   };
   void flush_lane(Lane& lane);
-  runtime::Task<void> call(Lane& lane, RaftMessages batch);
+  runtime::Task<void> call(Lane& lane, RaftMessages batch, bool answered);
 
   runtime::Scope& scope_;
   net::Client& client_;
