@@ -1,6 +1,5 @@
 #include "admin/metrics.h"
 
-
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 #include <sys/resource.h>
