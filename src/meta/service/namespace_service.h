@@ -29,6 +29,7 @@ class NamespaceService {
  private:
   template <class Op, class MakePlan>
   runtime::Task<Result<Buffer>> run_planned(ShardId shard, cluster::RequestId id, Op op, MakePlan make_plan);
+  Result<Buffer> again_if_overtaken(ShardId shard, InodeId parent, Result<Buffer> done);
   runtime::Task<Result<void>> purge(ShardId shard, runtime::Instant leading_since);
   runtime::Task<Result<void>> expire(ShardId shard);
   runtime::Task<Result<void>> resolve(ShardId shard, Prepare prepared);

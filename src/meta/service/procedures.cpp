@@ -31,15 +31,27 @@ runtime::Task<Result<Buffer>> NamespaceService::make_directory(ShardId shard, cl
   }
 }
 
+// The inode that the name led to was removed by somebody else before it was prepared: the name tells more
+// when it is looked up again. A parent that is gone is an answer.
+Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId parent, Result<Buffer> done) {
+  if (done || done.error().code != Errc::stale) return done;
+  if (!load_inode(service_.machine(shard)->reader(), parent)) return done;
+  return fail(Errc::busy, "the entry is being removed by another request");
+}
+
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
   Unlink op = co_await wire::decode<Unlink>(body);
-  co_return co_await run_planned(shard, id, std::move(op), plan_unlink).result();
+  const InodeId parent = op.parent;
+  Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_unlink).result();
+  co_return again_if_overtaken(shard, parent, std::move(done));
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id,
                                                                  Buffer body) {
   RemoveDirectory op = co_await wire::decode<RemoveDirectory>(body);
-  co_return co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
+  const InodeId parent = op.parent;
+  Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
+  co_return again_if_overtaken(shard, parent, std::move(done));
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::RequestId id, Buffer body) {
