@@ -130,7 +130,7 @@ class Postgres:
         self.programs = os.path.dirname(found[-1])
         self.user = []
         self.data = os.path.join(directory, "data")
-        self.sockets = os.path.join(work, "pg")  # a socket's path is short
+        self.sockets = os.path.join(work, "pgsock")  # a socket's path is short
         self.log = os.path.join(self.sockets, "log")
         self.env = dict(clean_environment(scratch), PGHOST=self.sockets, PGUSER="tester", PGDATABASE="postgres")
         os.makedirs(self.sockets, exist_ok=True)
