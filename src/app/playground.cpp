@@ -235,16 +235,19 @@ Result<void> Playground::destroy() {
 std::string Playground::summary() const {
   const std::string dir =
       options_.directory == default_playground_directory() ? "" : " --dir " + options_.directory;
+  const std::string self = ::system("command -v claudefs >/dev/null") == 0 ? "claudefs" : own_executable();
   std::string out = fmt::format("ClaudeFS runs: {} nodes in {}\n", options_.nodes, options_.directory);
   if (!options_.mount.empty()) out += fmt::format("  files       {}\n", options_.mount);
-  out += fmt::format("  health      claudefs playground status{}\n", dir);
-  out += fmt::format("  kill one    claudefs playground kill 2{}      (go on working: nothing stops)\n", dir);
-  out += fmt::format("  bring back  claudefs playground start 2{}\n", dir);
-  if (!options_.mount.empty()) out += fmt::format("  measure     claudefs bench {}\n", options_.mount);
-  out += fmt::format(
-      "  stop        claudefs playground down{}        (`up` starts it again, with all files)\n", dir);
-  out += fmt::format("  remove      claudefs playground destroy{}     (with all files)\n", dir);
-  out += fmt::format("  logs        {}/node-*/log, {}/client.log\n", options_.directory, options_.directory);
+  out += fmt::format("  health      {} playground status{}\n", self, dir);
+  if (options_.nodes > 2) {
+    out += fmt::format("  kill one    {} playground kill 2{}    (go on working: nothing stops)\n", self, dir);
+    out += fmt::format("  bring back  {} playground start 2{}\n", self, dir);
+  }
+  if (!options_.mount.empty()) out += fmt::format("  measure     {} bench {}\n", self, options_.mount);
+  out += fmt::format("  stop        {} playground down{}      (`up` starts it again, with all files)\n", self,
+                     dir);
+  out += fmt::format("  remove      {} playground destroy{}   (with all files)\n", self, dir);
+  out += fmt::format("  logs        {0}/node-*/log, {0}/client.log\n", options_.directory);
   return out;
 }
 
