@@ -1,8 +1,8 @@
 # claudefs_module(NAME [DEPS modules...] [LIBS libraries...] [TEST_DEPS modules...])
 #
 # Makes the static library `cfs_NAME` of src/NAME/{*.cpp,detail/**.cpp} and, from tests/*.cpp, the program
-# `test_NAME`. A module may include only headers of itself and of DEPS (and what those declare): checked
-# when it is configured, so an upward include fails the build; `link_NAME` links it alone.
+# `test_NAME`. A module may include only headers of itself and of DEPS (and what those declare): tools/lint checks
+# it. `link_NAME` links the module alone, so an upward call fails the build.
 function(claudefs_module name)
   cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR}/${name})
@@ -26,7 +26,6 @@ function(claudefs_module name)
     target_link_libraries(cfs_${id} ${scope} cfs_${dep_id})
   endforeach()
   target_link_libraries(cfs_${id} ${scope} ${M_LIBS})
-  set_property(GLOBAL PROPERTY claudefs_deps_${id} "${M_DEPS}")
   if(tests)
     add_executable(test_${id} ${tests})
     target_link_libraries(test_${id} PRIVATE cfs_${id} GTest::gtest GTest::gtest_main ${M_TEST_LIBS})

@@ -54,7 +54,6 @@ void add_cluster(Cli& cli) {
   CLI::App* group = cli.root.add_subcommand("cluster", "make a cluster's file");
   group->require_subcommand(1);
   auto options = std::make_shared<Options>();
-  Cli inner{*group, {}};
   CLI::App* command = group->add_subcommand("init", "make the file that all nodes and clients share");
   command->final_callback([&cli, options] { cli.run = [options] { return init(*options); }; });
   command->add_option("--name", options->name, "the cluster's name")->capture_default_str();
