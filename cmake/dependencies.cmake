@@ -1,4 +1,4 @@
-# Every library that is linked, as an imported target. Packages, versions and reasons: DEPENDENCIES.md.
+# Every library that is linked, as an imported target. Packages, versions and reasons: dependencies.txt.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(OpenSSL 3 REQUIRED)
@@ -9,6 +9,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(fmt REQUIRED)
 find_package(Boost 1.74 REQUIRED)
 pkg_check_modules(uring REQUIRED IMPORTED_TARGET liburing)
+pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
 pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)
 find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)

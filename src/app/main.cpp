@@ -1,5 +1,4 @@
 // claudefs: one executable; its subcommand picks the role. Installed also as `cfs` and `mount.claudefs`.
-#include <malloc.h>
 
 #include <csignal>
 #include <cstdio>
@@ -24,13 +23,14 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
 }  // namespace
 }  // namespace claudefs::app
 
+// Read by jemalloc. Megabyte buffers come and go all the time: mapping and faulting each anew would cost more
+// than its copy, and keeping the most there ever were would cost the machine's other programs. Unused pages
+// go back after some seconds.
+extern "C" const char* malloc_conf = "background_thread:true,narenas:2,dirty_decay_ms:5000,muzzy_decay_ms:0";
+
 int main(int argc, char** argv) {
   using namespace claudefs::app;
   std::signal(SIGPIPE, SIG_IGN);
-  // Megabyte buffers come and go all the time: mapping and faulting them anew costs more than the copy.
-  mallopt(M_MMAP_THRESHOLD, 64 << 20);
-  mallopt(M_TRIM_THRESHOLD, 128 << 20);
-  mallopt(M_ARENA_MAX, 2);
   CLI::App root("ClaudeFS: a distributed POSIX file system", "claudefs");
   root.set_version_flag("--version,-V", "claudefs " CLAUDEFS_VERSION);
   root.require_subcommand(1);
