@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "store/detail/kv_cache.h"
+#include "store/detail/recent_rows.h"
 #include "store/kv.h"
 
 namespace claudefs::store {
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::size_t kRowCacheBytes = 16_MiB;
 constexpr std::size_t kCachedRowMost = 16_KiB;
+// Writing them out takes a millisecond or so, in which the reactor does nothing else.
+constexpr std::size_t kRecentBytes = 256_KiB;
 
 Error error_of(const rocksdb::Status& status, const std::string& directory) {
   const std::string text = directory + ": " + status.ToString();
@@ -103,6 +106,7 @@ class RocksKv final : public Kv {
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
     if (const std::optional<std::string>* known = rows_.find(key)) return *known;
+    if (const std::optional<std::string>* recent = recent_.find(key)) return *recent;
     std::string value;
     const rocksdb::Status status = db_->Get({}, slice(key), &value);
     if (!status.ok() && !status.IsNotFound()) return fail(error_of(status, directory_));
@@ -113,36 +117,25 @@ class RocksKv final : public Kv {
   }
 
   Result<void> write(const KvBatch& batch) override {
-    rocksdb::WriteBatch rows;
-    for (const KvBatch::Op& op : batch.ops()) {
-      switch (op.kind) {
-        case KvBatch::Op::Kind::put:
-          rows.Put(op.key, op.value);
-          break;
-        case KvBatch::Op::Kind::remove:
-          rows.Delete(op.key);
-          break;
-        case KvBatch::Op::Kind::remove_range:
-          if (op.key < op.value) rows.DeleteRange(op.key, op.value);
-          break;
-      }
-    }
-    rocksdb::WriteOptions how;
-    how.disableWAL = true;
-    const rocksdb::Status status = db_->Write(how, &rows);
-    if (!status.ok()) {
-      rows_.clear();  // nobody knows what it took
-      return fail(error_of(status, directory_));
-    }
+    const bool ranges = std::ranges::any_of(
+        batch.ops(), [](const KvBatch::Op& op) { return op.kind == KvBatch::Op::Kind::remove_range; });
+    if (ranges || recent_.watched() || recent_.bytes() >= kRecentBytes) TRY(write_recent());
+    if (ranges)
+      TRY(write_below(batch));
+    else
+      recent_.apply(batch);
     rows_.apply(batch);
     return {};
   }
 
   std::unique_ptr<KvIterator> iterate() const override {
-    return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator({})));
+    auto below = std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator({})));
+    if (recent_.empty()) return below;
+    return detail::merge(recent_.watch(), std::move(below));
   }
 
   runtime::Task<Result<void>> flush() override {
+    co_await write_recent();
     // Shared with the worker: it may outlive a caller that is destroyed meanwhile.
     auto status = std::make_shared<rocksdb::Status>();
     co_await env_.offload().run([db = db_, status] {
@@ -162,15 +155,56 @@ class RocksKv final : public Kv {
     db_->GetIntProperty(rocksdb::DB::Properties::kEstimateTableReadersMem, &pinned);
     db_->GetIntProperty(rocksdb::DB::Properties::kBlockCacheUsage, &cache);
     stats.disk_bytes = tables;
-    stats.memory_bytes = memory + pinned + cache + rows_.bytes();
+    stats.memory_bytes = memory + pinned + cache + rows_.bytes() + recent_.bytes();
     return stats;
   }
 
  private:
+  // As one batch: the store below stays a prefix of what was written.
+  Result<void> write_recent() {
+    if (recent_.empty()) return {};
+    rocksdb::WriteBatch rows;
+    for (const auto& [key, value] : recent_.rows()) {
+      if (value)
+        rows.Put(key, *value);
+      else
+        rows.Delete(key);
+    }
+    TRY(put_below(rows));
+    recent_.clear();
+    return {};
+  }
+  Result<void> write_below(const KvBatch& batch) {
+    rocksdb::WriteBatch rows;
+    for (const KvBatch::Op& op : batch.ops()) {
+      switch (op.kind) {
+        case KvBatch::Op::Kind::put:
+          rows.Put(op.key, op.value);
+          break;
+        case KvBatch::Op::Kind::remove:
+          rows.Delete(op.key);
+          break;
+        case KvBatch::Op::Kind::remove_range:
+          if (op.key < op.value) rows.DeleteRange(op.key, op.value);
+          break;
+      }
+    }
+    return put_below(rows);
+  }
+  Result<void> put_below(rocksdb::WriteBatch& rows) {
+    rocksdb::WriteOptions how;
+    how.disableWAL = true;
+    const rocksdb::Status status = db_->Write(how, &rows);
+    if (status.ok()) return {};
+    rows_.clear();  // nobody knows what it took
+    return fail(error_of(status, directory_));
+  }
+
   runtime::Env& env_;
   std::string directory_;
   std::shared_ptr<rocksdb::DB> db_;
   mutable detail::KvCache rows_{kRowCacheBytes};
+  detail::RecentRows recent_;
 };
 }  // namespace
 

@@ -106,6 +106,52 @@ TEST(RocksKv, IsAnOrderedMap) {
   follow_a_model(**kv, 1);
 }
 
+// Rows are held back before they reach RocksDB: views at any moment, longer values and flushes in between.
+TEST(RocksKv, ViewsAreRightWhereverTheRowsLie) {
+  TemporaryDirectory directory;
+  auto reactor = make_reactor();
+  auto opened = open_rocks(reactor->env(), directory / "kv");
+  ASSERT_TRUE(opened.has_value()) << opened.error().to_string();
+  Kv& kv = **opened;
+  SeededRandom random(11);
+  Model model;
+  std::vector<std::pair<std::unique_ptr<KvIterator>, Model>> views;
+  for (int i = 0; i < 3000; ++i) {
+    KvBatch batch;
+    for (u64 n = random.between(1, 4); n > 0; --n) {
+      const std::string key = key_of(random.next());
+      if (random.between(0, 9) < 3) {
+        batch.remove(key);
+        model.erase(key);
+      } else {
+        const std::string value(random.between(0, 600), static_cast<char>('a' + random.between(0, 25)));
+        batch.put(key, value);
+        model[key] = value;
+      }
+    }
+    if (random.between(0, 99) == 0) {
+      batch.remove_range("k050", "k070");
+      model.erase(model.lower_bound("k050"), model.lower_bound("k070"));
+    }
+    ASSERT_TRUE(kv.write(batch).has_value());
+    if (random.between(0, 199) == 0) ASSERT_TRUE(run(*reactor, kv.flush()).has_value());
+    if (random.between(0, 19) == 0) views.emplace_back(kv.iterate(), model);
+    if (views.size() > 3) views.erase(views.begin());
+    for (auto& [view, then] : views) {
+      const std::string from = key_of(random.next());
+      auto want = then.lower_bound(from);
+      view->seek(from);
+      for (int steps = 0; steps < 8 && want != then.end(); ++steps, ++want, view->next()) {
+        ASSERT_TRUE(view->valid());
+        ASSERT_EQ(view->key(), want->first);
+        ASSERT_EQ(view->value(), want->second);
+      }
+      ASSERT_EQ(view->valid(), want != then.end());
+    }
+  }
+  EXPECT_EQ(contents(kv), model);
+}
+
 TEST(RocksKv, FlushedBatchesSurviveAProcessThatDies) {
   TemporaryDirectory directory;
   SeededRandom random(3);
