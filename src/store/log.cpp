@@ -164,7 +164,8 @@ class GroupLog final : public Log {
 
   Task<Result<void>> commit(LogGroup group) {
     // All before it was made durable likewise.
-    const auto written = co_await file_.file->write_durably_at(group.start(), group.finish()).result();
+    std::vector<Buffer> blocks = group.finish();
+    const auto written = co_await file_.file->write_durably_at(group.start(), std::move(blocks)).result();
     if (!written) {
       die(written.error());
       co_return written;
@@ -226,7 +227,7 @@ class GroupLog final : public Log {
 Task<Result<std::unique_ptr<Log>>> Log::open(runtime::Env& env, std::string directory, u32 magic,
                                              LogOptions options, Replay replay) {
   options.file_bytes =
-      std::max(options.file_bytes, kLogHeaderArea + log_record_size(options.record_bytes_max));
+      log_group_end(std::max(options.file_bytes, kLogHeaderArea + log_record_size(options.record_bytes_max)));
   if (options.file_bytes > UINT32_MAX || options.record_bytes_max > UINT32_MAX)
     co_return fail(Errc::invalid_argument, "a log file holds less than 4 GiB");
   auto log = std::make_unique<GroupLog>(env, std::move(directory), magic, options);

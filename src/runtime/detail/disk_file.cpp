@@ -7,6 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
+
+#include <fmt/format.h>
 
 #include "runtime/detail/iovecs.h"
 
@@ -19,7 +23,7 @@ Task<Result<void>> UringFile::write_at(u64 offset, std::vector<Buffer> pieces) {
   return do_write(state_, offset, std::move(pieces), 0);
 }
 Task<Result<void>> UringFile::write_durably_at(u64 offset, std::vector<Buffer> pieces) {
-  return do_write(state_, offset, std::move(pieces), RWF_DSYNC);
+  return write_durably(state_, offset, std::move(pieces));
 }
 Task<Result<void>> UringFile::flush() { return do_flush(state_); }
 Task<Result<void>> UringFile::allocate(u64 size) { return do_allocate(state_, size); }
@@ -56,6 +60,47 @@ Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buf
     offset += static_cast<u64>(put);
   }
   co_return Result<void>();
+}
+
+// Through the page cache a durable write costs a kernel thread of its own, a copy and a write-back: for small
+// ones more than the device takes (4 KiB into written blocks: 140 us, direct 100 us).
+Task<Result<void>> UringFile::write_durably(Shared state, u64 offset, std::vector<Buffer> pieces) {
+  constexpr std::size_t kAlignment = 4096;        // of any device
+  constexpr std::size_t kDirectMost = 256 << 10;  // above it the copy outweighs the rest
+  std::size_t size = 0;
+  for (const Buffer& piece : pieces) size += piece.size();
+  const bool aligned = offset % kAlignment == 0 && size % kAlignment == 0;
+  if (!aligned || size == 0 || size > kDirectMost)
+    co_return co_await do_write(std::move(state), offset, std::move(pieces), RWF_DSYNC).result();
+  if (!state->direct_tried) co_await open_direct(state);
+  if (!state->direct)
+    co_return co_await do_write(std::move(state), offset, std::move(pieces), RWF_DSYNC).result();
+
+  const std::unique_ptr<void, decltype(&std::free)> whole(std::aligned_alloc(kAlignment, size), &std::free);
+  std::byte* to = static_cast<std::byte*>(whole.get());
+  for (const Buffer& piece : pieces) to = std::copy(piece.span().begin(), piece.span().end(), to);
+  const int put = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+    io_uring_prep_write(sqe, state->direct.get(), whole.get(), static_cast<unsigned>(size), offset);
+    sqe->rw_flags = RWF_DSYNC;
+  });
+  if (put < 0) co_return fail_errno(-put, "write " + state->path);
+  if (static_cast<std::size_t>(put) != size)
+    co_return fail(Errc::io_error, "write " + state->path + ": the device takes only a part");
+  co_return Result<void>();
+}
+
+// Not every file system offers it; then the page cache does.
+Task<void> UringFile::open_direct(Shared state) {
+  const std::string self = fmt::format("/proc/self/fd/{}", state->file.get());
+  const int got = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+    io_uring_prep_openat(sqe, AT_FDCWD, self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
+  });
+  if (state->direct_tried) {
+    if (got >= 0) ::close(got);
+    co_return;
+  }
+  state->direct_tried = true;
+  if (got >= 0) state->direct = Descriptor(got);
 }
 
 Task<Result<void>> UringFile::do_flush(Shared state) {

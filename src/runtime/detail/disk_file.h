@@ -10,7 +10,7 @@ namespace claudefs::runtime::detail {
 class UringFile final : public File {
  public:
   UringFile(UringLoop& loop, Offload& offload, Descriptor file, std::string path)
-      : state_(new State{loop, offload, std::move(file), std::move(path)}) {}
+      : state_(new State{loop, offload, std::move(file), std::move(path), {}, false}) {}
   Task<Result<std::size_t>> read_at(u64 offset, MutableByteSpan into) override;
   Task<Result<void>> write_at(u64 offset, std::vector<Buffer> pieces) override;
   Task<Result<void>> flush() override;
@@ -26,10 +26,14 @@ class UringFile final : public File {
     Offload& offload;
     Descriptor file;
     std::string path;
+    Descriptor direct;  // the same file, past the page cache
+    bool direct_tried = false;
   };
   using Shared = std::shared_ptr<State>;
   static Task<Result<std::size_t>> do_read(Shared state, u64 offset, MutableByteSpan into);
   static Task<Result<void>> do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags);
+  static Task<Result<void>> write_durably(Shared state, u64 offset, std::vector<Buffer> pieces);
+  static Task<void> open_direct(Shared state);
   static Task<Result<void>> do_flush(Shared state);
   static Task<Result<void>> do_allocate(Shared state, u64 size);
   static Task<Result<void>> do_truncate(Shared state, u64 size);

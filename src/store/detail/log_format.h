@@ -40,6 +40,12 @@ struct LogRecordHeader {
   u64 group_first() const { return sequence - group_back; }
 };
 inline constexpr u32 kLogRecordHeader = 32;
+// A group begins at a multiple of this, and is filled up with zeros to the next one: a write of whole device
+// blocks.
+inline constexpr u64 kLogGroupAlignment = 4096;
+constexpr u64 log_group_end(u64 offset) {
+  return (offset + kLogGroupAlignment - 1) / kLogGroupAlignment * kLogGroupAlignment;
+}
 constexpr u64 log_record_size(u64 length) { return kLogRecordHeader + (length + 7) / 8 * 8; }
 
 // Writes kLogRecordHeader bytes and gives the header's own checksum, the next record's `previous`.

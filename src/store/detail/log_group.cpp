@@ -36,6 +36,9 @@ void LogGroup::close_block() {
 }
 
 std::vector<Buffer> LogGroup::finish() {
+  const u64 end = log_group_end(offset_);
+  block_.resize(block_.size() + (end - offset_));  // zeros
+  offset_ = end;
   close_block();
   return std::move(pieces_);
 }

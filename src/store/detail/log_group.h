@@ -21,10 +21,10 @@ class LogGroup {
 
   // Gives the offset of the record.
   u32 add(LogRecordKind kind, const std::vector<Buffer>& content, u32 length, u32 content_crc);
-  std::vector<Buffer> finish();  // the pieces to write at start()
+  std::vector<Buffer> finish();  // the pieces to write at start(): whole blocks
 
   u64 start() const { return start_; }
-  u64 end() const { return offset_; }
+  u64 end() const { return offset_; }  // of the last record; after finish() where the next group begins
   u64 next_sequence() const { return sequence_; }
   u32 previous() const { return previous_; }
   std::size_t count() const { return static_cast<std::size_t>(sequence_ - first_); }

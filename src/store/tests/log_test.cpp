@@ -140,7 +140,8 @@ TEST_F(LogTest, EveryFlippedBitInTheMiddleIsReportedAndTheRestReplays) {
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(hurt));
     EXPECT_EQ(seen.texts(), rest) << hurt << " byte " << byte;
     ASSERT_EQ(seen.damaged.size(), 1u) << hurt;
-    EXPECT_EQ(seen.damaged[0].offset, positions[hurt].offset);
+    EXPECT_LE(seen.damaged[0].offset, positions[hurt].offset);
+    EXPECT_GT(seen.damaged[0].offset + seen.damaged[0].length, positions[hurt].offset);
     flip_bit(file(positions[hurt].file), byte, bit);
   }
 }
@@ -151,7 +152,7 @@ TEST_F(LogTest, ATornLastGroupIsCutAndDoesNotComeBack) {
   const u32 number = group[0].file;
   expected.resize(14);
   flip_bit(file(number), group[4].offset + 5, 0);  // the fifth record of the group
-  const u64 mark = group[9].offset + log_record_size(group[9].length);
+  const u64 mark = log_group_end(group[9].offset + log_record_size(group[9].length));
   flip_bit(file(number), mark + 9, 1);
   Seen seen = reopen();
   EXPECT_EQ(seen.texts(), expected);
