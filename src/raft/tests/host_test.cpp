@@ -166,6 +166,36 @@ TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// Silent groups cost nothing but one beat per node pair, and fail over as fast as busy ones.
+TEST(Host, IdleGroupsFallSilentAndFailOver) {
+  HostCluster cluster(21);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  const auto silent = [&] {
+    for (int i = 0; i < 3; ++i)
+      for (u16 g = 0; g < HostCluster::kGroups; ++g)
+        if (cluster.is_up(i) && !cluster.member(i).host->status(ShardId{g}).quiescent) return false;
+    return true;
+  };
+  cluster.world().run_for(15s);  // leaders spread first
+  ASSERT_TRUE(silent());
+  cluster.world().run_for(20s);
+  EXPECT_TRUE(silent());
+  EXPECT_TRUE(cluster.all_led());
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    EXPECT_TRUE(cluster.member(g % 3).host->status(ShardId{g}).lagging.empty());
+  cluster.crash(0);
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 1500ms));
+  cluster.boot(0);
+  cluster.world().run_for(20s);
+  EXPECT_TRUE(silent());
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  cluster.world().run_for(1s);
+  EXPECT_GT(cluster.acknowledged(), 100u);
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged() && silent(); }, 10s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 TEST(Host, OneSeedHasOneHistory) {
   const auto life = [] {
     HostCluster cluster(77);

@@ -34,6 +34,7 @@ bool Core::snapshot_heard(NodeId leader, Term term, Instant now) {
   if (term < hard_.term) return false;
   if (term > hard_.term) become_follower(term, leader, now);
   if (role_ == Role::leader) return false;
+  quiescent_ = false;
   heard_from_leader(leader, now);
   return true;
 }
