@@ -83,7 +83,9 @@ class HostImpl final : public Host {
   runtime::Task<Result<LogIndex>> send_snapshot(Group* group, NodeId peer);
   runtime::Task<Result<net::TypedReply<SnapshotReply>>> on_snapshot(SnapshotPiece piece,
                                                                     net::Request request);
-  Result<SnapshotReply> install_piece(Group& group, const SnapshotPiece& piece, const Buffer& content);
+  runtime::Task<Result<bool>> send_piece(Group* group, NodeId peer, SnapshotPiece piece, Buffer content);
+  runtime::Task<Result<SnapshotReply>> install_piece(Group* group, SnapshotPiece piece, Buffer content);
+  Result<void> begin_install(Group& group, const SnapshotPiece& piece);
 
   // rejoin.cpp
   runtime::Task<void> run_rejoin();

@@ -37,7 +37,9 @@ struct AskStand {
 struct SnapshotReply {
   bool accepted = false;
   bool have = false;  // the receiver needs none: it has applied this much
-  static auto fields(auto& self) { return std::tie(self.accepted, self.have); }
+  // How much of this very snapshot has arrived: a sender that was interrupted goes on there.
+  u64 next_offset = 0;
+  static auto fields(auto& self) { return std::tie(self.accepted, self.have, self.next_offset); }
 };
 // One piece of a state machine's picture; the piece itself is the payload.
 struct SnapshotPiece {
