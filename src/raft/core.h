@@ -24,9 +24,6 @@ namespace claudefs::raft {
 using runtime::Duration;
 using runtime::Instant;
 
-// Deliberate bugs: the tests plant one and must notice.
-enum class Sabotage : u8 { none, commit_off_by_one, commit_older_terms, break_faith, forget_floor };
-
 struct CoreOptions {
   ShardId group{};
   NodeId self{};
@@ -39,7 +36,7 @@ struct CoreOptions {
   std::size_t inflight_messages = 64;  // per follower
   std::size_t inflight_bytes = 8_MiB;
   std::size_t cache_bytes = 1_MiB;  // applied entries kept in memory
-  Sabotage sabotage = Sabotage::none;
+  Duration quiesce_after{0};        // a group in which nothing happens for so long falls silent; 0: never
 };
 
 struct Recovered {
@@ -93,14 +90,14 @@ class Core {
   // anything else.
   void rejoin(Term term, LogEnd floor, Instant now);
   // `node` lost its memory: what it acknowledged is to be sent again.
-  void peer_forgot(NodeId node);
+  void peer_forgot(NodeId node, Instant now);
 
   // Inputs.
   void tick(Instant now);
   void step(Message message, Instant now);
   // Gives the entry's index, or nothing when this replica does not take proposals (not the leader, or
   // leadership is being handed over).
-  std::optional<LogIndex> propose(Buffer command);
+  std::optional<LogIndex> propose(Buffer command, Instant now);
   // A linearizable read; false when not the leader. The answer comes as Ready::Read.
   bool read(u64 id, Instant now);
   void persisted();
@@ -115,6 +112,16 @@ class Core {
   // A leader's snapshot stream speaks: as good as a heartbeat. False when it is of a deposed leader.
   bool snapshot_heard(NodeId leader, Term term, Instant now);
   bool transfer(NodeId to, Instant now);
+
+  // Silent groups (detail/core/quiescence.cpp). Neither ticks nor heartbeats: whoever runs the core watches
+  // the other nodes instead, and wakes the leader when a member's node is lost or restarted, a follower when
+  // its leader's is.
+  bool is_quiescent() const { return quiescent_; }
+  void wake(Instant now);
+  // Silent follower: the leader's node was last heard at `heard`. Call before wake() and step().
+  void leader_node_heard(Instant heard);
+  // Leader: clients use the group.
+  void used(Instant now) { used_at_ = now; }
 
   // Outputs.
   Ready take(Instant now);
@@ -156,7 +163,7 @@ class Core {
   void step_same_term(Message& message, Instant now);
   Message make(MessageKind kind, NodeId to) const;
   void send(Message message) { out_.push_back(std::move(message)); }
-  void promise(Message message) { promises_.push_back(std::move(message)); }
+  void promise(Message message);
   void announce();
   template <class F>
   void for_each_peer(F f) {
@@ -195,6 +202,15 @@ class Core {
   u64 next_stamp(Instant now);
   u64 quorum_stamp() const;
 
+  // detail/core/quiescence.cpp
+  bool is_settled() const;
+  bool may_fall_silent(Instant now) const;
+  void consider_silence(Instant now);
+  void ask_for_silence(u64 stamp);
+  void on_quiet(const Message& message, Instant now);
+  void on_quiet_reply(const Message& message, Instant now);
+  void wake_by(const Message& message, Instant now);
+
   // detail/core/read.cpp
   void confirm_reads();
   void fail_reads();
@@ -223,6 +239,8 @@ class Core {
   Instant election_due_{};
   u64 random_;
   std::map<NodeId, bool> votes_;
+  bool quiescent_ = false;
+  u64 quiet_stamp_ = 0;  // follower: of the message by which it fell silent
 
   // Leader only.
   std::map<NodeId, Progress> peers_;
@@ -231,6 +249,9 @@ class Core {
   Instant heartbeat_due_{};
   u64 stamp_ = 0;
   bool wants_heartbeat_ = false;
+  Instant used_at_{};
+  bool asks_for_silence_ = false;
+  u64 silence_stamp_ = 0;  // of the first message that asked; answers to earlier ones do not count
   NodeId transfer_to_{};
   Instant transfer_until_{};
   bool timeout_now_sent_ = false;

@@ -24,6 +24,7 @@ struct HostOptions {
   runtime::Duration lease_drift_max{50'000'000};    // a lease ends this much before an election may begin
   u64 log_keep_bytes = 64u << 20;                   // for followers that lag, before they need a snapshot
   u64 log_file_bytes = 32u << 20;                   // the log is dropped in files of this size
+  runtime::Duration quiesce_after{3'000'000'000};   // unused for so long a group falls silent; 0: never
   runtime::Duration balance_every{5'000'000'000};   // leadership goes back to the preferred member; 0: never
   std::size_t cache_bytes = 1u << 20;               // per group: applied entries kept in memory
   std::size_t proposals_max = 4096;                 // per group, in flight: one more is Errc::overloaded
@@ -34,6 +35,7 @@ struct HostOptions {
 struct GroupStatus {
   ShardId group{};
   bool leader = false;
+  bool quiescent = false;  // silent: docs/raft.md
   std::optional<NodeId> leader_hint;
   Term term{};
   LogIndex commit{};

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "runtime/task.h"
 
 namespace claudefs::raft {
 
@@ -21,7 +22,7 @@ class SnapshotSource {
  public:
   virtual ~SnapshotSource() = default;
   virtual LogIndex index() const = 0;
-  // Next piece, at most about 1 MiB; empty at the end.
+  // Next piece, at most about 1 MiB; empty at the end. One index has one sequence of pieces.
   virtual Result<Buffer> next() = 0;
 };
 
@@ -38,11 +39,13 @@ class StateMachine {
   virtual LogIndex durable() const = 0;
 
   virtual Result<std::unique_ptr<SnapshotSource>> snapshot() = 0;
-  // Installing: begin (drops the old state), add pieces in order, finish. A crash in between leaves a state
-  // that applied() reports as index 0, so that the leader starts again.
+  // Installing: begin (drops the old state), add pieces in order, finish. A crash in between leaves the old
+  // state, or one that applied() reports as index 0, so that the leader starts again. A piece that install()
+  // refuses changes nothing: it is sent again. finish_install() ends when all of it is durable: only then does
+  // the log let go of the entries it stands for.
   virtual Result<void> begin_install() = 0;
   virtual Result<void> install(const Buffer& piece) = 0;
-  virtual Result<void> finish_install(LogIndex index, Term term) = 0;
+  virtual runtime::Task<Result<void>> finish_install(LogIndex index, Term term) = 0;
 
   // Leadership of this replica began (every earlier entry is applied) or ended.
   virtual void on_leadership(bool leader, Term term) = 0;

@@ -76,6 +76,8 @@ enum class MessageKind : u8 {
   heartbeat = 7,
   heartbeat_reply = 8,
   timeout_now = 9,
+  quiet = 10,        // nothing goes on: fall silent, if `index` and `log_term` are your log's end
+  quiet_reply = 11,  // did so
 };
 
 struct Message {

@@ -30,7 +30,7 @@ class FakeMachine final : public meta::ShardMachine {
   Result<std::unique_ptr<raft::SnapshotSource>> snapshot() override { return fail(Errc::unsupported); }
   Result<void> begin_install() override { return {}; }
   Result<void> install(const Buffer&) override { return {}; }
-  Result<void> finish_install(LogIndex, Term) override { return {}; }
+  runtime::Task<Result<void>> finish_install(LogIndex, Term) override { co_return Result<void>{}; }
   void on_leadership(bool, Term) override {}
 
  private:

@@ -22,7 +22,7 @@ class Machine final : public ShardMachine {
   Result<std::unique_ptr<raft::SnapshotSource>> snapshot() override;
   Result<void> begin_install() override;
   Result<void> install(const Buffer& piece) override;
-  Result<void> finish_install(LogIndex index, Term term) override;
+  runtime::Task<Result<void>> finish_install(LogIndex index, Term term) override;
   void on_leadership(bool leader, Term term) override;
 
   Result<Buffer> query(u16 kind, const Buffer& body) override;

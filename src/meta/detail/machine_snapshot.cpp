@@ -115,13 +115,14 @@ Result<void> Machine::install(const Buffer& piece) {
   return kv_.write(batch);
 }
 
-Result<void> Machine::finish_install(LogIndex index, Term term) {
+runtime::Task<Result<void>> Machine::finish_install(LogIndex index, Term term) {
+  const AppliedRecord record{index, term};
   store::KvBatch batch;
-  batch.put(stored_.prefix() + applied_key(), std::string(wire::encode(AppliedRecord{index, term}).text()));
-  TRY(kv_.write(batch));
-  TRY(load());
-  durable_ = {};  // until the next flush
-  return {};
+  batch.put(stored_.prefix() + applied_key(), std::string(wire::encode(record).text()));
+  co_await kv_.write(batch);
+  co_await kv_.flush();
+  co_await load();
+  co_return Result<void>{};
 }
 
 }  // namespace claudefs::meta

@@ -2,10 +2,55 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace claudefs::raft::testing {
 
 namespace {
 constexpr i64 kTickUs = 12'500;
+constexpr u64 kTicksABeat = 4;
+}  // namespace
+
+Faults Faults::swarm(u64 seed) {
+  std::mt19937_64 random(seed * 0x9e3779b97f4a7c15u);
+  const auto unit = [&] { return std::uniform_real_distribution<>(0, 1)(random); };
+  // Log-uniform, or none.
+  const auto rate = [&](double least, double most) {
+    return unit() < 0.5 ? 0.0 : least * std::pow(most / least, unit());
+  };
+  Faults faults;
+  faults.members = 1 + static_cast<int>(random() % 5);
+  if (faults.members < 3 && unit() < 0.7) faults.members += 3;
+  faults.loss = rate(0.001, 0.3);
+  faults.duplication = rate(0.001, 0.3);
+  faults.crash_a_tick = rate(0.0005, 0.02);
+  faults.partition_a_tick = rate(0.001, 0.1);
+  faults.transfer_a_tick = rate(0.001, 0.05);
+  faults.compact_a_tick = rate(0.002, 0.1);
+  faults.proposals_a_tick = 0.9 * std::pow(0.01, unit());
+  faults.straggle = rate(0.001, 0.05);
+  faults.leader_crash_a_tick = rate(0.002, 0.05);
+  faults.restart_ms_max = unit() < 0.4 ? 10 : 300;
+  faults.append_bytes = unit() < 0.3 ? 1 : 200;
+  faults.pause_a_tick = rate(0.0005, 0.01);
+  faults.idle_a_tick = rate(0.002, 0.05);
+  faults.crash_after_vote = rate(0.05, 0.8);
+  faults.straggle_votes = rate(0.05, 0.5);
+  faults.new_leader_trouble = rate(0.1, 0.9);
+  faults.lost_disk_a_tick = faults.members > 1 && unit() < 0.25 ? 0.004 : 0;
+  if (unit() < 0.2) {
+    // Elections in quick succession, each leader gone before it could do much (the paper's figure 8).
+    faults.members = unit() < 0.5 ? 3 : 5;
+    faults.append_bytes = 1;
+    faults.new_leader_trouble = 0.5 + 0.5 * unit();
+    faults.crash_after_vote = rate(0.1, 0.8);
+    faults.straggle_votes = rate(0.1, 0.5);
+    faults.proposals_a_tick = 0.1 + 0.4 * unit();
+    faults.loss = faults.partition_a_tick = faults.lost_disk_a_tick = faults.idle_a_tick = faults.pause_a_tick = 0;
+    faults.transfer_a_tick = 0;
+    faults.restart_ms_max = 10;
+  }
+  return faults;
 }
 
 CoreSimulator::CoreSimulator(u64 seed, Faults faults) : faults_(faults), random_(seed) {
@@ -26,8 +71,10 @@ void CoreSimulator::after(i64 us, std::function<void()> act) {
   events_.push(Event{now_us_ + us, ++order_, std::move(act)});
 }
 void CoreSimulator::after_on(Node& node, i64 us, std::function<void()> act) {
-  after(us, [&node, life = node.life, act = std::move(act)] {
-    if (node.life == life && node.core) act();
+  after(us, [this, &node, life = node.life, act = std::move(act)] {
+    if (node.life != life || !node.core) return;
+    if (node.paused_until > now_us_) return after_on(node, node.paused_until - now_us_, act);
+    act();
   });
 }
 void CoreSimulator::fail(std::string what) {
@@ -41,7 +88,7 @@ Instant CoreSimulator::clock(const Node& node) const {
 void CoreSimulator::lose_disk(Node& node) {
   for (auto& other : nodes_)
     if (other->amnesiac || (!other->core && other.get() != &node)) return;
-  crash(node);
+  crash(node, faults_.restart_ms_max);
   node.disk = Disk{};
   node.disk.start.configuration = nodes_.front().get() == &node ? nodes_.back()->disk.start.configuration
                                                                 : nodes_.front()->disk.start.configuration;
@@ -58,7 +105,7 @@ bool CoreSimulator::rejoin(Node& node) {
     if (!other->core) return false;
     term = std::max(term, other->core->term());
     floor = std::max(floor, other->core->log_end());
-    other->core->peer_forgot(node.id);
+    other->core->peer_forgot(node.id, clock(*other));
   }
   node.core->rejoin(term, floor, clock(node));
   return true;
@@ -76,7 +123,7 @@ void CoreSimulator::boot(Node& node) {
   options.append_bytes_max = faults_.append_bytes;
   options.inflight_messages = 4;
   options.cache_bytes = 300;
-  options.sabotage = faults_.sabotage;
+  options.quiesce_after = std::chrono::milliseconds(faults_.quiesce_ms);
   Recovered recovered;
   recovered.hard_state = node.disk.hard;
   recovered.configuration = node.disk.start.configuration;
@@ -93,36 +140,75 @@ void CoreSimulator::boot(Node& node) {
     });
     return;
   }
+  node.watch = PeerWatch(options.election_timeout);
   node.was_leader = false;
   node.seen_commit = node.core->commit();
 }
 
-void CoreSimulator::crash(Node& node) {
+void CoreSimulator::crash(Node& node, i64 restart_ms_max) {
   ++node.life;
+  node.paused_until = 0;
   node.core.reset();
   node.persisting.reset();
   node.read_floor.clear();
   node.proposed.clear();
-  after(below(faults_.restart_ms_max * 1000), [this, &node] {
+  after(below(restart_ms_max * 1000), [this, &node] {
     if (!node.core) boot(node);
   });
 }
 
+// Nothing reaches it; then, first of all, clients ask.
+void CoreSimulator::pause(Node& node) {
+  node.paused_until = now_us_ + below(faults_.pause_ms_max * 1000);
+  after(node.paused_until - now_us_, [this, &node, life = node.life] {
+    if (node.life != life || !node.core) return;
+    node.paused_until = 0;
+    check_leases();
+    if (!node.core->is_leader()) return;
+    const u64 id = next_read_++;
+    node.read_floor[id] = acknowledged_;
+    node.core->read(id, clock(node));
+    drain(node);
+  });
+}
+
+void CoreSimulator::beat() {
+  for (auto& from : nodes_)
+    for (auto& to : nodes_) {
+      if (from == to || !from->core || from->paused_until > now_us_) continue;
+      if (cut_.contains({from->id.value, to->id.value}) || (!calm_ && chance(faults_.loss))) continue;
+      after(100 + below(1'000), [this, &to = *to, id = from->id, boot = from->life] {
+        if (to.core) after_on(to, 0, [this, &to, id, boot] { heard(to, id, boot); });
+      });
+    }
+}
+
+void CoreSimulator::heard(Node& to, NodeId from, u64 boot) {
+  const auto lost = to.watch.heard(from, boot, clock(to));
+  if (lost && wake_for(*to.core, *lost, to.id, clock(to))) drain(to);
+}
+
 void CoreSimulator::tick() {
+  if (++ticks_ % kTicksABeat == 0) beat();
   for (auto& n : nodes_) {
-    if (!n->core) continue;
+    if (!n->core || n->paused_until > now_us_) continue;
+    for (const PeerWatch::Lost& lost : n->watch.lost(clock(*n))) wake_for(*n->core, lost, n->id, clock(*n));
     n->core->tick(clock(*n));
     drain(*n);
   }
   if (!calm_) trouble();
-  client();
+  if (!idle_) client();
   check_leases();
 }
 
 void CoreSimulator::trouble() {
+  if (chance(faults_.idle_a_tick)) idle_ = !idle_;
   for (auto& n : nodes_) {
+    if (n->paused_until > now_us_) continue;
     const bool leads = n->core && n->core->is_leader();
-    if (n->core && chance(faults_.crash_a_tick + (leads ? faults_.leader_crash_a_tick : 0))) crash(*n);
+    if (n->core && chance(faults_.pause_a_tick)) pause(*n);
+    if (n->core && chance(faults_.crash_a_tick + (leads ? faults_.leader_crash_a_tick : 0)))
+      crash(*n, faults_.restart_ms_max);
     if (n->core && n->amnesiac && n->core->remembers()) n->amnesiac = false;
     if (n->core && faults_.lost_disk_a_tick > 0 && chance(faults_.lost_disk_a_tick)) lose_disk(*n);
     if (n->core && chance(faults_.compact_a_tick)) {
@@ -152,10 +238,10 @@ void CoreSimulator::trouble() {
 
 void CoreSimulator::client() {
   for (auto& n : nodes_) {
-    if (!n->core || !n->core->is_leader()) continue;
+    if (!n->core || !n->core->is_leader() || n->paused_until > now_us_) continue;
     while (chance(faults_.proposals_a_tick)) {
       const std::string value = "v" + std::to_string(next_value_++);
-      if (auto index = n->core->propose(Buffer::copy_of(value)))
+      if (auto index = n->core->propose(Buffer::copy_of(value), clock(*n)))
         n->proposed[index->value] = n->core->term().value;
     }
     if (chance(0.3)) {
@@ -173,12 +259,18 @@ void CoreSimulator::deliver(Message message) {
   const int copies = !calm_ && chance(faults_.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     i64 delay = 100 + below(chance(0.8) ? 1'000 : faults_.delay_us_max);
-    if (!calm_ && chance(faults_.straggle)) delay += below(400'000);  // a straggler from another age
-    after(delay, [this, message] {
+    const bool of_election = message.kind == MessageKind::vote || message.kind == MessageKind::vote_reply;
+    const double late = std::max(faults_.straggle, of_election ? faults_.straggle_votes : 0);
+    if (!calm_ && chance(late)) delay += below(400'000);  // a straggler from another age
+    after(delay, [this, message, boot = node(message.from).life] {
       Node& to = node(message.to);
       if (!to.core) return;
-      to.core->step(message, clock(to));
-      drain(to);
+      after_on(to, 0, [this, &to, message, boot] {
+        heard(to, message.from, boot);
+        to.core->leader_node_heard(to.watch.heard_at(to.core->leader_hint()));
+        to.core->step(message, clock(to));
+        drain(to);
+      });
     });
   }
 }
@@ -202,10 +294,6 @@ void CoreSimulator::start_persist(Node& node) {
   if (!node.core->wants_persist()) return;
   node.persisting = node.core->take_persist();
   check_entries(node, node.persisting->entries);
-  if (faults_.acknowledge_before_flush) {
-    for (Message& message : node.persisting->messages) deliver(std::move(message));
-    node.persisting->messages.clear();
-  }
   const bool nothing = node.persisting->nothing_to_write();
   if (nothing) return finish_persist(node);
   after_on(node, 50 + below(faults_.flush_us_max), [this, &node] { finish_persist(node); });
@@ -217,7 +305,6 @@ void CoreSimulator::finish_persist(Node& node) {
   Disk& disk = node.disk;
   if (batch.hard_state) {
     disk.hard = *batch.hard_state;
-    if (faults_.forget_votes) disk.hard.vote = NodeId{};
   }
   if (batch.start) {
     auto held = disk.entries.find(batch.start->index.value);
@@ -231,8 +318,21 @@ void CoreSimulator::finish_persist(Node& node) {
     disk.entries.erase(disk.entries.lower_bound(batch.entries.front().index.value), disk.entries.end());
   for (Entry& entry : batch.entries) disk.entries[entry.index.value] = std::move(entry);
   node.core->persisted();
+  const bool voted = batch.hard_state && batch.hard_state->vote.value != 0;
   for (Message& message : batch.messages) deliver(std::move(message));
+  if (voted && !calm_ && chance(faults_.crash_after_vote)) return crash(node, 10);
   drain(node);
+}
+
+// Cut off before it says a word, so that what it appends is nowhere else; or dead soon after its first ones.
+void CoreSimulator::trouble_new_leader(Node& node) {
+  if (chance(0.5)) return after_on(node, below(8'000), [this, &node] { crash(node, 10); });
+  for (auto& other : nodes_) {
+    if (other.get() == &node || chance(0.1)) continue;
+    cut_.insert({node.id.value, other->id.value});
+    cut_.insert({other->id.value, node.id.value});
+  }
+  after(below(400'000), [this] { cut_.clear(); });
 }
 
 void CoreSimulator::apply(Node& node) {
@@ -313,7 +413,9 @@ void CoreSimulator::check_leader(Node& node) {
   if (leads && !node.was_leader) {
     const EntryLog& log = node.core->log();
     for (auto it = committed_.upper_bound(log.start().value); it != committed_.end(); ++it)
-      if (log.term_at(LogIndex{it->first}) != Term{it->second}) fail("a leader lacks a committed entry");
+      if (it->second.in_term <= node.core->term() && log.term_at(LogIndex{it->first}) != it->second.term)
+        fail("a leader lacks a committed entry");
+    if (!calm_ && chance(faults_.new_leader_trouble)) trouble_new_leader(node);
   }
   node.was_leader = leads;
 }
@@ -335,8 +437,8 @@ void CoreSimulator::check_commit(Node& node) {
   for (u64 i = std::max(node.seen_commit.value, node.core->log().start().value) + 1; i <= commit.value; ++i) {
     const auto term = node.core->log().term_at(LogIndex{i});
     if (!term) return fail("a commit index beyond the log");
-    auto [it, first] = committed_.try_emplace(i, term->value);
-    if (!first && it->second != term->value) fail("two entries committed at one index");
+    auto [it, first] = committed_.try_emplace(i, Commitment{*term, node.core->term()});
+    if (!first && it->second.term != *term) fail("two entries committed at one index");
   }
   node.seen_commit = commit;
 }
@@ -372,9 +474,40 @@ std::string CoreSimulator::run() {
   run_until(end);
   if (!violation_.empty()) return violation_;
   calm_ = true;
+  idle_ = false;
+  faults_.proposals_a_tick = 0.5;
   cut_.clear();
   run_until(end + 2'500'000);
-  return violation_.empty() ? settle() : violation_;
+  if (violation_.empty()) violation_ = settle();
+  if (violation_.empty()) violation_ = settle_idle([&](i64 us) { run_until(now_us_ + us); });
+  return violation_;
+}
+
+// Nothing to do: the group falls silent. Its leader dies: another one leads soon, and all works again.
+std::string CoreSimulator::settle_idle(const std::function<void(i64)>& run_for) {
+  idle_ = true;
+  run_for(1'500'000);
+  Node* leader = nullptr;
+  for (auto& n : nodes_) {
+    if (!violation_.empty()) return violation_;
+    if (!n->core->is_quiescent()) return fmt::format("replica {} does not fall silent: leads {}, commit {}, applied {}, last {}", n->id, n->core->is_leader(), n->core->commit(), n->core->applied_index(), n->core->log().last());
+    if (n->core->is_leader()) leader = n.get();
+  }
+  if (leader == nullptr) return "a silent group has no leader";
+  const u64 before = acknowledged_;
+  if (nodes_.size() > 2) {
+    crash(*leader, 1);
+    leader->paused_until = now_us_ + 2'500'000;  // boots, but says nothing
+    run_for(2'000'000);
+    if (!violation_.empty()) return violation_;
+    bool led = false;
+    for (auto& n : nodes_) led |= n.get() != leader && n->core && n->core->is_leader();
+    if (!led) return "the silent group of a dead leader elects none";
+  }
+  idle_ = false;
+  run_for(1'500'000);
+  if (!violation_.empty()) return violation_;
+  return acknowledged_ > before ? "" : "a group that was silent does not work again";
 }
 
 // After the faults ended: one leader, and everybody has what was acknowledged.

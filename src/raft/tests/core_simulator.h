@@ -12,10 +12,14 @@
 #include <string>
 
 #include "raft/core.h"
+#include "raft/detail/host/peer_watch.h"
 
 namespace claudefs::raft::testing {
 
 struct Faults {
+  // A random subset of the kinds below at random rates, so that rare histories are not drowned by common ones.
+  static Faults swarm(u64 seed);
+
   int members = 3;
   double loss = 0.02;
   double duplication = 0.02;
@@ -32,10 +36,13 @@ struct Faults {
   double leader_crash_a_tick = 0;  // besides crash_a_tick
   i64 restart_ms_max = 300;
   std::size_t append_bytes = 200;
-  // Planted bugs.
-  bool forget_votes = false;
-  bool acknowledge_before_flush = false;
-  Sabotage sabotage = Sabotage::none;
+  double pause_a_tick = 0.002;       // per node: no event reaches it for a while, its clock goes on
+  i64 pause_ms_max = 600;
+  double idle_a_tick = 0.01;         // clients stop, until they go on
+  i64 quiesce_ms = 150;
+  double crash_after_vote = 0;       // a node that made a vote durable
+  double straggle_votes = 0;         // of messages of elections
+  double new_leader_trouble = 0;     // a leader crashes or is cut off within its first 20 ms
 };
 
 class CoreSimulator {
@@ -64,6 +71,8 @@ class CoreSimulator {
     Machine durable;  // what a crash leaves of it
     double rate = 1;
     i64 offset = 0;
+    PeerWatch watch{std::chrono::milliseconds(200)};
+    i64 paused_until = 0;
     std::optional<Persist> persisting;
     bool amnesiac = false;  // lost its disk, and has not all back
     bool was_leader = false;
@@ -89,7 +98,11 @@ class CoreSimulator {
   Node& node(NodeId id) { return *nodes_[id.value - 1u]; }
 
   void boot(Node& node);
-  void crash(Node& node);
+  void crash(Node& node, i64 restart_ms_max);
+  void pause(Node& node);
+  void trouble_new_leader(Node& node);
+  void beat();
+  void heard(Node& to, NodeId from, u64 boot);
   void lose_disk(Node& node);
   bool rejoin(Node& node);
   void tick();
@@ -110,6 +123,7 @@ class CoreSimulator {
   void check_commit(Node& node);
   void check_leases();
   std::string settle();
+  std::string settle_idle(const std::function<void(i64)>& run_for);
 
   Faults faults_;
   std::mt19937_64 random_;
@@ -118,6 +132,8 @@ class CoreSimulator {
   u64 order_ = 0;
   i64 now_us_ = 1'000'000;
   bool calm_ = false;
+  bool idle_ = false;
+  u64 ticks_ = 0;
   std::set<std::pair<u16, u16>> cut_;
   std::string violation_;
   u64 next_read_ = 1;
@@ -126,7 +142,11 @@ class CoreSimulator {
   // The independent record of the world.
   std::map<u64, NodeId> leader_of_term_;
   std::map<std::pair<u64, u64>, std::string> written_;  // (index, term) -> previous term and data
-  std::map<u64, u64> committed_;                        // index -> term
+  struct Commitment {
+    Term term{};     // of the entry
+    Term in_term{};  // when: a leader of an earlier term, elected late by old votes, need not have it
+  };
+  std::map<u64, Commitment> committed_;  // by index
   std::vector<std::string> applied_;                    // value of entry i + 1
   u64 acknowledged_ = 0;                                // the newest entry that a client was told of
 };

@@ -46,24 +46,26 @@ Result<std::unique_ptr<SnapshotSource>> ToyMachine::snapshot() { return std::mak
 Result<void> ToyMachine::begin_install() {
   now_ = disk_ = Picture{};
   arriving_.clear();
+  ++begun_;
   return {};
 }
 Result<void> ToyMachine::install(const Buffer& piece) {
+  if (refuses > 0 && refuses-- > 0) return fail(Errc::corrupt, "a damaged piece");
   arriving_ += piece.text();
   return {};
 }
-Result<void> ToyMachine::finish_install(LogIndex index, Term term) {
+Task<Result<void>> ToyMachine::finish_install(LogIndex index, Term term) {
   for (std::size_t at = 0; at < arriving_.size();) {
     const std::size_t end = arriving_.find('\n', at);
     now_.values.push_back(arriving_.substr(at, end - at));
     at = end + 1;
   }
-  CFS_CHECK(now_.values.size() == index.value);
+  if (now_.values.size() != index.value) co_return fail(Errc::corrupt, "a snapshot with a hole");
   now_.applied = index;
   now_.term = term;
   disk_ = now_;
   ++installs_;
-  return {};
+  co_return Result<void>{};
 }
 
 HostCluster::HostCluster(u64 seed, sim::FaultOptions faults) : world_(seed, faults), members_(kNodes) {

@@ -32,18 +32,20 @@ class ToyMachine final : public StateMachine {
   Result<std::unique_ptr<SnapshotSource>> snapshot() override;
   Result<void> begin_install() override;
   Result<void> install(const Buffer& piece) override;
-  Result<void> finish_install(LogIndex index, Term term) override;
+  runtime::Task<Result<void>> finish_install(LogIndex index, Term term) override;
   void on_leadership(bool leader, Term) override { leads_ = leader; }
   const Picture& picture() const { return now_; }
   bool leads() const { return leads_; }
   int installs() const { return installs_; }
+  int begun() const { return begun_; }
+  int refuses = 0;  // so many pieces are taken for damaged
 
  private:
   Picture& disk_;
   Picture now_;
   std::string arriving_;
   bool leads_ = false;
-  int installs_ = 0;
+  int installs_ = 0, begun_ = 0;
 };
 
 class HostCluster {

@@ -71,6 +71,41 @@ TEST(Host, AFollowerFarBehindGetsASnapshot) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// A snapshot goes on where it was interrupted, asks again for damaged pieces, and is in whole or not at all.
+TEST(Host, SnapshotsSurviveInterruptionsAndDamage) {
+  HostCluster cluster(4);
+  cluster.options.log_file_bytes = 64_KiB;
+  cluster.options.log_keep_bytes = 64_KiB;
+  cluster.options.cache_bytes = 4_KiB;
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  ASSERT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 3s));
+  cluster.crash(2);
+  for (int i = 0; i < 2; ++i) cluster.start_workload(i, 500);
+  cluster.world().run_for(6s);
+  cluster.stop_workload();
+  cluster.boot(2);
+  for (auto& [group, machine] : cluster.member(2).machines) machine->refuses = 2;
+  const auto count = [&](auto of) {
+    int sum = 0;
+    for (auto& [group, machine] : cluster.member(2).machines) sum += of(*machine);
+    return sum;
+  };
+  const auto begun = [&] { return count([](ToyMachine& machine) { return machine.begun(); }); };
+  const auto installed = [&] { return count([](ToyMachine& machine) { return machine.installs(); }); };
+  ASSERT_TRUE(cluster.world().run_until([&] { return begun() == 4; }, 20s));
+  for (int i = 0; i < 3; ++i) {
+    cluster.world().isolate("n3");
+    cluster.world().run_for(300ms);  // no new leader: it would begin again
+    cluster.world().heal();
+    cluster.world().run_for(20ms);
+  }
+  EXPECT_LT(installed(), HostCluster::kGroups);
+  EXPECT_TRUE(cluster.world().run_until([&] { return installed() == HostCluster::kGroups; }, 60s));
+  EXPECT_EQ(begun(), HostCluster::kGroups) << "a snapshot began anew";
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 10s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 // Random crashes and partitions under load; then peace, and everything acknowledged is everywhere.
 TEST(Host, KeepsEveryAcknowledgedWrite) {
   for (u64 seed = 1; seed <= 6; ++seed) {
@@ -132,11 +167,11 @@ TEST(Host, ReplacedDisksAreFilledOneAfterTheOther) {
   for (int i = 0; i < 3; ++i) cluster.boot(i);
   for (int i = 0; i < 3; ++i) cluster.start_workload(i, 200);
   for (int victim = 0; victim < 3; ++victim) {
-    cluster.world().run_for(2s);
+    cluster.world().run_for(1s);
     cluster.lose_disk(victim);
     cluster.boot(victim);
     cluster.start_workload(victim, 200);
-    cluster.world().run_for(3s);
+    cluster.world().run_for(2s);
     // It counts again: another may be away.
     const int other = (victim + 1) % 3;
     cluster.crash(other);
@@ -163,6 +198,36 @@ TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   cluster.world().run_for(1s);
   cluster.stop_workload();
   EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 5s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
+// Silent groups cost nothing but one beat per node pair, and fail over as fast as busy ones.
+TEST(Host, IdleGroupsFallSilentAndFailOver) {
+  HostCluster cluster(21);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  const auto silent = [&] {
+    for (int i = 0; i < 3; ++i)
+      for (u16 g = 0; g < HostCluster::kGroups; ++g)
+        if (cluster.is_up(i) && !cluster.member(i).host->status(ShardId{g}).quiescent) return false;
+    return true;
+  };
+  cluster.world().run_for(15s);  // leaders spread first
+  ASSERT_TRUE(silent());
+  cluster.world().run_for(20s);
+  EXPECT_TRUE(silent());
+  EXPECT_TRUE(cluster.all_led());
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    EXPECT_TRUE(cluster.member(g % 3).host->status(ShardId{g}).lagging.empty());
+  cluster.crash(0);
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 1500ms));
+  cluster.boot(0);
+  cluster.world().run_for(20s);
+  EXPECT_TRUE(silent());
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  cluster.world().run_for(1s);
+  EXPECT_GT(cluster.acknowledged(), 100u);
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged() && silent(); }, 10s));
   EXPECT_EQ(cluster.violation(), "");
 }
 

@@ -1,9 +1,14 @@
 // Which transition an input takes. The rules on terms are those of the paper's figure 2, with the two
 // exceptions that pre-vote and leader stickiness need (thesis, sections 4.2.3 and 9.6).
 #include "base/check.h"
+#include "base/mutant.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
+
+CFS_DEFINE_MUTANT(raft_vote_not_persisted, "raft: the term is durable before a vote leaves, the vote is not");
+CFS_DEFINE_MUTANT(raft_answers_before_flush, "raft: promises leave before they are durable");
+CFS_DEFINE_MUTANT(raft_own_entries_unflushed, "raft: a leader counts its own entries before they are durable");
 
 Core::Core(CoreOptions options, Recovered recovered, Instant now)
     : options_(options),
@@ -27,9 +32,11 @@ Core::Core(CoreOptions options, Recovered recovered, Instant now)
 }
 
 void Core::tick(Instant now) {
+  if (quiescent_) return;
   if (role_ == Role::leader) {
     check_quorum(now);
     if (role_ == Role::leader) check_transfer(now);
+    if (role_ == Role::leader) consider_silence(now);
     if (role_ == Role::leader && now >= heartbeat_due_) wants_heartbeat_ = true;
     return;
   }
@@ -41,6 +48,7 @@ void Core::tick(Instant now) {
 
 void Core::step(Message message, Instant now) {
   if (message.to != options_.self || message.group != options_.group) return;
+  if (quiescent_) wake_by(message, now);
   if (message.term > hard_.term) {
     step_newer_term(message, now);
   } else if (message.term < hard_.term) {
@@ -64,7 +72,8 @@ void Core::step_newer_term(Message& message, Instant now) {
     default:
       break;
   }
-  const bool from_leader = message.kind == MessageKind::append || message.kind == MessageKind::heartbeat;
+  const bool from_leader = message.kind == MessageKind::append || message.kind == MessageKind::heartbeat ||
+                           message.kind == MessageKind::quiet;
   become_follower(message.term, from_leader ? message.from : NodeId{}, now);
   step_same_term(message, now);
 }
@@ -101,7 +110,16 @@ void Core::step_same_term(Message& message, Instant now) {
       return on_heartbeat_reply(message, now);
     case MessageKind::timeout_now:
       return on_timeout_now(message, now);
+    case MessageKind::quiet:
+      return on_quiet(message, now);
+    case MessageKind::quiet_reply:
+      return on_quiet_reply(message, now);
   }
+}
+
+void Core::promise(Message message) {
+  if (CFS_MUTANT(raft_answers_before_flush)) return send(std::move(message));
+  promises_.push_back(std::move(message));
 }
 
 Message Core::make(MessageKind kind, NodeId to) const {
@@ -114,8 +132,10 @@ Message Core::make(MessageKind kind, NodeId to) const {
   return message;
 }
 
-std::optional<LogIndex> Core::propose(Buffer command) {
+std::optional<LogIndex> Core::propose(Buffer command, Instant now) {
   if (role_ != Role::leader || is_transferring()) return std::nullopt;
+  wake(now);
+  used_at_ = now;
   Entry entry;
   entry.index = LogIndex{log_.last().value + 1};
   entry.term = hard_.term;
@@ -162,7 +182,7 @@ bool Core::wants_persist() const { return !persist_under_way_ && (must_write() |
 bool Core::has_output(Instant now) const {
   const bool leads = role_ == Role::leader;
   if (!out_.empty() || wants_persist() || !ready_.reads.empty()) return true;
-  if (leads && (wants_heartbeat_ || now >= heartbeat_due_)) return true;
+  if (leads && (wants_heartbeat_ || (!quiescent_ && now >= heartbeat_due_))) return true;
   return !announced_ || announced_->leader != leads || announced_->hint != leader_;
 }
 
@@ -171,6 +191,7 @@ Persist Core::take_persist() {
   persist_under_way_ = true;
   Persist out;
   if (hard_ != hard_durable_) out.hard_state = hard_;
+  if (CFS_MUTANT(raft_vote_not_persisted) && out.hard_state) out.hard_state->vote = NodeId{};
   if (start_changed_) out.start = LogStart{log_.start(), log_.start_term(), configuration_};
   start_changed_ = false;
   out.entries = log_.slice(LogIndex{log_.persisted().value + 1}, log_.last(), SIZE_MAX);
@@ -193,7 +214,7 @@ void Core::persisted() {
 }
 
 LogIndex Core::match_of(NodeId node) const {
-  if (node == options_.self) return log_.persisted();
+  if (node == options_.self) return CFS_MUTANT(raft_own_entries_unflushed) ? log_.last() : log_.persisted();
   auto it = peers_.find(node);
   return it == peers_.end() ? LogIndex{} : it->second.match;
 }

@@ -1,8 +1,14 @@
 // Elections: paper section 5.2 and 5.4.1; pre-vote, thesis section 9.6; check-quorum, section 6.2.
 #include "base/check.h"
+#include "base/mutant.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
+
+CFS_DEFINE_MUTANT(raft_breaks_faith, "raft: a follower votes although a leader was promised its faith");
+CFS_DEFINE_MUTANT(raft_forgets_floor, "raft: a replica that lost its memory votes at once");
+CFS_DEFINE_MUTANT(raft_votes_for_older_logs, "raft: a vote does not compare the logs");
+CFS_DEFINE_MUTANT(raft_votes_twice, "raft: a vote is given again in the same term");
 
 u64 Core::draw() {
   random_ += 0x9e3779b97f4a7c15u;
@@ -24,6 +30,7 @@ void Core::become_follower(Term term, NodeId leader, Instant now) {
   if (term > hard_.term) hard_ = HardState{term, NodeId{}};
   const bool was_leader = role_ == Role::leader;
   role_ = Role::follower;
+  quiescent_ = false;
   leader_ = leader;
   votes_.clear();
   peers_.clear();
@@ -63,12 +70,12 @@ void Core::ask_votes(MessageKind kind, Term term, bool force) {
 
 // A leader spoke within the shortest election timeout, or we are the leader.
 bool Core::keeps_faith(Instant now) const {
-  if (options_.sabotage == Sabotage::break_faith) return role_ == Role::leader;
+  if (CFS_MUTANT(raft_breaks_faith)) return role_ == Role::leader;
   return role_ == Role::leader || now - contact_at_ < options_.election_timeout;
 }
 
 void Core::rejoin(Term term, LogEnd floor, Instant now) {
-  if (options_.sabotage == Sabotage::forget_floor) return;
+  if (CFS_MUTANT(raft_forgets_floor)) return;
   // A vote of ours in that term may be forgotten.
   if (term > hard_.term || (term == hard_.term && hard_.vote.value == 0))
     hard_ = HardState{term, options_.self};
@@ -87,6 +94,7 @@ bool Core::may_stand() const {
 }
 
 bool Core::is_up_to_date(const Message& candidate) const {
+  if (CFS_MUTANT(raft_votes_for_older_logs)) return true;
   return log_.is_newer_or_equal(candidate.index, candidate.log_term) &&
          LogEnd{candidate.log_term, candidate.index} >= floor_;
 }
@@ -102,7 +110,8 @@ void Core::on_pre_vote(const Message& message, Instant now) {
 void Core::on_vote(const Message& message, Instant now) {
   // The term may have moved since a leader was promised a lease.
   if (keeps_faith(now) && !message.force) return;
-  const bool free = hard_.vote == message.from || (hard_.vote.value == 0 && leader_.value == 0);
+  const bool again = CFS_MUTANT(raft_votes_twice) && role_ == Role::follower;
+  const bool free = again || hard_.vote == message.from || (hard_.vote.value == 0 && leader_.value == 0);
   const bool grant = free && is_up_to_date(message);
   if (grant) {
     hard_.vote = message.from;
@@ -137,6 +146,8 @@ void Core::become_leader(Instant now) {
   role_ = Role::leader;
   leader_ = options_.self;
   leader_since_ = now;
+  used_at_ = now;
+  asks_for_silence_ = false;
   votes_.clear();
   reads_.clear();
   transfer_to_ = NodeId{};

@@ -22,6 +22,7 @@ u64 Core::quorum_stamp() const {
 bool Core::is_active(NodeId node, Instant now) const {
   auto it = peers_.find(node);
   if (it == peers_.end()) return false;
+  if (quiescent_) return true;  // else this group would have been woken
   return it->second.stamp + static_cast<u64>(options_.election_timeout.count()) > static_cast<u64>(now.ns);
 }
 
@@ -37,6 +38,7 @@ void Core::broadcast_heartbeat(Instant now) {
     message.commit = std::min(commit_, progress.match);
     send(std::move(message));
   });
+  if (asks_for_silence_) ask_for_silence(stamp);
 }
 
 void Core::heard_from_leader(NodeId leader, Instant now) {

@@ -19,6 +19,7 @@ struct Progress {
   LogIndex match{};  // durable there
   LogIndex next{};   // the next entry to send
   u64 stamp = 0;     // the newest stamp it echoed
+  u64 quiet = 0;     // the newest stamp at which it fell silent
   LogIndex commit_sent{};
   bool paused = false;          // probe: an answer is awaited
   bool fetching = false;        // the host is reading entries for it

@@ -1,14 +1,21 @@
 // Log replication: paper section 5.3; pipelining and sending before the own disk has it, thesis sections
 // 10.2.1 and 10.2.2; commitment only of own-term entries, paper section 5.4.2.
 #include "base/check.h"
+#include "base/mutant.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
 
+CFS_DEFINE_MUTANT(raft_commit_off_by_one, "raft: a leader commits one entry more than a quorum has");
+CFS_DEFINE_MUTANT(raft_commits_older_terms, "raft: entries of earlier terms commit by counting (figure 8)");
+CFS_DEFINE_MUTANT(raft_append_unchecked, "raft: a follower appends without comparing the entry before");
+
 void Core::on_append(Message& message, Instant now) {
   if (role_ == Role::leader) return;
   heard_from_leader(message.from, now);
-  if (needs_snapshot_ || !log_.matches(message.index, message.log_term)) {
+  const bool matches = log_.matches(message.index, message.log_term) ||
+                       (CFS_MUTANT(raft_append_unchecked) && message.index == log_.last());
+  if (needs_snapshot_ || !matches) {
     // What we committed matches every leader: an old, reordered message; skip to what is news.
     const bool stale = message.index < log_.start() && !needs_snapshot_;
     if (!stale) return refuse_append(message);
@@ -82,9 +89,10 @@ void Core::on_append_reply(const Message& message, Instant now) {
   confirm_reads();
 }
 
-void Core::peer_forgot(NodeId node) {
+void Core::peer_forgot(NodeId node, Instant now) {
   auto it = peers_.find(node);
   if (role_ != Role::leader || it == peers_.end()) return;
+  wake(now);
   it->second.match = LogIndex{};
   if (it->second.state != Progress::State::snapshot) it->second.begin_probe();
 }
@@ -154,12 +162,12 @@ void Core::fetched(NodeId peer, std::vector<Entry> entries, Instant now) {
 
 void Core::advance_commit() {
   u64 reached = configuration_.quorum_value([&](NodeId node) { return match_of(node).value; });
-  if (options_.sabotage == Sabotage::commit_off_by_one && reached < log_.last().value) ++reached;
+  if (CFS_MUTANT(raft_commit_off_by_one) && reached < log_.last().value) ++reached;
   const LogIndex candidate{reached};
   if (candidate <= commit_) return;
   // An entry of an earlier term commits only beneath one of ours (paper, figure 8).
   const bool own_term = log_.term_at(candidate) == hard_.term;
-  if (!own_term && options_.sabotage != Sabotage::commit_older_terms) return;
+  if (!own_term && !CFS_MUTANT(raft_commits_older_terms)) return;
   commit_ = candidate;
 }
 

@@ -2,9 +2,12 @@
 // the host streams it. A replica whose state machine stands before its log's start keeps its log and its
 // votes (others count on them) but does not lead and asks for a snapshot.
 #include "base/check.h"
+#include "base/mutant.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
+
+CFS_DEFINE_MUTANT(raft_snapshot_installed_half, "raft: a replica goes on while its state machine is replaced");
 
 void Core::compact(LogIndex index) {
   if (index <= log_.start()) return;
@@ -34,11 +37,13 @@ bool Core::snapshot_heard(NodeId leader, Term term, Instant now) {
   if (term < hard_.term) return false;
   if (term > hard_.term) become_follower(term, leader, now);
   if (role_ == Role::leader) return false;
+  quiescent_ = false;
   heard_from_leader(leader, now);
   return true;
 }
 
 void Core::snapshot_begins() {
+  if (CFS_MUTANT(raft_snapshot_installed_half)) return;
   needs_snapshot_ = true;
   applied_ = LogIndex{};
 }

@@ -8,6 +8,7 @@ bool Core::transfer(NodeId to, Instant now) {
   const bool possible = role_ == Role::leader && !is_transferring() && to != options_.self &&
                         configuration_.is_voter(to) && commit_ >= term_start_;
   if (!possible) return false;
+  wake(now);
   transfer_to_ = to;
   transfer_until_ = now + options_.election_timeout;
   try_timeout_now();

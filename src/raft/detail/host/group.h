@@ -43,6 +43,7 @@ struct HostedGroup {
     Term term{};
     LogIndex index{};
     u64 next_offset = 0;
+    bool finishing = false;  // the last piece is here; the state machine makes it durable
   };
   std::optional<Install> install;
 };

@@ -37,6 +37,8 @@ HostImpl::HostImpl(runtime::Env& env, net::Client& client, HostOptions options,
       write_work_(env.executor()),
       takes_part_(remembers),
       remembers_(remembers),
+      boot_(env.random().next() | 1),
+      watch_(options_.election_timeout),
       scope_(env.executor()) {}
 
 HostImpl::~HostImpl() { *alive_ = nullptr; }
@@ -85,6 +87,7 @@ Result<void> HostImpl::add_group(ShardId id, std::vector<NodeId> initial_members
   core.lease_drift_max = options_.lease_drift_max;
   core.seed = env_.random().next();
   core.cache_bytes = options_.cache_bytes;
+  core.quiesce_after = options_.quiesce_after;
   const NodeId preferred = members[id.value % members.size()];
   core.preferred = preferred == options_.self;
   auto group = std::make_unique<Group>(id, Core(core, std::move(recovered), env_.now()), machine);
@@ -117,6 +120,7 @@ GroupStatus HostImpl::status(ShardId id) const {
   const Group* group = find(id);
   if (group == nullptr) return status;
   const Core& core = group->core;
+  status.quiescent = core.is_quiescent();
   status.leader = group->announced && core.is_leader();
   if (core.leader_hint().value != 0) status.leader_hint = core.leader_hint();
   status.term = core.term();

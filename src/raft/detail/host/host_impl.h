@@ -7,6 +7,7 @@
 
 #include "raft/detail/host/group.h"
 #include "raft/detail/host/peer_link.h"
+#include "raft/detail/host/peer_watch.h"
 #include "raft/detail/host/raft_log.h"
 #include "raft/detail/host/wire_messages.h"
 #include "raft/host.h"
@@ -48,6 +49,9 @@ class HostImpl final : public Host {
   runtime::Task<void> run_turns();
   runtime::Task<void> run_ticks();
   void tick();
+  bool all_silent() const;
+  void watch_peers(runtime::Instant now);
+  void wake_groups(const PeerWatch::Lost& lost, runtime::Instant now);
   void drain(Group& group);
   void route(std::vector<Message> messages);
   void flush_peers();
@@ -79,7 +83,9 @@ class HostImpl final : public Host {
   runtime::Task<Result<LogIndex>> send_snapshot(Group* group, NodeId peer);
   runtime::Task<Result<net::TypedReply<SnapshotReply>>> on_snapshot(SnapshotPiece piece,
                                                                     net::Request request);
-  Result<SnapshotReply> install_piece(Group& group, const SnapshotPiece& piece, const Buffer& content);
+  runtime::Task<Result<bool>> send_piece(Group* group, NodeId peer, SnapshotPiece piece, Buffer content);
+  runtime::Task<Result<SnapshotReply>> install_piece(Group* group, SnapshotPiece piece, Buffer content);
+  Result<void> begin_install(Group& group, const SnapshotPiece& piece);
 
   // rejoin.cpp
   runtime::Task<void> run_rejoin();
@@ -113,6 +119,9 @@ class HostImpl final : public Host {
   bool collect_wanted_ = false;
   std::size_t streams_ = 0;
   u64 next_read_ = 1;
+  u64 boot_ = 0;  // of this process
+  PeerWatch watch_;
+  runtime::Instant next_beat_{};
   runtime::Instant next_balance_{};
   runtime::Instant next_compaction_{};
   runtime::Scope scope_;  // last: its tasks use everything above

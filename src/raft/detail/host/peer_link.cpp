@@ -8,6 +8,7 @@ namespace {
 constexpr std::size_t kCallsInFlight = 8;  // per lane
 constexpr std::size_t kCallBytes = 1_MiB;
 constexpr std::size_t kOneWayBytes = 64_KiB;
+constexpr u32 kAnsweredBeat = 10;  // one in so many
 
 // Appends and their answers are most of the traffic, and Raft needs no second answer to them. Heartbeats want
 // one, by which a connection that leads nowhere is found out, and long batches, by which a lane knows when to
@@ -31,13 +32,24 @@ void PeerLink::queue(Message message) {
 }
 
 void PeerLink::flush() {
+  if (beat_due_ && urgent_.waiting.empty() && bulk_.waiting.empty()) send_beat();
+  beat_due_ = false;
   flush_lane(urgent_);
   flush_lane(bulk_);
+}
+
+void PeerLink::send_beat() {
+  if (urgent_.calls >= kCallsInFlight || !scope_.accepting()) return;
+  RaftMessages batch;
+  batch.boot = limits_.boot;
+  ++urgent_.calls;
+  scope_.spawn(call(urgent_, std::move(batch), ++beats_ % kAnsweredBeat == 0));
 }
 
 void PeerLink::flush_lane(Lane& lane) {
   while (!lane.waiting.empty() && lane.calls < kCallsInFlight && scope_.accepting()) {
     RaftMessages batch;
+    batch.boot = limits_.boot;
     std::size_t bytes = 0;
     while (!lane.waiting.empty() && bytes < kCallBytes) {
       const std::size_t size = lane.waiting.front().bytes();

@@ -17,11 +17,14 @@ class PeerLink {
   struct Limits {
     std::size_t queue_bytes = 16_MiB;
     runtime::Duration timeout{1'000'000'000};
+    u64 boot = 0;
   };
   // `scope` and `client` must outlive the link and its calls.
   PeerLink(runtime::Scope& scope, net::Client& client, std::string address, Limits limits)
       : scope_(scope), client_(client), address_(std::move(address)), limits_(limits) {}
   void queue(Message message);
+  // The next flush sends something in any case.
+  void beat() { beat_due_ = true; }
   // Sends what is queued, as far as the calls in flight allow; the rest follows when they end.
   void flush();
   u64 dropped() const { return urgent_.dropped + bulk_.dropped; }
@@ -37,6 +40,7 @@ class PeerLink {
     u64 dropped = 0;
   };
   void flush_lane(Lane& lane);
+  void send_beat();
   runtime::Task<void> call(Lane& lane, RaftMessages batch, bool answered);
 
   runtime::Scope& scope_;
@@ -44,6 +48,8 @@ class PeerLink {
   std::string address_;
   const Limits limits_;
   Lane urgent_, bulk_;
+  bool beat_due_ = false;
+  u32 beats_ = 0;
 };
 
 }  // namespace claudefs::raft

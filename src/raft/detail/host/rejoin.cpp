@@ -119,7 +119,7 @@ runtime::Task<Result<net::TypedReply<StandReply>>> HostImpl::on_ask_stand(net::R
   for (auto& [id, group] : groups_) {
     if (failed_ || stopping_) co_return fail(Errc::unavailable, "raft has stopped on this node");
     reply.message.groups.push_back({id, group->core.term(), group->core.log_end()});
-    group->core.peer_forgot(request.peer);
+    group->core.peer_forgot(request.peer, env_.now());
     mark(*group);
   }
   co_return std::move(reply);

@@ -23,7 +23,7 @@ runtime::Task<Result<Buffer>> HostImpl::propose(ShardId id, Buffer command) {
   if (group->proposals.size() >= options_.proposals_max)
     co_return fail(Errc::overloaded,
                    fmt::format("group {}: {} proposals are under way", id, group->proposals.size()));
-  const std::optional<LogIndex> index = group->core.propose(std::move(command));
+  const std::optional<LogIndex> index = group->core.propose(std::move(command), env_.now());
   if (!index) co_return fail(not_leader(*group));
   auto reply = std::make_shared<runtime::Promised<Result<Buffer>>>(env_.executor());
   group->proposals.emplace(*index, Group::Proposal{group->core.term(), reply});
@@ -36,6 +36,7 @@ runtime::Task<Result<void>> HostImpl::read_barrier(ShardId id) {
   if (group == nullptr) co_return fail(unknown_group(id));
   if (failed_ || stopping_) co_return fail(Errc::unavailable, "raft has stopped on this node");
   const runtime::Instant now = env_.now();
+  group->core.used(now);
   if (holds_lease(id) && group->core.applied_index() >= group->core.commit()) co_return Result<void>{};
   const u64 read = next_read_++;
   auto waiter = std::make_shared<runtime::Promised<Result<LogIndex>>>(env_.executor());

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
@@ -9,7 +10,11 @@ namespace claudefs::raft {
 namespace {
 constexpr std::size_t kStreamsMax = 4;  // of this node, as a sender
 constexpr runtime::Duration kPieceTimeout{10'000'000'000};
+constexpr runtime::Duration kResumeFor{15'000'000'000};  // without a sign of the follower
+constexpr runtime::Duration kBetweenTries{200'000'000};
 }  // namespace
+
+CFS_DEFINE_MUTANT(raft_host_snapshot_half, "raft: a snapshot is installed although pieces of it are missing");
 
 runtime::Task<void> HostImpl::stream_snapshot(Group* group, NodeId peer) {
   std::optional<LogIndex> sent;
@@ -40,15 +45,37 @@ runtime::Task<Result<LogIndex>> HostImpl::send_snapshot(Group* group, NodeId pee
     Buffer content = co_await source->next();
     piece.last = content.empty();
     const std::size_t size = content.size();
-    auto reply = co_await net::call(client_, address_of_(peer), piece, kPieceTimeout, std::move(content));
-    if (reply.message.have) break;
-    if (!reply.message.accepted) co_return fail(Errc::conflict, "the follower refused a piece");
-    if (piece.last) break;
-    if (stopping_ || !core.is_leader() || core.term() != piece.term)
-      co_return fail(Errc::not_leader, "leadership was lost");
+    const bool wanted = co_await send_piece(group, peer, piece, std::move(content));
+    if (!wanted || piece.last) break;
     piece.offset += size;
   }
   co_return piece.start.index;
+}
+
+// Until it arrived; false: the peer has what the snapshot would bring. Broken connections and refused pieces
+// are tried again: the follower keeps what it has.
+runtime::Task<Result<bool>> HostImpl::send_piece(Group* group, NodeId peer, SnapshotPiece piece,
+                                                 Buffer content) {
+  const u64 end = piece.offset + content.size();
+  runtime::Instant give_up = env_.now() + kResumeFor;
+  while (true) {
+    if (stopping_ || !group->core.is_leader() || group->core.term() != piece.term)
+      co_return fail(Errc::not_leader, "leadership was lost");
+    auto reply = co_await net::call(client_, address_of_(peer), piece, kPieceTimeout, content).result();
+    if (reply) {
+      const SnapshotReply& said = reply->message;
+      if (said.have) co_return false;
+      if (said.accepted || (!piece.last && said.next_offset >= end)) co_return true;
+      // Of an older stream of this leader, or finished just now.
+      if (said.next_offset != piece.offset) co_return fail(Errc::conflict, "the follower lost what it had");
+      if (piece.offset != 0) give_up = env_.now() + kResumeFor;
+    }
+    if (env_.now() >= give_up) {
+      if (!reply) co_return fail(std::move(reply.error()));
+      co_return fail(Errc::conflict, "the follower refused a piece");
+    }
+    co_await env_.executor().sleep(kBetweenTries);
+  }
 }
 
 runtime::Task<Result<net::TypedReply<SnapshotReply>>> HostImpl::on_snapshot(SnapshotPiece piece,
@@ -59,39 +86,57 @@ runtime::Task<Result<net::TypedReply<SnapshotReply>>> HostImpl::on_snapshot(Snap
   if (request.peer.value != 0 && request.peer != piece.from)
     co_return fail(Errc::access_denied, "a snapshot in another node's name");
   net::TypedReply<SnapshotReply> reply;
-  reply.message = co_await install_piece(*group, piece, request.payload);
+  reply.message = co_await install_piece(group, std::move(piece), std::move(request.payload));
   mark(*group);
   co_return std::move(reply);
 }
 
-Result<SnapshotReply> HostImpl::install_piece(Group& group, const SnapshotPiece& piece,
-                                              const Buffer& content) {
-  Core& core = group.core;
-  const runtime::Instant now = env_.now();
+// The old state goes. One stream at a time: a newer one replaces what an older one brought.
+Result<void> HostImpl::begin_install(Group& group, const SnapshotPiece& piece) {
+  group.install.reset();
+  group.core.snapshot_begins();
+  TRY(group.machine.begin_install());
+  group.install = Group::Install{piece.from, piece.term, piece.start.index, 0};
+  return {};
+}
+
+runtime::Task<Result<SnapshotReply>> HostImpl::install_piece(Group* group, SnapshotPiece piece, Buffer content) {
+  Core& core = group->core;
   SnapshotReply reply;
-  if (!core.snapshot_heard(piece.from, piece.term, now)) return reply;
-  auto& install = group.install;
-  if (piece.offset == 0) {
-    reply.have = !core.needs_snapshot() && piece.start.index <= core.applied_index();
-    if (reply.have) return reply;
-    core.snapshot_begins();
-    TRY(group.machine.begin_install());
-    install = Group::Install{piece.from, piece.term, piece.start.index, 0};
+  if (!core.snapshot_heard(piece.from, piece.term, env_.now())) co_return reply;
+  reply.have = !core.needs_snapshot() && piece.start.index <= core.applied_index();
+  if (reply.have) co_return reply;
+  // What the log begins after is committed: a leader that has not applied that much yet comes again.
+  if (piece.start.index < core.log().start()) co_return reply;
+  auto& install = group->install;
+  const auto is_of_it = [&] {
+    return install && install->from == piece.from && install->term == piece.term &&
+           install->index == piece.start.index;
+  };
+  if (install && install->finishing) {
+    if (is_of_it()) reply.next_offset = install->next_offset;
+    co_return reply;
   }
-  const bool expected = install && install->from == piece.from && install->term == piece.term &&
-                        install->index == piece.start.index && install->next_offset == piece.offset;
-  if (!expected) return reply;
+  if (piece.offset == 0 && !is_of_it()) co_await begin_install(*group, piece);
+  if (!is_of_it()) co_return reply;
+  reply.next_offset = install->next_offset;
+  const bool next = install->next_offset == piece.offset || CFS_MUTANT(raft_host_snapshot_half);
+  if (!next) co_return reply;
   if (!piece.last) {
-    TRY(group.machine.install(content));
+    co_await group->machine.install(content);
     install->next_offset += content.size();
+    reply.next_offset = install->next_offset;
   } else {
+    install->finishing = true;
+    const Result<void> finished =
+        co_await group->machine.finish_install(piece.start.index, piece.start.term).result();
     install.reset();
-    TRY(group.machine.finish_install(piece.start.index, piece.start.term));
-    core.snapshot_installed(piece.start, now);
-    wake_applied(group);
+    if (!finished) co_return fail(finished.error());
+    core.snapshot_installed(piece.start, env_.now());
+    wake_applied(*group);
   }
   reply.accepted = true;
-  return reply;
+  co_return reply;
 }
 
 }  // namespace claudefs::raft

@@ -1,5 +1,7 @@
 // Once per turn: every group that something happened to is drained, then each peer gets one call a lane.
 // One tick serves all groups.
+#include <algorithm>
+
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
@@ -32,7 +34,7 @@ runtime::Task<void> HostImpl::run_ticks() {
   while (!stopping_ && !failed_) {
     tick();
     // Aligned, so that heartbeats, due at multiples of their interval, leave at once.
-    const i64 step = std::max<i64>(1, options_.heartbeat.count() / 2);
+    const i64 step = std::max<i64>(1, options_.heartbeat.count() / (all_silent() ? 1 : 2));
     co_await env_.executor().sleep_until(runtime::Instant{(env_.now().ns / step + 1) * step});
   }
 }
@@ -40,6 +42,7 @@ runtime::Task<void> HostImpl::run_ticks() {
 void HostImpl::tick() {
   const runtime::Instant now = env_.now();
   if (!takes_part_) return;
+  watch_peers(now);
   for (auto& [id, group] : groups_) {
     group->core.tick(now);
     if (group->core.has_output(now)) mark(*group);
@@ -52,6 +55,25 @@ void HostImpl::tick() {
     next_balance_ = now + options_.balance_every;
     balance();
   }
+}
+
+bool HostImpl::all_silent() const {
+  return std::ranges::all_of(groups_, [](const auto& g) { return g.second->core.is_quiescent(); });
+}
+
+// On behalf of the silent groups.
+void HostImpl::watch_peers(runtime::Instant now) {
+  for (const PeerWatch::Lost& lost : watch_.lost(now)) wake_groups(lost, now);
+  if (now < next_beat_) return;
+  const i64 interval = std::max<i64>(1, options_.heartbeat.count());
+  next_beat_ = runtime::Instant{(now.ns / interval + 1) * interval};
+  for (auto& [node, peer] : links_) peer->beat();
+  work_.notify_one();
+}
+
+void HostImpl::wake_groups(const PeerWatch::Lost& lost, runtime::Instant now) {
+  for (auto& [id, group] : groups_)
+    if (wake_for(group->core, lost, options_.self, now)) mark(*group);
 }
 
 void HostImpl::drain(Group& group) {
@@ -81,6 +103,7 @@ PeerLink& HostImpl::link(NodeId node) {
     PeerLink::Limits limits;
     limits.queue_bytes = options_.peer_queue_bytes;
     limits.timeout = 2 * options_.election_timeout;
+    limits.boot = boot_;
     made = std::make_unique<PeerLink>(scope_, client_, address, limits);
   }
   made->set_address(address);
@@ -90,6 +113,8 @@ PeerLink& HostImpl::link(NodeId node) {
 runtime::Task<Result<net::TypedReply<net::Empty>>> HostImpl::on_messages(RaftMessages batch,
                                                                          net::Request request) {
   const runtime::Instant now = env_.now();
+  if (request.peer.value != 0 && batch.boot != 0)
+    if (const auto lost = watch_.heard(request.peer, batch.boot, now)) wake_groups(*lost, now);
   for (Message& message : batch.messages) {
     if (request.peer.value != 0 && request.peer != message.from) continue;
     Group* group = find(message.group);
@@ -97,6 +122,7 @@ runtime::Task<Result<net::TypedReply<net::Empty>>> HostImpl::on_messages(RaftMes
     // Small ones share a block with their neighbours in the connection: a cached entry would pin all of it.
     for (Entry& entry : message.entries)
       if (entry.data.size() < 16_KiB) entry.data = Buffer::copy_of(entry.data.span());
+    group->core.leader_node_heard(watch_.heard_at(group->core.leader_hint()));
     group->core.step(std::move(message), now);
     mark(*group);
   }

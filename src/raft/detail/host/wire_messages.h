@@ -6,12 +6,14 @@
 
 namespace claudefs::raft {
 
-// Messages of any groups, in order. Raft copes with their loss.
+// Messages of any groups, in order. Raft copes with their loss. Also a sign of life of the sender: an empty
+// one leaves when nothing else does for a heartbeat (PeerWatch).
 struct RaftMessages {
   static constexpr u16 kMethod = 0x0101;
   using Reply = net::Empty;
   std::vector<Message> messages;
-  static auto fields(auto& self) { return std::tie(self.messages); }
+  u64 boot = 0;  // of the sending process, another one after each start
+  static auto fields(auto& self) { return std::tie(self.messages, self.boot); }
 };
 
 // Asked by a node that may have lost its memory: where do you stand? It has forgotten what it acknowledged.
@@ -35,7 +37,9 @@ struct AskStand {
 struct SnapshotReply {
   bool accepted = false;
   bool have = false;  // the receiver needs none: it has applied this much
-  static auto fields(auto& self) { return std::tie(self.accepted, self.have); }
+  // How much of this very snapshot has arrived: a sender that was interrupted goes on there.
+  u64 next_offset = 0;
+  static auto fields(auto& self) { return std::tie(self.accepted, self.have, self.next_offset); }
 };
 // One piece of a state machine's picture; the piece itself is the payload.
 struct SnapshotPiece {
