@@ -9,8 +9,7 @@
 #include "app/mount_table.h"
 #include "app/process.h"
 #include "base/log.h"
-#include "client/file_system.h"
-#include "data/chunk_io.h"
+#include "client/cluster_mount.h"
 
 namespace claudefs::app {
 namespace {
@@ -20,10 +19,7 @@ using namespace std::chrono_literals;
 struct Mount {
   runtime::Reactor& reactor;
   MountDaemonOptions options;
-  std::unique_ptr<net::Client> rpc;
-  std::unique_ptr<cluster::Router> router;
-  std::shared_ptr<data::ChunkIo> chunks;
-  std::unique_ptr<client::FileSystem> files;
+  std::unique_ptr<client::ClusterMount> client;
   std::unique_ptr<access::fuse::FuseSession> session;
   std::unique_ptr<admin::MetricsServer> metrics;
   runtime::Scope background;
@@ -47,10 +43,11 @@ void collect(const Mount& mount, admin::MetricSet& set) {
           fuse.failed);
   counter("claudefs_fuse_interrupted_total", "Requests interrupted by their caller.", fuse.interrupted);
   gauge("claudefs_fuse_known_inodes", "Inodes that the kernel holds.", fuse.known_inodes);
-  gauge("claudefs_client_dirty_bytes", "Buffered writes not yet committed.", mount.files->dirty_bytes());
-  gauge("claudefs_client_open_files", "Open handles.", mount.files->open_files());
-  if (!mount.chunks) return;
-  const data::ChunkIoStats& io = mount.chunks->stats();
+  gauge("claudefs_client_dirty_bytes", "Buffered writes not yet committed.",
+        mount.client->files().dirty_bytes());
+  gauge("claudefs_client_open_files", "Open handles.", mount.client->files().open_files());
+  if (mount.client->chunks() == nullptr) return;
+  const data::ChunkIoStats& io = mount.client->chunks()->stats();
   counter("claudefs_chunks_stored_total", "Chunks written.", io.chunks_stored);
   counter("claudefs_chunks_deduplicated_total", "Chunks that were there already.", io.chunks_deduplicated);
   counter("claudefs_chunk_plain_bytes_total", "Content given to the chunk store.", io.plain_bytes);
@@ -60,35 +57,14 @@ void collect(const Mount& mount, admin::MetricSet& set) {
   counter("claudefs_chunk_degraded_reads_total", "Chunks rebuilt from other shards.", io.degraded_reads);
 }
 
-runtime::Task<Result<void>> connect(Mount& mount) {
-  runtime::Env& env = mount.reactor.env();
-  mount.rpc = net::Client::create(env, identity_of(mount.options.spec, NodeId{}));
-  mount.router = cluster::Router::create(env, *mount.rpc, mount.options.seeds);
-  const runtime::Instant deadline = env.now() + mount.options.connect_within;
-  for (;;) {
-    Result<void> known = co_await mount.router->refresh().result();
-    if (known) break;
-    if (known.error().code == Errc::wrong_cluster || known.error().code == Errc::access_denied)
-      co_return known;
-    if (env.now() > deadline)
-      co_return fail(
-          Errc::unavailable,
-          fmt::format("the cluster does not answer ({}); are its nodes running?", known.error().text));
-    co_await env.executor().sleep(200ms);
-  }
-  data::ChunkIo::Options io;
-  io.cache_bytes = mount.options.cache_bytes;
-  Mount* at = &mount;
-  client::ChunkIoFactory over = client::chunk_io_over(env, *mount.rpc, *mount.router, io);
-  client::ChunkIoFactory keep = [at, over](SessionId session, codec::DomainKey key) {
-    at->chunks = over(session, key);
-    return at->chunks;
-  };
-  client::Options options;
-  options.dirty_bytes_total = mount.options.dirty_bytes;
-  client::FileSystem::Parts parts{env, *mount.router, keep};
-  mount.files = client::FileSystem::create(parts, options);
-  co_return co_await mount.files->start().result();
+client::ClusterMount::Settings settings_of(const MountDaemonOptions& options) {
+  client::ClusterMount::Settings out;
+  out.identity = identity_of(options.spec, NodeId{});
+  out.seeds = options.seeds;
+  out.connect_within = options.connect_within;
+  out.chunks.cache_bytes = options.cache_bytes;
+  out.files.dirty_bytes_total = options.dirty_bytes;
+  return out;
 }
 
 void request_stop(Mount& mount, int signal) {
@@ -108,8 +84,8 @@ runtime::Task<void> close_after(Mount& mount, runtime::Duration time) {
 runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
   const int device = co_await access::fuse::mount(mount.options.mount);
   runtime::Env& env = mount.reactor.env();
-  mount.session = access::fuse::FuseSession::create(env, mount.reactor.packet_device(device), *mount.files,
-                                                    mount.options.session);
+  mount.session = access::fuse::FuseSession::create(env, mount.reactor.packet_device(device),
+                                                    mount.client->files(), mount.options.session);
   Mount* at = &mount;
   mount.reactor.on_signal([at](int signal) {
     request_stop(*at, signal);
@@ -133,21 +109,19 @@ runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
 
 runtime::Task<Result<void>> serve_mount(runtime::Reactor& reactor, MountDaemonOptions options) {
   Mount mount(reactor, std::move(options));
-  Result<void> outcome = co_await connect(mount).result();
+  mount.client = std::make_unique<client::ClusterMount>(reactor.env(), settings_of(mount.options));
+  Result<void> outcome = co_await mount.client->start().result();
   if (outcome) outcome = co_await attach_and_serve(mount).result();
   reactor.on_signal(nullptr);
   if (mount.metrics) co_await mount.metrics->stop();
-  if (mount.files) {
-    Result<void> flushed = co_await mount.files->stop().result();
-    if (!flushed) {
-      log::error("mount", "some writes could not be written back",
-                 {log::kv("error", flushed.error().to_string())});
-      if (outcome) outcome = std::move(flushed);
-    }
+  const Result<void> flushed = co_await mount.client->stop().result();
+  if (!flushed) {
+    log::error("mount", "some writes could not be written back",
+               {log::kv("error", flushed.error().to_string())});
+    if (outcome) outcome = flushed;
   }
   if (is_claudefs_mount(mount.options.mount.mount_point) && mount.session)
     (void)access::fuse::unmount(mount.options.mount.mount_point);
-  if (mount.rpc) co_await mount.rpc->stop();
   log::info("mount", "ended", {log::kv("at", mount.options.mount.mount_point)});
   co_return outcome;
 }

@@ -26,6 +26,7 @@ runtime::Disk& Node::disk() { return *disk_; }
 void Node::crash() {
   CFS_CHECK(up_);
   up_ = false;
+  world_.count_fault("crash");
   executor_->crash();
   world_.drop_events_of(*this);
   network_->crash();
@@ -44,10 +45,21 @@ bool Node::flip_bit(const std::string& path, u64 byte_offset, unsigned bit) {
   inode->flip(byte_offset, bit);
   return true;
 }
+void Node::flip_random_bits(RandomStream& random, unsigned count) {
+  const std::vector<std::string> files = disk_->files();
+  for (unsigned i = 0; i < count && !files.empty(); ++i) {
+    const std::string& path = files[random.between(0, files.size() - 1)];
+    const u64 size = disk_->find(path)->content().size();
+    if (size == 0) continue;
+    flip_bit(path, random.between(0, size - 1), static_cast<unsigned>(random.between(0, 7)));
+    world_.count_fault("bit flip");
+  }
+}
 void Node::fail_flushes(unsigned count) { disk_->fail_flushes(count); }
 u64 Node::disk_used() const { return disk_->used(); }
 void Node::wipe_disk() {
   CFS_CHECK(!up_);
+  world_.count_fault("disk wiped");
   disk_->wipe();
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "runtime/env.h"
@@ -39,11 +40,20 @@ class Node final : public runtime::Env {
   void crash();
   void restart();
   // Runs nothing until `time` has passed: a long garbage collection, a stopped virtual machine.
-  void pause(runtime::Duration time) { paused_until_ = world_.now() + time; }
+  void pause(runtime::Duration time) {
+    paused_until_ = world_.now() + time;
+    world_.count_fault("pause");
+  }
   runtime::Instant paused_until() const { return paused_until_; }
+
+  // This node's own disk faults instead of the world's; nothing: the world's again.
+  void set_disk_faults(std::optional<FaultOptions> faults) { disk_faults_ = std::move(faults); }
+  const FaultOptions& disk_faults() const { return disk_faults_ ? *disk_faults_ : world_.faults(); }
 
   // Flips one bit of a file at rest. False when the file is shorter.
   bool flip_bit(const std::string& path, u64 byte_offset, unsigned bit);
+  // Flips `count` drawn bits of drawn files.
+  void flip_random_bits(RandomStream& random, unsigned count);
   // The next `count` flushes of any file fail.
   void fail_flushes(unsigned count);
   // Bytes in files; FaultOptions::disk_bytes is the limit.
@@ -59,6 +69,7 @@ class Node final : public runtime::Env {
   u64 index_;
   bool up_ = true;
   runtime::Instant paused_until_{};
+  std::optional<FaultOptions> disk_faults_;
   RandomStream random_;
   std::unique_ptr<SimExecutor> executor_;
   std::unique_ptr<SimOffload> offload_;

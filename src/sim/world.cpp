@@ -90,6 +90,7 @@ void World::block(const std::string& from, const std::string& to) {
   const Link link{from, to};
   if (from == to || blocked_.contains(link)) return;
   const u64 serial = ++sequence_;
+  count_fault("blocked link");
   blocked_.emplace(link, serial);
   after(kPatience, [this, link, serial] { lose_if_still_blocked(link, serial); });
 }
@@ -116,6 +117,7 @@ void World::heal() {
 }
 void World::clog(const std::string& from, const std::string& to, Duration time) {
   clogged_[{from, to}] = now_ + time;
+  count_fault("clogged link");
 }
 void World::reset_connections(const std::string& one, const std::string& other) {
   node(one).simulated_network().reset_connections_to(node(other));
@@ -123,7 +125,10 @@ void World::reset_connections(const std::string& one, const std::string& other) 
 
 Instant World::arrival(const Node& from, const Node& to) {
   Duration delay = network_stream_.between_times(faults_.network_delay_min, faults_.network_delay_max);
-  if (network_stream_.chance(faults_.slow_segment)) delay *= 100;
+  if (network_stream_.chance(faults_.slow_segment)) {
+    delay *= 100;
+    count_fault("slow segment");
+  }
   Instant at = now_ + delay;
   const auto clogged = clogged_.find({from.name(), to.name()});
   if (clogged != clogged_.end()) at = std::max(at, clogged->second);

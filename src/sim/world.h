@@ -63,6 +63,10 @@ class World {
   // Resets every connection between the two.
   void reset_connections(const std::string& one, const std::string& other);
 
+  // Faults that happened so far, by kind. `kind` is a literal.
+  void count_fault(const char* kind) { ++fault_counts_[kind]; }
+  const std::map<std::string, u64, std::less<>>& fault_counts() const { return fault_counts_; }
+
   // Over (time, node, kind) of every event so far.
   u64 trace_hash() const { return trace_hash_; }
   u64 events() const { return events_; }
@@ -105,6 +109,7 @@ class World {
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   std::map<Link, u64> blocked_;  // with the serial of its blocking
   std::map<Link, runtime::Instant> clogged_;
+  std::map<std::string, u64, std::less<>> fault_counts_;
   std::map<EventKey, Event> queue_;  // destroyed before the nodes it refers to
 };
 

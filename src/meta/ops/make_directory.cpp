@@ -27,8 +27,8 @@ Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const M
 Result<InodeReply> apply_make_directory(ApplyContext& context, const MakeDirectory& op) {
   for (u32 attempt = 0;; ++attempt) {
     TRY_ASSIGN(const Plan<InodeReply> plan, plan_make_directory(context, op, attempt, context.now()));
-    if (all_local(context, plan.parts) && !validate(context, plan.parts.front()))
-      continue;  // the id is taken
+    // It was proposed because the id of some attempt is this shard's: not those of others, nor a taken one.
+    if (!all_local(context, plan.parts) || !validate(context, plan.parts.front())) continue;
     return run_plan(context, plan);
   }
 }

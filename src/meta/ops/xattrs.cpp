@@ -35,6 +35,7 @@ Result<Inode> load_to_change(ApplyContext& context, InodeId id) {
 }  // namespace
 
 Result<XattrReply> read_xattr(const ReadContext& context, const GetXattr& op) {
+  TRY(check_free(context, inode_lock(op.inode), true));  // a directory just made may not be here yet
   TRY(load_inode(context, op.inode));
   std::optional<std::string> value = context.get(xattr_key(op.inode, op.name));
   if (!value) return fail(Errc::no_data);
@@ -42,6 +43,7 @@ Result<XattrReply> read_xattr(const ReadContext& context, const GetXattr& op) {
 }
 
 Result<ListXattrsReply> read_xattr_names(const ReadContext& context, const ListXattrs& op) {
+  TRY(check_free(context, inode_lock(op.inode), true));
   TRY(load_inode(context, op.inode));
   return ListXattrsReply{names_of(context, op.inode)};
 }

@@ -11,8 +11,13 @@ runtime::Task<Result<Buffer>> NamespaceService::run_planned(ShardId shard, clust
   co_await service_.barrier(shard);
   const ReadContext& state = service_.machine(shard)->reader();
   auto plan = co_await make_plan(state, op, now());
-  if (all_local(state, plan.parts) && plan.moves.empty())
-    co_return co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+  if (all_local(state, plan.parts) && plan.moves.empty()) {
+    Result<Buffer> done = co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+    // Planned again when it was applied, and the name led to another shard by then.
+    if (!done && done.error().code == Errc::cross_device)
+      co_return fail(Errc::busy, "the entry is being changed by another request");
+    co_return std::move(done);
+  }
   co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
 }
 
@@ -74,7 +79,12 @@ runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::R
       co_await service_.call_op(op.new_parent.shard(), FindDentry(op.new_parent, op.new_name));
   co_await service_.barrier(shard);
   auto plan = co_await plan_rename(service_.machine(shard)->reader(), op, reply.dentry, now());
-  co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+  Result<Buffer> done = co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+  // Somebody made the new name, or removed what either name led to, after it was looked up: plan again.
+  const bool overtaken = !done && (done.error().code == Errc::stale ||
+                                   (done.error().code == Errc::exists && op.mode != RenameMode::no_replace));
+  if (overtaken) co_return fail(Errc::busy, "an entry is being changed by another request");
+  co_return std::move(done);
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id,

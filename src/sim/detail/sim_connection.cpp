@@ -68,7 +68,10 @@ Task<Result<void>> SimConnection::write(int side, std::vector<Buffer> pieces) {
 }
 
 void SimConnection::send(int side, Buffer data) {
-  if (world_.network_stream().chance(world_.faults().connection_reset) && !data.empty()) return lose();
+  if (world_.network_stream().chance(world_.faults().connection_reset) && !data.empty()) {
+    world_.count_fault("connection reset");
+    return lose();
+  }
   ends_[1 - side].unread_or_under_way += data.size();
   under_way_[side].push_back({world_.arrival(ends_[side].node, ends_[1 - side].node), std::move(data)});
   plan_delivery(side);

@@ -123,7 +123,7 @@ Task<Result<void>> SimDisk::sync_directory(std::string path) {
   co_await delay();
   const std::string name = normal(path);
   if (!is_directory(name)) co_return fail(Errc::not_found, "flush the directory " + path);
-  if (failing_flushes_ != 0 || stream_.chance(node_.world().faults().flush_error)) {
+  if (failing_flushes_ != 0 || stream_.chance(node_.disk_faults().flush_error)) {
     if (failing_flushes_ != 0) --failing_flushes_;
     co_return fail(Errc::io_error, "flush the directory " + path + ": simulated fault");
   }
@@ -154,7 +154,7 @@ Task<Result<void>> SimDisk::sync_directory(std::string path) {
 Task<Result<DiskSpace>> SimDisk::space(std::string) {
   co_await delay();
   DiskSpace out;
-  out.total = node_.world().faults().disk_bytes;
+  out.total = node_.disk_faults().disk_bytes;
   out.free = out.total - std::min(out.total, used());
   co_return out;
 }
@@ -170,8 +170,14 @@ SimInode* SimDisk::find(const std::string& path) {
   return found == names_.end() ? nullptr : found->second.get();
 }
 
+std::vector<std::string> SimDisk::files() const {
+  std::vector<std::string> out;
+  for (const auto& [name, inode] : names_) out.push_back(name);
+  return out;
+}
+
 void SimDisk::crash() {
-  const FaultOptions& faults = node_.world().faults();
+  const FaultOptions& faults = node_.disk_faults();
   // Within a directory the changes that survive are a prefix; directories differ in how far they came.
   std::set<std::string> cut;
   for (const NameChange& change : pending_) {

@@ -25,6 +25,7 @@ class SimDisk final : public runtime::Disk {
   void crash();
   void wipe();
   SimInode* find(const std::string& path);
+  std::vector<std::string> files() const;
   void fail_flushes(unsigned count) { failing_flushes_ += count; }
   u64 used() const;
 
@@ -43,7 +44,7 @@ class SimDisk final : public runtime::Disk {
   bool is_directory(const std::string& path) const;
   bool has_entries(const std::string& path) const;
   auto delay() {
-    const FaultOptions& faults = node_.world().faults();
+    const FaultOptions& faults = node_.disk_faults();
     return node_.executor().sleep(stream_.between_times(faults.disk_delay_min, faults.disk_delay_max));
   }
 

@@ -28,10 +28,13 @@ Result<void> SimFile::State::check_growth(u64 new_end) const {
 Task<Result<std::size_t>> SimFile::do_read(Shared state, u64 offset, MutableByteSpan into) {
   co_await state->disk.delay();
   RandomStream& stream = state->disk.stream_;
-  if (stream.chance(state->faults().read_error))
+  if (stream.chance(state->faults().read_error)) {
+    state->node.world().count_fault("read error");
     co_return fail(Errc::io_error, "read " + state->path + ": simulated fault");
+  }
   const u64 size = state->inode->content().size();
   if (offset < size && !into.empty() && stream.chance(state->faults().bit_flip)) {
+    state->node.world().count_fault("bit flip");
     const u64 last = std::min<u64>(size, offset + into.size()) - 1;
     state->inode->flip(stream.between(offset, last), static_cast<unsigned>(stream.between(0, 7)));
   }
@@ -45,6 +48,7 @@ Task<Result<void>> SimFile::do_write(Shared state, u64 offset, std::vector<Buffe
   co_await state->check_growth(offset + total);
   RandomStream& stream = state->disk.stream_;
   const bool fails = stream.chance(state->faults().write_error);
+  if (fails) state->node.world().count_fault("write error");
   for (const Buffer& piece : pieces) {
     if (!piece.empty() && !(fails && stream.coin()))
       state->inode->write(offset, Buffer::copy_of(piece.span()));
@@ -61,6 +65,7 @@ Task<Result<void>> SimFile::do_flush(Shared state) {
   co_await disk.delay();
   if (disk.failing_flushes_ != 0 || disk.stream_.chance(state->faults().flush_error)) {
     if (disk.failing_flushes_ != 0) --disk.failing_flushes_;
+    state->node.world().count_fault("flush error");
     state->inode->fail_flush(up_to, disk.stream_);
     co_return fail(Errc::io_error, "flush " + state->path + ": simulated fault");
   }

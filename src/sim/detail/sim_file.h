@@ -23,7 +23,7 @@ class SimFile final : public runtime::File {
     std::shared_ptr<SimInode> inode;
     std::string path;
     bool writable;
-    const FaultOptions& faults() const { return node.world().faults(); }
+    const FaultOptions& faults() const { return node.disk_faults(); }
     Result<void> check_growth(u64 new_end) const;
   };
   using Shared = std::shared_ptr<State>;

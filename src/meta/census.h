@@ -1,0 +1,23 @@
+// What one replica's shard holds, counted by walking all of it: for audits (the simulator, fsck). Costs a
+// scan of the shard.
+#pragma once
+
+#include <map>
+
+#include "meta/shard_machine.h"
+
+namespace claudefs::meta {
+
+struct Census {
+  u64 digest = 0;  // of every key and value: equal on replicas that applied the same entries
+  u64 locks = 0;
+  u64 prepared = 0;  // transactions of other shards that wait for their decision
+  u64 outbox = 0;    // messages not delivered yet
+  u64 inodes = 0;
+  u64 entries = 0;  // of directories
+  std::map<codec::ChunkHash, u64>
+      references;  // of extents to chunks, also of content that waits for its purge
+};
+Census take_census(const ReadContext& shard);
+
+}  // namespace claudefs::meta

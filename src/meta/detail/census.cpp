@@ -1,0 +1,54 @@
+#include "meta/census.h"
+
+#include "meta/detail/keys.h"
+
+namespace claudefs::meta {
+namespace {
+
+u64 mix_into(u64 digest, std::string_view text) {
+  for (const char c : text) digest = (digest ^ static_cast<u8>(c)) * 0x100000001b3ull;  // FNV-1a
+  return (digest ^ text.size()) * 0x100000001b3ull;
+}
+
+void count(Census& census, std::string_view key, std::string_view value) {
+  switch (static_cast<Table>(static_cast<u8>(key.front()))) {
+    case Table::lock:
+      ++census.locks;
+      break;
+    case Table::prepared:
+      ++census.prepared;
+      break;
+    case Table::outbox:
+      ++census.outbox;
+      break;
+    case Table::inode:
+      ++census.inodes;
+      break;
+    case Table::dentry:
+      ++census.entries;
+      break;
+    case Table::extent: {
+      const Result<Extent> extent = wire::decode<Extent>(as_bytes(value));
+      CFS_CHECK(extent.has_value());
+      if (const auto* chunk = std::get_if<ChunkRef>(&extent->content)) ++census.references[chunk->hash];
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+}  // namespace
+
+Census take_census(const ReadContext& shard) {
+  Census census;
+  census.digest = 0xcbf29ce484222325ull;
+  shard.scan({}, {}, [&](std::string_view key, std::string_view value) {
+    census.digest = mix_into(mix_into(census.digest, key), value);
+    if (!key.empty()) count(census, key, value);
+    return true;
+  });
+  return census;
+}
+
+}  // namespace claudefs::meta

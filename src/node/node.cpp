@@ -1,0 +1,126 @@
+#include "node/node.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "store/journal.h"
+#include "store/shard_store.h"
+#include "store/superblock.h"
+
+namespace claudefs::node {
+namespace {
+
+constexpr u64 kJournalMin = 64_MiB;
+constexpr u64 kJournalMax = 2_GiB;
+constexpr u64 kRaftFileMin = 8_MiB;
+constexpr u64 kRaftFileMax = 32_MiB;
+constexpr u64 kRaftFilesKept = 2;
+constexpr u64 kRaftFilesMost = kRaftFilesKept + 3;  // and the one being written and two spares
+
+}  // namespace
+
+Node::Node(runtime::Env& env, Options options) : env_(env), options_(std::move(options)) {}
+Node::~Node() = default;
+
+std::string Node::address_of(NodeId node) const {
+  const cluster::NodeSpec* spec = options_.spec.find(node);
+  return spec != nullptr ? spec->address : std::string();
+}
+std::string Node::address() const { return server_->address(); }
+std::size_t Node::connections() const { return server_->connections(); }
+
+cluster::NodeStats Node::stats() const {
+  cluster::NodeStats out;
+  out.raw_total = raw_total_;
+  out.journal_bytes = journal_->live_bytes();
+  out.shard_bytes = shards_->used_bytes();
+  out.shard_bytes_max = shards_->capacity_bytes();
+  out.metadata_bytes = kv_->stats().disk_bytes;
+  out.raw_used = out.shard_bytes + journal_->disk_bytes() + out.metadata_bytes + raft_->log_bytes();
+  out.resident_bytes = options_.resident_bytes ? options_.resident_bytes() : 0;
+  out.groups_led = static_cast<u32>(service_->led().size());
+  out.version = CLAUDEFS_VERSION;
+  return out;
+}
+
+runtime::Task<Result<void>> Node::start() {
+  co_await open_stores();
+  co_await start_services();
+  co_return Result<void>();
+}
+
+runtime::Task<Result<void>> Node::open_stores() {
+  const std::string& directory = options_.data_directory;
+  co_await store::open_data_directory(env_, directory, options_.spec.id, options_.self);
+  const runtime::DiskSpace space = co_await env_.disk().space(directory);
+  const u64 size = options_.size_bytes != 0 ? std::min(options_.size_bytes, space.total) : space.total;
+  const u64 journal_bytes = std::clamp(size / 8, kJournalMin, kJournalMax);
+  raw_total_ = size;
+  raft_file_bytes_ = std::clamp(size / 64, kRaftFileMin, kRaftFileMax);
+  const u64 logs = journal_bytes + kRaftFilesMost * raft_file_bytes_;
+  kv_ = co_await options_.open_kv(env_, directory + "/meta");
+  journal_ = co_await store::Journal::open(env_, directory + "/journal", journal_bytes);
+  shards_ = co_await store::ShardStore::open(env_, directory + "/shards", size - std::min(size / 2, logs));
+  co_return Result<void>();
+}
+
+runtime::Task<Result<void>> Node::start_services() {
+  const cluster::ClusterSpec& spec = options_.spec;
+  const net::Identity self{spec.id, options_.self, spec.secret};
+  client_ = net::Client::create(env_, self, &methods_);
+  raft::HostOptions raft_options;
+  raft_options.self = options_.self;
+  raft_options.log_directory = options_.data_directory + "/raft";
+  raft_options.log_file_bytes = raft_file_bytes_;
+  raft_options.log_keep_bytes = kRaftFilesKept * raft_file_bytes_;
+  std::function<std::string(NodeId)> addresses = [this](NodeId id) { return address_of(id); };
+  raft_ = co_await raft::Host::open(env_, *client_, methods_, raft_options, addresses);
+
+  std::vector<std::string> seeds;
+  for (const cluster::NodeSpec& peer : spec.nodes) seeds.push_back(peer.address);
+  router_ = cluster::Router::create(env_, *client_, seeds);
+  meta::register_namespace(table_);
+  data::register_data(table_);
+  meta::ShardService::Parts parts{env_, *raft_, *router_, methods_, *kv_, table_};
+  service_ = meta::ShardService::create(parts, spec.shards);
+  meta::register_namespace(*service_);
+  data::NodeService::Parts data_parts{env_,      *client_, *router_,  methods_,
+                                      *journal_, *shards_, *service_, options_.self};
+  data_ = data::NodeService::create(data_parts);
+  co_await add_shards();
+  std::function<cluster::Heartbeat()> own = [this] {
+    return cluster::Heartbeat{options_.self, stats(), service_->led()};
+  };
+  membership_ = cluster::Membership::start(env_, *client_, methods_, spec, options_.self, std::move(own));
+  if (options_.register_methods) options_.register_methods(methods_);
+  server_ = co_await net::Server::start(env_, address_of(options_.self), self, methods_);
+  raft_->start();
+  service_->start();
+  co_return Result<void>();
+}
+
+runtime::Task<Result<void>> Node::add_shards() {
+  for (u16 shard = 0; shard < options_.spec.shards; ++shard) {
+    std::vector<NodeId> replicas = cluster::replicas_of(options_.spec, ShardId{shard});
+    if (std::find(replicas.begin(), replicas.end(), options_.self) == replicas.end()) continue;
+    co_await service_->add_shard(ShardId{shard}, std::move(replicas));
+  }
+  co_return Result<void>();
+}
+
+runtime::Task<void> Node::stop() {
+  if (membership_) co_await membership_->stop();
+  if (server_) co_await server_->stop();
+  if (data_) co_await data_->stop();
+  if (service_) {
+    const Result<void> saved = co_await service_->checkpoint();
+    if (!saved) log::warn("server", "last checkpoint failed", {log::kv("error", saved.error().to_string())});
+    co_await service_->stop();
+  }
+  if (raft_) co_await raft_->stop();
+  if (client_) co_await client_->stop();
+  if (journal_) co_await journal_->stop();
+  if (shards_) co_await shards_->stop();
+}
+
+}  // namespace claudefs::node

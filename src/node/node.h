@@ -1,0 +1,79 @@
+// One node of a cluster: wires the stores, consensus, metadata, data plane and RPC server together in their
+// order. The server process runs one; the simulator runs many in one world.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster/membership.h"
+#include "data/node_service.h"
+#include "meta/shard_service.h"
+#include "raft/host.h"
+#include "store/kv.h"
+
+namespace claudefs::node {
+
+struct Options {
+  cluster::ClusterSpec spec;
+  NodeId self{};
+  std::string data_directory;
+  u64 size_bytes = 0;  // of data this node may hold; 0: what its disk has
+  // Opens the metadata store in a directory of its own, which it makes.
+  std::function<runtime::Task<Result<std::unique_ptr<store::Kv>>>(runtime::Env& env, std::string directory)>
+      open_kv;
+  std::function<u64()> resident_bytes;  // of the process, for the statistics; may be empty
+  std::function<void(net::MethodTable&)> register_methods;  // more methods than a node's own; may be empty
+};
+
+class Node {
+ public:
+  Node(runtime::Env& env, Options options);
+  // A crash in the simulator; in production await stop() first.
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Recovers what the data directory holds and serves. Errors name the directory, address or file at fault;
+  // then stop() and destroy it.
+  runtime::Task<Result<void>> start();
+  // Makes all state durable and ends. Fine after a start that failed.
+  runtime::Task<void> stop();
+
+  const Options& options() const { return options_; }
+  std::string address() const;  // after start()
+  cluster::NodeStats stats() const;
+  std::size_t connections() const;
+  raft::Host& raft() { return *raft_; }
+  const raft::Host& raft() const { return *raft_; }
+  meta::ShardService& service() { return *service_; }
+  const cluster::Membership& membership() const { return *membership_; }
+  store::Journal& journal() { return *journal_; }
+  store::ShardStore& shards() { return *shards_; }
+
+ private:
+  runtime::Task<Result<void>> open_stores();
+  runtime::Task<Result<void>> start_services();
+  runtime::Task<Result<void>> add_shards();
+  std::string address_of(NodeId node) const;
+
+  // In the order of construction; destroyed in reverse.
+  runtime::Env& env_;
+  Options options_;
+  net::MethodTable methods_;
+  meta::OperationTable table_;
+  u64 raw_total_ = 0;
+  u64 raft_file_bytes_ = 0;
+  std::unique_ptr<store::Kv> kv_;
+  std::unique_ptr<store::Journal> journal_;
+  std::unique_ptr<store::ShardStore> shards_;
+  std::unique_ptr<net::Client> client_;
+  std::unique_ptr<raft::Host> raft_;
+  std::unique_ptr<cluster::Router> router_;
+  std::unique_ptr<meta::ShardService> service_;
+  std::unique_ptr<data::NodeService> data_;
+  std::unique_ptr<cluster::Membership> membership_;
+  std::unique_ptr<net::Server> server_;
+};
+
+}  // namespace claudefs::node

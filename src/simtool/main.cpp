@@ -1,0 +1,76 @@
+// claudefs-sim: whole clusters in simulation, by seed. docs/simulator.md.
+#include <cstdio>
+#include <cstdlib>
+
+#include <time.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "base/log.h"
+#include "simtool/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace claudefs;
+  CLI::App app{
+      "Runs whole ClaudeFS clusters - servers, clients, disks, network - in simulation: production code in "
+      "one thread, "
+      "on a virtual clock, with faults drawn from a seed, judged by a model file system. The same seed is "
+      "the same run.",
+      "claudefs-sim"};
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n  claudefs-sim run --seeds 100            seeds 1 to 100\n  claudefs-sim run --seed 42 "
+      "--trace      "
+      "what happened in seed 42\n  claudefs-sim run --seed 42 --shrink     the least that still fails\n  "
+      "claudefs-sim "
+      "mutants kill --all         does the net catch fish?\nExit status: 0 all well, 1 a violation (or a "
+      "mutant that "
+      "lives), 2 wrong usage.");
+
+  simtool::RunOptions run_options;
+  CLI::App* run = app.add_subcommand("run", "Run seeds and judge them");
+  CLI::Option* one = run->add_option("--seed", run_options.seed, "One seed, in this process");
+  run->add_option("--seeds", run_options.seeds, "How many seeds")->excludes(one);
+  run->add_option("--from", run_options.from, "The first of them (default 1)");
+  run->add_option("--minutes", run_options.minutes, "Run seeds for so long")->excludes(one);
+  run->add_option("--jobs", run_options.jobs, "Processes at once (default: one a core)");
+  run->add_flag("--dense", run_options.dense, "Clients hardly pause: many operations a simulated second");
+  run->add_flag("--trace", run_options.trace, "Print every operation and fault")->needs(one);
+  run->add_flag("--logs", run_options.logs, "Print what the servers and clients log, too")->needs(one);
+  run->add_flag("--shrink", run_options.shrink, "Leave out operations and faults while it still fails")
+      ->needs(one);
+  run->add_option("--skip", run_options.skip, "What to leave out, as --shrink prints it")->needs(one);
+  run->add_flag("--canary", run_options.canary, "Give the oracle one wrong answer: every seed must fail");
+  run->add_option("--mutant", run_options.mutant, "Switch this seeded bug on");
+  run->add_flag("--json", run_options.json, "Print the summary as JSON");
+
+  CLI::App* mutants = app.add_subcommand("mutants", "The seeded bugs of this build");
+  mutants->require_subcommand(1);
+  CLI::App* list = mutants->add_subcommand("list", "Name them");
+  simtool::KillOptions kill_options;
+  CLI::App* kill =
+      mutants->add_subcommand("kill", "Run seeds with a bug switched on until the oracles notice it");
+  kill->add_option("name", kill_options.names, "Which; or --all");
+  kill->add_flag("--all", kill_options.all, "Each of them");
+  kill->add_option("--minutes", kill_options.minutes, "Processor minutes for each (default 2)");
+  kill->add_option("--jobs", kill_options.jobs, "Processes at once (default: one a core)");
+  kill->add_option("--from", kill_options.from, "The first seed (default 1)");
+  kill->add_flag("--json", kill_options.json, "Print the table as JSON");
+
+  simtool::ProbeOptions probe_options;
+  CLI::App* probes =
+      app.add_subcommand("probes", "Run seeds and say which rare branches were reached, which never");
+  probes->add_option("--seeds", probe_options.seeds, "How many seeds (default 100)");
+  probes->add_option("--jobs", probe_options.jobs, "Processes at once (default: one a core)");
+  probes->add_flag("--json", probe_options.json, "Print them as JSON");
+
+  CLI11_PARSE(app, argc, argv);
+  log::set_level(log::Level::error);
+  log::set_sink([](log::Level, std::string_view) {});
+  if (run->parsed()) return simtool::run_command(run_options);
+  if (list->parsed()) return simtool::list_mutants();
+  if (kill->parsed()) return simtool::kill_mutants(kill_options);
+  return simtool::show_probes(probe_options);
+}

@@ -1,0 +1,36 @@
+// Runs seeds in child processes, so that a check that fails, a crash or a hang of the code under test is a
+// result like any other.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "simulator/run.h"
+
+namespace claudefs::simtool {
+
+struct WorkItem {
+  simulator::Plan plan;
+  std::string mutant;  // "" for none
+  bool twice = false;  // compare the trace hashes of two runs
+};
+struct WorkResult {
+  simulator::Report report;
+  double seconds = 0;  // of processor time
+};
+
+struct WorkLimits {
+  unsigned jobs = 1;
+  double seconds_each = 120;  // a run that takes longer is killed and counts as a violation
+  bool quiet = false;         // the children's standard error goes nowhere
+};
+
+// Takes items from `next` until it gives nothing; results come in the order of their ending. Ends early when
+// `done` returns false.
+void run_all(const WorkLimits& limits, const std::function<std::optional<WorkItem>()>& next,
+             const std::function<bool(const WorkItem&, const WorkResult&)>& done);
+
+// One run in this process.
+WorkResult run_here(const WorkItem& item, const simulator::Trace& trace = {});
+
+}  // namespace claudefs::simtool

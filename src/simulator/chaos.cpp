@@ -1,0 +1,196 @@
+#include "simulator/chaos.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace claudefs::simulator {
+
+using namespace std::chrono_literals;
+
+std::string_view name_of(FaultKind kind) {
+  static constexpr std::array<std::string_view, kFaultKinds> kNames{"crash one server",
+                                                                    "crash all servers",
+                                                                    "crash loop",
+                                                                    "pause",
+                                                                    "isolate server",
+                                                                    "cut one way",
+                                                                    "split",
+                                                                    "clog",
+                                                                    "reset",
+                                                                    "crash client",
+                                                                    "isolate client",
+                                                                    "pause client",
+                                                                    "wipe victim disk",
+                                                                    "failing flush",
+                                                                    "flipped bits"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+void Chaos::after(runtime::Duration delay, std::function<void()> action) {
+  cluster_.world().after(delay, [this, serial = round_serial_, action = std::move(action)] {
+    if (serial == round_serial_) action();
+  });
+}
+
+void Chaos::begin_round(u32 round) {
+  ++round_serial_;
+  cluster_.world().faults() = plan_.faults;
+  if (plan_.victim) cluster_.servers()[*plan_.victim]->machine->set_disk_faults(plan_.damage);
+  for (u32 index = 0; index < plan_.faults_most; ++index) {
+    sim::RandomStream random(plan_.seed, "scheduled fault", (u64{round} << 32) | index);
+    const auto kind = static_cast<FaultKind>(random.between(0, kFaultKinds - 1));
+    const runtime::Duration at = random.between_times(0s, plan_.round_time);
+    if ((plan_.fault_kinds & (1u << static_cast<u32>(kind))) == 0) continue;
+    if (plan_.skip_faults.contains({round, index})) continue;
+    after(at, [this, kind, random, round, index] {
+      report_.faults_begun.emplace_back(round, index);
+      strike(kind, random);
+    });
+  }
+}
+
+Server& Chaos::some_server(sim::RandomStream& random) {
+  return *cluster_.servers()[random.between(0, cluster_.servers().size() - 1)];
+}
+Client* Chaos::some_client(sim::RandomStream& random) {
+  Client& client = *cluster_.clients()[random.between(0, plan_.cluster.clients - 1)];
+  return client.ready ? &client : nullptr;
+}
+std::vector<std::string> Chaos::all_but(const std::string& name) const {
+  std::vector<std::string> out;
+  for (const auto& server : cluster_.servers())
+    if (server->machine->name() != name) out.push_back(server->machine->name());
+  for (const auto& client : cluster_.clients())
+    if (client->machine->name() != name) out.push_back(client->machine->name());
+  return out;
+}
+
+void Chaos::bring_down(Server& server, runtime::Duration time) {
+  if (!server.machine->is_up()) return;
+  cluster_.crash_server(server);
+  bring_up_later(server, time);
+}
+void Chaos::bring_up_later(Server& server, runtime::Duration time) {
+  after(time, [this, &server] {
+    if (!server.machine->is_up()) cluster_.start_server(server);
+  });
+}
+
+void Chaos::cut_for(std::vector<std::string> one, std::vector<std::string> other, bool both_ways,
+                    runtime::Duration time) {
+  for (const std::string& a : one)
+    for (const std::string& b : other) {
+      cluster_.world().block(a, b);
+      if (both_ways) cluster_.world().block(b, a);
+    }
+  after(time, [this, one, other] {
+    for (const std::string& a : one)
+      for (const std::string& b : other) {
+        cluster_.world().unblock(a, b);
+        cluster_.world().unblock(b, a);
+      }
+  });
+}
+
+void Chaos::strike(FaultKind kind, sim::RandomStream random) {
+  sim::World& world = cluster_.world();
+  Server& server = some_server(random);
+  // Short and long ones alike.
+  const runtime::Duration time = 100ms * (i64{1} << random.between(0, 7)) + random.between_times(0s, 1s);
+  workload_.note(fmt::format("FAULT   {} server {} for {} ms", name_of(kind), server.number + 1,
+                             time.count() / 1'000'000));
+  world.count_fault(name_of(kind).data());
+  switch (kind) {
+    case FaultKind::crash_one:
+      return bring_down(server, time);
+    case FaultKind::crash_all:
+      for (const auto& each : cluster_.servers()) bring_down(*each, random.between_times(10ms, time));
+      return;
+    case FaultKind::crash_loop:
+      for (int i = 0; i < 5; ++i)
+        after(random.between_times(0ms, 300ms) + 400ms * i, [this, &server] { bring_down(server, 20ms); });
+      return;
+    case FaultKind::pause:
+      if (server.machine->is_up()) server.machine->pause(time);
+      return;
+    case FaultKind::isolate:
+      return cut_for({server.machine->name()}, all_but(server.machine->name()), true, time);
+    case FaultKind::cut_one_way: {
+      const std::string other = some_server(random).machine->name();
+      return cut_for({server.machine->name()}, {other}, false, time);
+    }
+    case FaultKind::split: {
+      std::vector<std::string> sides[2];
+      for (const std::string& name : all_but("")) sides[random.between(0, 1)].push_back(name);
+      return cut_for(sides[0], sides[1], true, time);
+    }
+    case FaultKind::clog:
+      return world.clog(server.machine->name(), some_server(random).machine->name(), time);
+    case FaultKind::reset:
+      return world.reset_connections(server.machine->name(), some_server(random).machine->name());
+    case FaultKind::crash_client: {
+      Client* client = some_client(random);
+      if (client == nullptr) return;
+      cluster_.crash_client(*client);
+      workload_.client_died(*client);
+      after(time, [this, client] {
+        if (!client->machine->is_up()) start_client(*client);
+      });
+      return;
+    }
+    case FaultKind::isolate_client: {
+      Client* client = some_client(random);
+      if (client != nullptr) cut_for({client->machine->name()}, all_but(client->machine->name()), true, time);
+      return;
+    }
+    case FaultKind::pause_client: {
+      Client* client = some_client(random);
+      if (client != nullptr) client->machine->pause(time);
+      return;
+    }
+    case FaultKind::wipe: {
+      if (!plan_.victim || wiped_) return;
+      Server& victim = *cluster_.servers()[*plan_.victim];
+      if (victim.machine->is_up()) cluster_.crash_server(victim);
+      victim.machine->wipe_disk();
+      wiped_ = true;
+      return bring_up_later(victim, time);
+    }
+    case FaultKind::fail_flush:
+      if (plan_.victim) cluster_.servers()[*plan_.victim]->machine->fail_flushes(1);
+      return;
+    case FaultKind::flip_bits:
+      if (plan_.victim) cluster_.servers()[*plan_.victim]->machine->flip_random_bits(random, 4);
+      return;
+  }
+}
+
+void Chaos::start_client(Client& client) {
+  cluster_.start_client(client, [this](Client& ready) { workload_.run_on(ready); });
+}
+
+void Chaos::heal() {
+  ++round_serial_;
+  sim::World& world = cluster_.world();
+  workload_.note("HEAL");
+  world.heal();
+  const sim::FaultOptions calm = [&] {
+    sim::FaultOptions out;
+    out.disk_bytes = world.faults().disk_bytes;
+    return out;
+  }();
+  world.faults() = calm;
+  for (const auto& server : cluster_.servers()) {
+    server->machine->set_disk_faults(std::nullopt);
+    // A disk that failed is what an operator restarts a node for.
+    if (plan_.victim == server->number) cluster_.restart_server(*server);
+    if (!server->machine->is_up()) cluster_.start_server(*server);
+  }
+  for (const auto& client : cluster_.clients()) {
+    if (client->number >= plan_.cluster.clients) continue;
+    if (!client->machine->is_up()) start_client(*client);
+  }
+}
+
+}  // namespace claudefs::simulator

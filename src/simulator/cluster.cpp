@@ -1,0 +1,133 @@
+#include "simulator/cluster.h"
+
+#include <fmt/format.h>
+
+#include "simulator/detail/image_kv.h"
+
+namespace claudefs::simulator {
+
+using namespace std::chrono_literals;
+
+namespace {
+constexpr u64 kDiskBytes = 2_GiB;
+constexpr runtime::Duration kStartAgainAfter = 2s;  // as a service manager does
+
+cluster::ClusterSpec make_spec(const ClusterOptions& options) {
+  cluster::ClusterSpec spec;
+  spec.name = "simulated";
+  spec.secret = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+  for (std::size_t i = 0; i < spec.id.size(); ++i) spec.id[i] = static_cast<std::byte>(i + 1);
+  spec.shards = options.shards;
+  for (u32 i = 0; i < options.servers; ++i)
+    spec.nodes.push_back({NodeId{static_cast<u16>(i + 1)}, fmt::format("server{}:7000", i + 1)});
+  return spec;
+}
+}  // namespace
+
+Cluster::Cluster(ClusterOptions options, sim::FaultOptions faults)
+    : options_(options), spec_(make_spec(options)), world_(options.seed, faults) {
+  world_.faults().disk_bytes = kDiskBytes * 2;
+  for (u32 i = 0; i < options_.servers; ++i) {
+    servers_.push_back(std::make_unique<Server>());
+    servers_.back()->number = i;
+    servers_.back()->machine = &world_.add_node(fmt::format("server{}", i + 1));
+  }
+  for (u32 i = 0; i < options_.clients; ++i) add_client();
+}
+
+Client& Cluster::add_client() {
+  clients_.push_back(std::make_unique<Client>());
+  Client& client = *clients_.back();
+  client.number = static_cast<u32>(clients_.size() - 1);
+  client.machine = &world_.add_node(fmt::format("client{}", clients_.size()));
+  return client;
+}
+
+Cluster::~Cluster() {
+  for (auto& client : clients_)
+    if (client->machine->is_up()) crash_client(*client);
+  for (auto& server : servers_)
+    if (server->machine->is_up()) crash_server(*server);
+}
+
+void Cluster::start_server(Server& server) {
+  if (!server.machine->is_up()) server.machine->restart();
+  node::Options options;
+  options.spec = spec_;
+  options.self = spec_.nodes[server.number].id;
+  options.data_directory = "data";
+  options.size_bytes = kDiskBytes;
+  options.open_kv = ImageKv::open;
+  server.started.reset();
+  server.wanted = true;
+  ++server.life;
+  server.node = std::make_unique<node::Node>(*server.machine, std::move(options));
+  server.scope = std::make_unique<runtime::Scope>(server.machine->executor());
+  server.scope->spawn(boot(&server));
+}
+
+runtime::Task<void> Cluster::boot(Server* server) {
+  server->started = co_await server->node->start().result();
+  if (*server->started) co_return;
+  world_.count_fault("start failed");
+  world_.after(kStartAgainAfter,
+               [this, number = server->number, life = server->life] { start_again(number, life); });
+}
+
+void Cluster::start_again(u32 number, u64 life) {
+  Server& server = *servers_[number];
+  if (!server.wanted || server.life != life) return;
+  const bool damaged = server.started && !*server.started && server.started->error().code == Errc::corrupt;
+  crash_server(server);
+  if (damaged) server.machine->wipe_disk();  // what the error tells the operator to do
+  start_server(server);
+}
+
+void Cluster::crash_server(Server& server) {
+  server.wanted = false;
+  server.machine->crash();
+  server.scope.reset();
+  server.node.reset();
+  server.started.reset();
+}
+
+void Cluster::start_client(Client& client, std::function<void(Client&)> on_ready) {
+  if (!client.machine->is_up()) client.machine->restart();
+  client::ClusterMount::Settings settings;
+  settings.identity = {spec_.id, NodeId{}, spec_.secret};
+  for (const cluster::NodeSpec& node : spec_.nodes) settings.seeds.push_back(node.address);
+  settings.connect_within = 10min;
+  settings.chunks.cache_bytes = 1_MiB;
+  ++client.life;
+  client.mount = std::make_unique<client::ClusterMount>(*client.machine, std::move(settings));
+  client.scope = std::make_unique<runtime::Scope>(client.machine->executor());
+  client.scope->spawn(boot(&client, std::move(on_ready)));
+}
+
+runtime::Task<void> Cluster::boot(Client* client, std::function<void(Client&)> on_ready) {
+  for (;;) {
+    const Result<void> started = co_await client->mount->start().result();
+    if (started) break;
+    (void)co_await client->mount->stop().result();
+    co_await client->machine->executor().sleep(1s);
+  }
+  client->ready = true;
+  on_ready(*client);
+}
+
+void Cluster::crash_client(Client& client) {
+  client.ready = false;
+  client.machine->crash();
+  client.scope.reset();
+  client.mount.reset();
+}
+
+bool Cluster::all_serve() const {
+  return std::all_of(servers_.begin(), servers_.end(), [](const auto& server) { return server->serves(); });
+}
+
+meta::ShardMachine* Cluster::machine(Server& server, ShardId shard) {
+  return server.serves() ? server.node->service().machine(shard) : nullptr;
+}
+
+}  // namespace claudefs::simulator

@@ -1,0 +1,87 @@
+// A whole cluster in one simulated world: servers and clients, each the production stack on a machine of its
+// own. Call everything from outside the machines' coroutines: between runs, or from World::after.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/cluster_mount.h"
+#include "node/node.h"
+#include "runtime/scope.h"
+#include "sim/node.h"
+
+namespace claudefs::simulator {
+
+struct ClusterOptions {
+  u64 seed = 0;
+  u32 servers = 3;
+  u32 clients = 3;
+  u16 shards = 8;
+};
+
+// A machine that runs one server process.
+struct Server {
+  u32 number = 0;  // from 0; its NodeId is one more
+  sim::Node* machine = nullptr;
+  std::unique_ptr<node::Node> node;
+  std::unique_ptr<runtime::Scope> scope;
+  bool wanted = false;                  // should run: restarted after a start that failed
+  std::optional<Result<void>> started;  // the outcome of the start
+  u64 life = 0;                         // counts starts
+  bool serves() const { return started && *started; }
+};
+
+// A machine that runs one client process.
+struct Client {
+  u32 number = 0;
+  sim::Node* machine = nullptr;
+  std::unique_ptr<client::ClusterMount> mount;
+  std::unique_ptr<runtime::Scope> scope;  // what runs on it, its operations too
+  bool ready = false;
+  u64 life = 0;
+  client::FileSystem& files() { return mount->files(); }
+};
+
+class Cluster {
+ public:
+  explicit Cluster(ClusterOptions options, sim::FaultOptions faults);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  sim::World& world() { return world_; }
+  const ClusterOptions& options() const { return options_; }
+  const cluster::ClusterSpec& spec() const { return spec_; }
+  std::vector<std::unique_ptr<Server>>& servers() { return servers_; }
+  std::vector<std::unique_ptr<Client>>& clients() { return clients_; }
+
+  void start_server(Server& server);
+  void crash_server(Server& server);  // no restart follows by itself
+  void restart_server(Server& server) {
+    if (server.machine->is_up()) crash_server(server);
+    start_server(server);
+  }
+  // `on_ready` runs when the client has a session; it may spawn on the client's scope.
+  void start_client(Client& client, std::function<void(Client&)> on_ready);
+  void crash_client(Client& client);
+  Client& add_client();  // of its own machine, not started
+
+  bool all_serve() const;
+  // Replica of a shard at a server: nullptr when it has none, or does not serve.
+  meta::ShardMachine* machine(Server& server, ShardId shard);
+
+ private:
+  runtime::Task<void> boot(Server* server);
+  runtime::Task<void> boot(Client* client, std::function<void(Client&)> on_ready);
+  void start_again(u32 number, u64 life);
+
+  ClusterOptions options_;
+  cluster::ClusterSpec spec_;
+  sim::World world_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
+}  // namespace claudefs::simulator

@@ -1,0 +1,136 @@
+#include "simulator/invariants.h"
+
+#include <fmt/format.h>
+
+#include "data/census.h"
+#include "meta/census.h"
+
+namespace claudefs::simulator {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// The replica that leads a shard; nullptr when none does.
+const meta::ReadContext* leader_of(Cluster& cluster, ShardId shard) {
+  for (const auto& server : cluster.servers()) {
+    meta::ShardMachine* machine = cluster.machine(*server, shard);
+    if (machine != nullptr && server->node->service().leads(shard)) return &machine->reader();
+  }
+  return nullptr;
+}
+
+// Polls until `holds` gives no objection; the last one when time ran out.
+std::optional<std::string> poll(Cluster& cluster, runtime::Duration limit, runtime::Duration every,
+                                const std::function<std::optional<std::string>()>& objection) {
+  const runtime::Instant end = cluster.world().now() + limit;
+  for (;;) {
+    std::optional<std::string> why = objection();
+    if (!why || cluster.world().now() >= end) return why;
+    cluster.world().run_for(every);
+  }
+}
+
+std::optional<std::string> unquiet(Cluster& cluster) {
+  for (u16 number = 0; number < cluster.options().shards; ++number) {
+    const ShardId shard{number};
+    const meta::ReadContext* state = leader_of(cluster, shard);
+    if (state == nullptr) return fmt::format("shard {} has no leader", shard);
+    const meta::Census census = meta::take_census(*state);
+    if (census.locks != 0 || census.prepared != 0 || census.outbox != 0)
+      return fmt::format("shard {}: {} locks, {} prepared transactions, {} undelivered messages", shard,
+                         census.locks, census.prepared, census.outbox);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> difference(Cluster& cluster, ShardId shard, bool& unequal) {
+  std::map<LogIndex, u64> digests;
+  std::size_t replicas = 0;
+  for (const auto& server : cluster.servers()) {
+    const meta::ShardMachine* machine = cluster.machine(*server, shard);
+    if (machine == nullptr) continue;
+    ++replicas;
+    const u64 digest = meta::take_census(machine->reader()).digest;
+    const auto [at, fresh] = digests.emplace(machine->applied(), digest);
+    if (fresh || at->second == digest) continue;
+    unequal = true;
+    return fmt::format("shard {}: two replicas differ after applying entry {}", shard, machine->applied());
+  }
+  if (replicas < std::min<std::size_t>(3, cluster.servers().size()))
+    return fmt::format("shard {} has {} replicas", shard, replicas);
+  if (digests.size() != 1) return fmt::format("shard {}: the replicas did not reach the same index", shard);
+  return std::nullopt;
+}
+
+std::optional<std::string> miscount(Cluster& cluster) {
+  std::map<codec::ChunkHash, u64> counted;
+  std::map<codec::ChunkHash, u64> recorded;
+  for (u16 number = 0; number < cluster.options().shards; ++number) {
+    const meta::ReadContext* state = leader_of(cluster, ShardId{number});
+    if (state == nullptr) return fmt::format("shard {} has no leader", number);
+    for (const auto& [hash, count] : meta::take_census(*state).references) counted[hash] += count;
+    const data::IndexCensus index = data::take_index_census(*state);
+    recorded.insert(index.references.begin(), index.references.end());
+  }
+  for (const auto& [hash, count] : counted)
+    if (recorded[hash] != count)
+      return fmt::format("chunk {} has {} references and the index counts {}", hash.to_hex().substr(0, 12),
+                         count, recorded[hash]);
+  for (const auto& [hash, count] : recorded)
+    if (count != 0 && !counted.contains(hash))
+      return fmt::format("chunk {} has no references and the index counts {}", hash.to_hex().substr(0, 12),
+                         count);
+  return std::nullopt;
+}
+
+std::optional<std::string> missing_shard(Cluster& cluster) {
+  for (u16 number = 0; number < cluster.options().shards; ++number) {
+    const meta::ReadContext* state = leader_of(cluster, ShardId{number});
+    if (state == nullptr) return fmt::format("shard {} has no leader", number);
+    const data::IndexCensus index = data::take_index_census(*state);
+    for (const data::SegmentRecord& segment : index.segments) {
+      if (segment.state != data::SegmentState::sealed || segment.live_bytes <= 0) continue;
+      for (std::size_t place = 0; place < segment.nodes.size(); ++place) {
+        Server& holder = *cluster.servers().at(segment.nodes[place].value - 1u);
+        if (!holder.serves()) return fmt::format("server {} does not serve", holder.number + 1);
+        const store::ShardKey key{segment.id, static_cast<u8>(place), segment.generation};
+        if (!holder.node->shards().contains(key))
+          return fmt::format("segment {:#x}: its shard {} of generation {} is not at server {}", segment.id,
+                             place, segment.generation, holder.number + 1);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void await_quiet(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
+  if (const auto why = poll(cluster, limit, 200ms, [&] { return unquiet(cluster); }))
+    complain("not quiet long after healing: " + *why);
+}
+
+void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
+  for (u16 shard = 0; shard < cluster.options().shards; ++shard) {
+    bool unequal = false;
+    const auto why = poll(cluster, limit, 50ms, [&]() -> std::optional<std::string> {
+      if (unequal) return std::nullopt;
+      std::optional<std::string> out = difference(cluster, ShardId{shard}, unequal);
+      if (unequal) complain(*out);
+      return out;
+    });
+    if (why && !unequal) complain(*why);
+  }
+}
+
+void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
+  if (const auto why = poll(cluster, limit, 500ms, [&] { return miscount(cluster); })) complain(*why);
+}
+
+void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
+  if (const auto why = poll(cluster, limit, 5s, [&] { return missing_shard(cluster); }))
+    complain("redundancy did not come back: " + *why);
+}
+
+}  // namespace claudefs::simulator

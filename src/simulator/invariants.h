@@ -1,0 +1,21 @@
+// What must hold inside the servers once nothing is under way: no transaction left, outboxes empty, replicas
+// equal, counts equal to a recount, every shard of every segment where the table says.
+#pragma once
+
+#include <functional>
+
+#include "simulator/cluster.h"
+
+namespace claudefs::simulator {
+
+using Complain = std::function<void(std::string)>;
+
+// Runs the world until transactions and messages have ended everywhere; complains when they do not.
+void await_quiet(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+// Compares replicas at equal indices, and references with a recount. Requires quiet.
+void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+// Runs the world until every sealed segment has all its shards in place.
+void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+
+}  // namespace claudefs::simulator

@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include "simulator/chaos.h"
+#include "simulator/run.h"
+
+namespace claudefs::simulator {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Only the kinds that the whole cluster shares: disks other than the victim's keep what they were told.
+sim::FaultOptions without_damage(sim::FaultOptions faults) {
+  faults.read_error = faults.write_error = faults.flush_error = faults.bit_flip = 0;
+  return faults;
+}
+
+Plan draw(u64 seed, bool dense) {
+  sim::RandomStream random(seed, "plan");
+  Plan plan;
+  plan.seed = seed;
+  plan.dense = dense;
+  plan.cluster.seed = seed;
+  constexpr u32 kServers[] = {3, 3, 3, 3, 3, 1, 2, 4, 5, 6};
+  plan.cluster.servers = kServers[random.between(0, std::size(kServers) - 1)];
+  plan.cluster.clients = static_cast<u32>(random.between(1, dense ? 3 : 4));
+  plan.cluster.shards = static_cast<u16>(u64{1} << random.between(0, 3));
+  plan.lanes = static_cast<u32>(random.between(1, dense ? 2 : 3));
+  plan.rounds = static_cast<u32>(random.between(1, 3));
+  plan.round_time = random.between_times(5s, dense ? 20s : 90s);
+  plan.think_max = dense ? random.between_times(50ms, 1s) : random.between_times(1s, 30s);
+  if (random.chance(300'000)) plan.large_write_max = random.between(256_KiB, 3_MiB);
+  const sim::FaultOptions drawn = sim::draw_faults(seed);
+  plan.faults = without_damage(drawn);
+  plan.damage = plan.faults;
+  if (plan.cluster.servers >= 3 && random.coin()) {
+    plan.victim = static_cast<u32>(random.between(0, plan.cluster.servers - 1));
+    plan.damage = drawn;
+  }
+  plan.fault_kinds = static_cast<u32>(random.next());
+  plan.faults_most = static_cast<u32>(u64{1} << random.between(0, 5));
+  return plan;
+}
+
+}  // namespace
+
+Plan draw_plan(u64 seed) { return draw(seed, false); }
+Plan draw_dense_plan(u64 seed) { return draw(seed, true); }
+
+std::string Plan::to_string() const {
+  std::string kinds;
+  for (u32 kind = 0; kind < kFaultKinds; ++kind)
+    if ((fault_kinds & (1u << kind)) != 0)
+      kinds += fmt::format("{}{}", kinds.empty() ? "" : ", ", name_of(static_cast<FaultKind>(kind)));
+  std::string out = fmt::format(
+      "seed {}{}: {} servers, {} clients x {} lanes, {} shards; {} rounds of {} s, think up to {} ms, large "
+      "writes up to {} "
+      "bytes; up to {} scheduled faults a round of: {}; {}",
+      seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, rounds,
+      round_time / 1s, think_max / 1ms, large_write_max, faults_most, kinds, faults.to_string());
+  if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());
+  if (!skip_operations.empty() || !skip_faults.empty())
+    out += fmt::format("; without {} operations and {} faults", skip_operations.size(), skip_faults.size());
+  return out;
+}
+
+}  // namespace claudefs::simulator

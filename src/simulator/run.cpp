@@ -1,0 +1,134 @@
+#include "simulator/run.h"
+
+#include <fmt/format.h>
+
+#include "base/probe.h"
+#include "simulator/chaos.h"
+#include "simulator/invariants.h"
+#include "simulator/workload.h"
+
+namespace claudefs::simulator {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// What DESIGN promises once faults have stopped, in virtual time, with the router's own patience on top.
+constexpr runtime::Duration kServesWithin = 60s;
+constexpr runtime::Duration kOperationsEndWithin = 120s;
+constexpr runtime::Duration kQuietWithin = 120s;
+constexpr runtime::Duration kAuditWithin = 30min;
+constexpr runtime::Duration kReplicasWithin = 60s;
+constexpr runtime::Duration kReferencesWithin = 60s;
+constexpr runtime::Duration kRedundantWithin = 20min;
+
+class Run {
+ public:
+  Run(const Plan& plan, Report& report, const Trace& trace)
+      : plan_(plan),
+        report_(report),
+        cluster_(plan.cluster, calm()),
+        workload_(cluster_, plan, report, trace),
+        chaos_(cluster_, workload_, plan, report) {}
+
+  void execute() {
+    auditor_ = &cluster_.add_client();
+    for (const auto& server : cluster_.servers()) cluster_.start_server(*server);
+    for (u32 i = 0; i < plan_.cluster.clients; ++i) chaos_.start_client(*cluster_.clients()[i]);
+    if (!reach("the cluster serves", kServesWithin, [this] { return all_ready(); })) return;
+    for (u32 round = 0; round < plan_.rounds && report_.violations.empty(); ++round) {
+      workload_.resume();
+      chaos_.begin_round(round);
+      cluster_.world().run_for(plan_.round_time);
+      workload_.pause();
+      chaos_.heal();
+      check(round + 1 == plan_.rounds);
+    }
+    if (!report_.violations.empty()) return;
+    workload_.note("RESTART ALL");
+    for (const auto& server : cluster_.servers()) cluster_.restart_server(*server);
+    check(true);
+  }
+
+ private:
+  static sim::FaultOptions calm() { return {}; }
+  bool all_ready() const {
+    if (!cluster_.all_serve()) return false;
+    for (u32 i = 0; i < plan_.cluster.clients; ++i)
+      if (!clients_[i]->ready) return false;
+    return true;
+  }
+  bool reach(const std::string& what, runtime::Duration limit, const std::function<bool()>& holds) {
+    const runtime::Instant end = cluster_.world().now() + limit;
+    while (!holds()) {
+      if (cluster_.world().now() >= end) {
+        workload_.violation(fmt::format("{}: not within {} s", what, limit / 1s));
+        return false;
+      }
+      cluster_.world().run_for(10ms);
+    }
+    return true;
+  }
+
+  void check(bool thoroughly) {
+    const Complain complain = [this](std::string why) { workload_.violation(std::move(why)); };
+    if (!reach("all servers serve again", kServesWithin, [this] { return cluster_.all_serve(); })) return;
+    reach("operations end, such as " + workload_.oldest_operation(), kOperationsEndWithin,
+          [this] { return workload_.idle(); });
+    if (!report_.violations.empty()) return;
+    await_quiet(cluster_, kQuietWithin, complain);
+    if (!report_.violations.empty()) return;
+    cluster_.world().run_for(2s);  // what a dead client had sent
+    workload_.settle();
+    audit();
+    if (!report_.violations.empty() || !thoroughly) return;
+    check_references(cluster_, kReferencesWithin, complain);
+    check_replicas(cluster_, kReplicasWithin, complain);
+    await_redundancy(cluster_, kRedundantWithin, complain);
+  }
+
+  void audit() {
+    workload_.note("AUDIT");
+    bool done = false;
+    cluster_.start_client(*auditor_,
+                          [this, &done](Client& client) { client.scope->spawn(walk(&client, &done)); });
+    reach("the audit ends", kAuditWithin, [&done] { return done; });
+    cluster_.crash_client(*auditor_);
+    workload_.client_died(*auditor_);
+  }
+  runtime::Task<void> walk(Client* client, bool* done) {
+    co_await workload_.audit(client);
+    *done = true;
+  }
+
+  const Plan& plan_;
+  Report& report_;
+  Cluster cluster_;
+  std::vector<std::unique_ptr<Client>>& clients_ = cluster_.clients();
+  Workload workload_;
+  Chaos chaos_;
+  Client* auditor_ = nullptr;
+
+ public:
+  Cluster& cluster() { return cluster_; }
+};
+
+}  // namespace
+
+Report run(const Plan& plan, const Trace& trace) {
+  Report report;
+  report.seed = plan.seed;
+  Run one(plan, report, trace);
+  one.execute();
+  sim::World& world = one.cluster().world();
+  report.trace_hash = world.trace_hash();
+  report.events = world.events();
+  report.simulated_seconds = static_cast<double>(world.now().ns) / 1e9;
+  for (const auto& [kind, count] : world.fault_counts()) report.faults[kind] = count;
+#ifdef CLAUDEFS_MUTANTS
+  for (const Probe* probe : Probe::all()) report.probes[std::string(probe->name())] = probe->hits();
+#endif
+  return report;
+}
+
+}  // namespace claudefs::simulator

@@ -1,0 +1,61 @@
+// One run: a seed becomes a cluster, a workload and a schedule of faults; rounds of faults, healing and
+// audit; at last everything restarts and is audited again.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sim/faults.h"
+#include "simulator/cluster.h"
+
+namespace claudefs::simulator {
+
+// What a seed expands to. The same plan gives the same run, event by event.
+struct Plan {
+  u64 seed = 0;
+  ClusterOptions cluster;
+  u32 lanes = 2;  // of operations at once, each client
+  u32 rounds = 2;
+  runtime::Duration round_time{};
+  runtime::Duration think_max{};  // between a lane's operations: log-uniform up to it
+  u64 large_write_max = 0;        // 0: no large writes
+  bool dense = false;
+  sim::FaultOptions faults;   // of the network, and of the disks' timing
+  sim::FaultOptions damage;   // of the one server whose disk may be damaged; equal to `faults` for none
+  std::optional<u32> victim;  // that server
+  u32 fault_kinds = 0;        // bits: which scheduled faults (chaos.h) are on
+  u32 faults_most = 0;        // scheduled ones, in each round
+  bool wrong_oracle = false;  // the canary: the oracle is told one lie
+  // What shrinking leaves out: operations by (client, lane, index), scheduled faults by (round, index).
+  std::set<std::tuple<u32, u32, u32>> skip_operations;
+  std::set<std::pair<u32, u32>> skip_faults;
+
+  std::string to_string() const;
+};
+Plan draw_plan(u64 seed);
+Plan draw_dense_plan(u64 seed);
+
+struct Report {
+  u64 seed = 0;
+  u64 trace_hash = 0;
+  u64 events = 0;
+  double simulated_seconds = 0;
+  u64 operations = 0;          // verbs of the file system that were answered
+  u64 lost_operations = 0;     // that had no definite answer
+  u64 reads_failed = 0;        // during faults
+  u64 namespace_unjudged = 0;  // 1 when too many orders were possible to go on judging
+  std::map<std::string, u64> faults;
+  std::map<std::string, u64> probes;  // that were reached (base/probe.h)
+  std::vector<std::string> violations;
+  // For shrinking: what was there to leave out.
+  std::vector<std::tuple<u32, u32, u32>> operations_begun;
+  std::vector<std::pair<u32, u32>> faults_begun;
+};
+
+using Trace = std::function<void(std::string line)>;
+Report run(const Plan& plan, const Trace& trace = {});
+
+}  // namespace claudefs::simulator

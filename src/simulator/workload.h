@@ -1,0 +1,110 @@
+// What the clients do: weighted POSIX operations over few names, each answer given to the oracles. An
+// operation is a function of (seed, client, lane, index) and of what is there when it runs, so leaving one
+// out does not change what the others draw.
+#pragma once
+
+#include <deque>
+#include <set>
+
+#include "simulator/cluster.h"
+#include "simulator/content_oracle.h"
+#include "simulator/linearizer.h"
+#include "simulator/run.h"
+
+namespace claudefs::simulator {
+
+class Workload {
+ public:
+  Workload(Cluster& cluster, const Plan& plan, Report& report, const Trace& trace);
+  ~Workload();
+
+  // Lanes run on the client's scope until pause(); call for a client that became ready.
+  void run_on(Client& client);
+  void pause() { paused_ = true; }
+  void resume() { paused_ = false; }
+  // The client's process died: what it had under way is lost.
+  void client_died(Client& client);
+  bool idle() const { return busy_lanes_ == 0; }
+  std::string oldest_operation() const;
+
+  // Nothing lost can still happen.
+  void settle() { linearizer_.settle(); }
+  // Walks the whole tree through a client and judges all that it sees.
+  runtime::Task<void> audit(Client* client);
+  void violation(std::string text);
+  void note(const std::string& text);
+  Linearizer& linearizer() { return linearizer_; }
+
+ private:
+  struct OpenFile {
+    client::HandleId handle;
+    InodeId inode{};
+    Instant opened;
+    bool writable = false;
+  };
+  struct Lane {
+    Client* client;
+    u32 number;
+    u64 life;
+  };
+  using Random = sim::RandomStream;
+  template <class T>
+  using Task = runtime::Task<T>;
+
+  Task<void> lane(Lane lane);
+  Task<void> one(Lane lane, u32 index);
+  Task<void> namespace_operation(Client* client, Random* random, u64 kind);
+
+  // Calls one verb, and gives its answer to the linearizer.
+  Task<Outcome> perform(Client* client, Operation operation);
+  Task<Outcome> call(Client* client, const Operation* operation);
+  Operation make(Client* client, Verb verb);
+  void learn(const Operation& operation, const Outcome& outcome);
+
+  // Content.
+  Task<void> write_file(Client* client, Random* random);
+  Task<void> read_file(Client* client, Random* random);
+  Task<void> truncate_file(Client* client, Random* random);
+  Task<void> use_open_file(Client* client, Random* random);
+  Task<Result<InodeId>> find_file(Client* client, Random* random, bool make_it);
+  Task<Result<OpenFile>> open(Client* client, InodeId inode, bool writable);
+  Task<void> write(Client* client, OpenFile file, u64 number, u64 offset, u64 length);
+  Task<Result<void>> sync(Client* client, OpenFile file, bool by_flush);
+  Task<void> release(Client* client, OpenFile file);
+  Task<Result<void>> read(Client* client, OpenFile file, u64 offset, u64 length);
+  Task<void> truncate(Client* client, InodeId inode, u64 size);
+  Task<void> punch(Client* client, OpenFile file, u64 offset, u64 length);
+  u64 draw_length(Random& random) const;
+
+  Task<void> audit_entry(Client* client, InodeId directory, std::string name, std::deque<InodeId>* next);
+  Task<void> audit_content(Client* client, InodeId inode, u64 size);
+
+  Instant now() const { return cluster_.world().now(); }
+  Process process(const Client& client) const { return {client.number, client.life}; }
+  InodeId some_directory(Random& random) const {
+    return directories_[random.between(0, directories_.size() - 1)];
+  }
+  InodeId some_inode(Random& random) const { return inodes_[random.between(0, inodes_.size() - 1)]; }
+
+  Cluster& cluster_;
+  const Plan& plan_;
+  Report& report_;
+  const Trace& trace_;
+  Linearizer linearizer_;
+  ContentOracle content_;
+  std::vector<InodeId> directories_{meta::kRootInode};
+  std::vector<InodeId> inodes_{meta::kRootInode};    // some that were met, directories too
+  std::map<u32, std::vector<OpenFile>> open_files_;  // by client
+  std::map<u64, std::pair<u32, Operation>> under_way_;
+  std::map<std::pair<u32, u32>, u32> next_index_;  // by client and lane: survives the client's crashes
+  std::map<u32, u32> lanes_running_;               // by client
+  std::deque<std::string> recent_;
+  u64 last_number_ = 0;
+  u64 last_write_ = 16;  // lower ones are shared by many files
+  u64 answers_ = 0;
+  u32 busy_lanes_ = 0;
+  bool paused_ = false;
+  bool auditing_ = false;
+};
+
+}  // namespace claudefs::simulator
