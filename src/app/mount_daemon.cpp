@@ -8,6 +8,7 @@
 #include "app/cluster_access.h"
 #include "app/mount_table.h"
 #include "app/process.h"
+#include "app/process_groups.h"
 #include "base/log.h"
 #include "client/file_system.h"
 #include "data/chunk_io.h"
@@ -86,6 +87,8 @@ runtime::Task<Result<void>> connect(Mount& mount) {
   };
   client::Options options;
   options.dirty_bytes_total = mount.options.dirty_bytes;
+  options.squash_root = mount.options.squash_root;
+  options.access_times = mount.options.access_times;
   client::FileSystem::Parts parts{env, *mount.router, keep};
   mount.files = client::FileSystem::create(parts, options);
   co_return co_await mount.files->start().result();
@@ -108,6 +111,7 @@ runtime::Task<void> close_after(Mount& mount, runtime::Duration time) {
 runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
   const int device = co_await access::fuse::mount(mount.options.mount);
   runtime::Env& env = mount.reactor.env();
+  mount.options.session.groups_of = groups_of_thread;
   mount.session = access::fuse::FuseSession::create(env, mount.reactor.packet_device(device), *mount.files,
                                                     mount.options.session);
   Mount* at = &mount;
