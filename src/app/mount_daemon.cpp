@@ -8,6 +8,7 @@
 #include "app/cluster_access.h"
 #include "app/mount_table.h"
 #include "app/process.h"
+#include "app/process_groups.h"
 #include "base/log.h"
 #include "client/cluster_mount.h"
 
@@ -64,6 +65,8 @@ client::ClusterMount::Settings settings_of(const MountDaemonOptions& options) {
   out.connect_within = options.connect_within;
   out.chunks.cache_bytes = options.cache_bytes;
   out.files.dirty_bytes_total = options.dirty_bytes;
+  out.files.squash_root = options.squash_root;
+  out.files.access_times = options.access_times;
   return out;
 }
 
@@ -84,6 +87,7 @@ runtime::Task<void> close_after(Mount& mount, runtime::Duration time) {
 runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
   const int device = co_await access::fuse::mount(mount.options.mount);
   runtime::Env& env = mount.reactor.env();
+  mount.options.session.groups_of = groups_of_thread;
   mount.session = access::fuse::FuseSession::create(env, mount.reactor.packet_device(device),
                                                     mount.client->files(), mount.options.session);
   Mount* at = &mount;

@@ -7,6 +7,7 @@
 
 #include "access/fuse/mount.h"
 #include "access/fuse/session.h"
+#include "client/file_system.h"
 #include "cluster/spec.h"
 #include "runtime/reactor.h"
 
@@ -21,6 +22,8 @@ struct MountDaemonOptions {
   u64 cache_bytes = 64u << 20;  // of content
   u64 dirty_bytes = 64u << 20;
   runtime::Duration connect_within{30'000'000'000};
+  bool squash_root = false;
+  client::AccessTimes access_times = client::AccessTimes::relative;
   std::function<void()> on_mounted;
 };
 

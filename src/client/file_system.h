@@ -24,6 +24,10 @@ namespace claudefs::client {
 
 class State;
 
+// When a read changes the access time: when it is not newer than the last change or a day old, always, or
+// never.
+enum class AccessTimes : u8 { relative, strict, none };
+
 struct Options {
   u64 dirty_bytes_per_file = 16_MiB;  // buffered writes; more: the writer waits
   u64 dirty_bytes_total = 64_MiB;
@@ -34,6 +38,9 @@ struct Options {
   runtime::Duration outage_after{3'000'000'000};  // an answer later than this is an outage worth a log line
   u32 read_ahead_chunks = 8;
   std::string client_name = "claudefs";  // for people, on the server
+  bool squash_root = false;              // root is nobody to the servers
+  AccessTimes access_times = AccessTimes::relative;
+  runtime::Duration access_times_after{5'000'000'000};  // how often they are told to the servers
 };
 
 // Makes the door to the chunks once the session is open.
@@ -69,9 +76,10 @@ class FileSystem {
   Task<Result<void>> stop();
 
   // Names.
-  Task<Result<Inode>> lookup(InodeId parent, std::string name);
+  Task<Result<Inode>> lookup(InodeId parent, std::string name, Caller caller = {});
   Task<Result<Opened>> create_file(NewNode node, OpenFlags flags);  // exists when the name is taken
-  Task<Result<Inode>> make_node(NewNode node);                      // any type but directory
+  Task<Result<Opened>> create_unnamed(NewNode node, OpenFlags flags, bool linkable);  // O_TMPFILE
+  Task<Result<Inode>> make_node(NewNode node);  // any type but directory
   Task<Result<Inode>> make_directory(NewNode node);
   Task<Result<void>> unlink(InodeId parent, std::string name, Caller caller);
   Task<Result<void>> remove_directory(InodeId parent, std::string name, Caller caller);
@@ -82,27 +90,31 @@ class FileSystem {
   // Attributes.
   Task<Result<Inode>> get_attributes(InodeId inode);
   Task<Result<Inode>> set_attributes(InodeId inode, AttributeChange change);
-  Task<Result<Buffer>> get_xattr(InodeId inode, std::string name);  // no_data when it is not set
-  Task<Result<std::vector<std::string>>> list_xattrs(InodeId inode);
-  Task<Result<void>> set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode);
-  Task<Result<void>> remove_xattr(InodeId inode, std::string name);
+  Task<Result<Buffer>> get_xattr(InodeId inode, std::string name, Caller caller = {});  // no_data: not set
+  Task<Result<std::vector<std::string>>> list_xattrs(InodeId inode, Caller caller = {});
+  Task<Result<void>> set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode,
+                               Caller caller = {});
+  Task<Result<void>> remove_xattr(InodeId inode, std::string name, Caller caller = {});
   Task<Result<FileSystemUsage>> usage();
 
   // Files. A handle is valid from open until release; an unknown one is Errc::stale.
   Task<Result<Opened>> open(InodeId inode, OpenFlags flags);
   Task<Result<ReadResult>> read(HandleId handle, u64 offset, u64 length);
   // Buffers `data` (shared, not copied); complete when it is buffered, not when it is durable.
-  Task<Result<void>> write(HandleId handle, u64 offset, Buffer data);
+  // With `append` (O_APPEND) at the end of the file, wherever that is when the data is committed.
+  Task<Result<void>> write(HandleId handle, u64 offset, Buffer data, bool append = false);
   Task<Result<void>> flush(HandleId handle);  // at every close(2) of a descriptor
   Task<Result<void>> fsync(HandleId handle);
   Task<Result<void>> release(HandleId handle);  // the last use of a handle; never leaves it open
   Task<Result<void>> allocate(HandleId handle, AllocateRequest request);
   Task<Result<u64>> seek(HandleId handle, u64 offset, SeekTarget target);  // no_data (ENXIO) past the end
-  Task<Result<u64>> copy_range(CopyRequest request);                       // bytes copied
-  Task<Result<void>> sync_all();                                           // syncfs
+  // By reference to the same chunks: no content moves. Gives the bytes copied.
+  Task<Result<u64>> copy_range(CopyRequest request);
+  Task<Result<void>> sync_all();  // syncfs
 
   // Directories.
-  Task<Result<HandleId>> open_directory(InodeId directory);
+  // Whether `caller` may read it is asked with the first read.
+  Task<Result<HandleId>> open_directory(InodeId directory, Caller caller = {});
   // Entries after `after_cookie` (0: from the start), without "." and "..".
   Task<Result<DirectoryPage>> read_directory(HandleId handle, u64 after_cookie, bool with_attributes);
   void release_directory(HandleId handle);

@@ -21,6 +21,8 @@ struct OpenFlags {
   bool write = false;
   bool truncate = false;
   bool clear_set_id = false;  // with truncate, by a caller who may not keep set-user-id bits
+  bool execute = false;       // to run it: asks for the right to execute instead of the one to read
+  Caller caller;
 };
 struct Opened {
   Inode inode;
@@ -38,13 +40,18 @@ struct AttributeChange {
   std::optional<meta::Time> accessed;
   std::optional<meta::Time> modified;
   bool clear_set_id = false;
+  bool accessed_now = false;  // the times are the caller's "now": the right to write is enough
+  bool modified_now = false;
+  HandleId handle;  // one that is open for writing gives the right to change the size
+  Caller caller;
 };
 
 struct NewNode {
   InodeId parent{};
   std::string name;
   FileType type = FileType::regular;
-  u16 mode = 0;  // umask already taken off
+  u16 mode = 0;
+  u16 umask = 0;  // taken off where the directory has no default access control list
   u64 rdev = 0;
   std::string target;  // of a symbolic link
   Caller caller;
@@ -56,6 +63,7 @@ struct RenameRequest {
   InodeId new_parent{};
   std::string new_name;
   meta::RenameMode mode = meta::RenameMode::replace;
+  bool whiteout = false;
   Caller caller;
 };
 

@@ -37,14 +37,16 @@ struct OutboxAck {  // messages up to `through` were delivered
 
 struct FindDentryReply {
   std::optional<Dentry> dentry;
-  static auto fields(auto& self) { return std::tie(self.dentry); }
+  Inode directory;
+  static auto fields(auto& self) { return std::tie(self.dentry, self.directory); }
 };
 struct FindDentry {  // query: the entry itself, whatever shard its inode lives in
   static constexpr u16 kKind = 0x0131;
   using Reply = FindDentryReply;
   InodeId parent{};
   std::string name;
-  static auto fields(auto& self) { return std::tie(self.parent, self.name); }
+  Caller caller;  // who will change the entry: must have the right to
+  static auto fields(auto& self) { return std::tie(self.parent, self.name, self.caller); }
 };
 
 // --- transactions: docs/architecture/transactions.md ---
@@ -142,7 +144,8 @@ struct AdmitSession {  // OpenSession with the key that becomes the domain's if 
   using Reply = OpenSessionReply;
   std::string client_name;
   codec::DomainKey proposed;
-  static auto fields(auto& self) { return std::tie(self.client_name, self.proposed); }
+  bool squash_root = false;
+  static auto fields(auto& self) { return std::tie(self.client_name, self.proposed, self.squash_root); }
 };
 
 }  // namespace claudefs::meta

@@ -1,7 +1,7 @@
 // What can be asked of a shard's namespace: one struct a verb, each with its kind and reply. Sent with
 // cluster::Router::call(shard, op, request id) to the shard that the comment names. Kinds are on the wire:
-// never renumber. Permissions of path access are those of the caller's kernel for now; `caller` owns what it
-// creates.
+// never renumber. The shard checks what `caller` may do (detail/permission.h): access_denied, not_permitted.
+// Fields are only ever appended: an older peer skips them, a newer one finds them at their defaults.
 #pragma once
 
 #include <optional>
@@ -12,11 +12,18 @@
 
 namespace claudefs::meta {
 
-struct Caller {
+struct Caller {  // uid 0 may do everything
   u32 uid = 0;
   u32 gid = 0;
-  static auto fields(auto& self) { return std::tie(self.uid, self.gid); }
+  std::vector<u32> groups;  // supplementary, as many as there are
+  bool operator==(const Caller&) const = default;
+  static auto fields(auto& self) { return std::tie(self.uid, self.gid, self.groups); }
 };
+// What a caller wants to do with an inode: bits as in a mode.
+using Access = u8;
+inline constexpr Access kMayRead = 4;
+inline constexpr Access kMayWrite = 2;
+inline constexpr Access kMayExecute = 1;  // of a directory: search
 struct InodeReply {
   Inode inode;
   static auto fields(auto& self) { return std::tie(self.inode); }
@@ -33,13 +40,17 @@ struct Lookup {  // not_found, not_directory, stale. The inode itself may live i
   using Reply = InodeReply;
   InodeId parent{};
   std::string name;
-  static auto fields(auto& self) { return std::tie(self.parent, self.name); }
+  Caller caller;
+  static auto fields(auto& self) { return std::tie(self.parent, self.name, self.caller); }
 };
-struct GetAttributes {  // stale
+struct GetAttributes {  // stale. With `access` this is what opens: access_denied when not all of it is
+                        // allowed
   static constexpr u16 kKind = 0x0102;
   using Reply = InodeReply;
   InodeId inode{};
-  static auto fields(auto& self) { return std::tie(self.inode); }
+  Access access = 0;
+  Caller caller;
+  static auto fields(auto& self) { return std::tie(self.inode, self.access, self.caller); }
 };
 struct ReadDirectoryReply {
   struct Entry {
@@ -60,8 +71,9 @@ struct ReadDirectory {  // not_directory, stale
   u64 after_cookie = 0;  // 0: from the start
   u32 entries_max = 256;
   bool with_inodes = false;
+  std::optional<Caller> opener;  // with the first read of a handle: may it read the directory at all?
   static auto fields(auto& self) {
-    return std::tie(self.directory, self.after_cookie, self.entries_max, self.with_inodes);
+    return std::tie(self.directory, self.after_cookie, self.entries_max, self.with_inodes, self.opener);
   }
 };
 struct GetExtentsReply {
@@ -88,7 +100,8 @@ struct GetXattr {  // no_data, stale
   using Reply = XattrReply;
   InodeId inode{};
   std::string name;
-  static auto fields(auto& self) { return std::tie(self.inode, self.name); }
+  Caller caller;
+  static auto fields(auto& self) { return std::tie(self.inode, self.name, self.caller); }
 };
 struct ListXattrsReply {
   std::vector<std::string> names;
@@ -98,7 +111,8 @@ struct ListXattrs {
   static constexpr u16 kKind = 0x0106;
   using Reply = ListXattrsReply;
   InodeId inode{};
-  static auto fields(auto& self) { return std::tie(self.inode); }
+  Caller caller;  // trusted.* is for root's eyes
+  static auto fields(auto& self) { return std::tie(self.inode, self.caller); }
 };
 struct ShardUsageReply {  // sums over this shard
   u64 inodes = 0;
@@ -135,12 +149,28 @@ struct Create {  // anything but a directory; to the parent's shard. exists, not
   InodeId parent{};
   std::string name;
   FileType type = FileType::regular;
-  u16 mode = 0;  // umask already taken off
+  u16 mode = 0;
   u64 rdev = 0;
   std::string target;
   Caller caller;
+  u16 umask = 0;  // taken off the mode where the directory has no default ACL
   static auto fields(auto& self) {
-    return std::tie(self.parent, self.name, self.type, self.mode, self.rdev, self.target, self.caller);
+    return std::tie(self.parent, self.name, self.type, self.mode, self.rdev, self.target, self.caller,
+                    self.umask);
+  }
+};
+// A regular file without a name (O_TMPFILE), to the shard of the directory whose rules it takes. An orphan
+// from the start: Link gives it a name if `linkable`.
+struct CreateUnnamed {
+  static constexpr u16 kKind = 0x0150;
+  using Reply = InodeReply;
+  InodeId parent{};
+  u16 mode = 0;
+  u16 umask = 0;
+  bool linkable = true;
+  Caller caller;
+  static auto fields(auto& self) {
+    return std::tie(self.parent, self.mode, self.umask, self.linkable, self.caller);
   }
 };
 struct MakeDirectory {  // to the parent's shard; spans shards
@@ -150,12 +180,18 @@ struct MakeDirectory {  // to the parent's shard; spans shards
   std::string name;
   u16 mode = 0;
   Caller caller;
-  static auto fields(auto& self) { return std::tie(self.parent, self.name, self.mode, self.caller); }
+  u16 umask = 0;
+  // Ids are made of names: a client that still uses a removed directory of this name asks for a later one.
+  u32 first_attempt = 0;
+  static auto fields(auto& self) {
+    return std::tie(self.parent, self.name, self.mode, self.caller, self.umask, self.first_attempt);
+  }
 };
 struct UnlinkReply {
   InodeId inode{};
   u32 nlink = 0;
-  static auto fields(auto& self) { return std::tie(self.inode, self.nlink); }
+  Inode last;  // of a directory: as it was, with no link left
+  static auto fields(auto& self) { return std::tie(self.inode, self.nlink, self.last); }
 };
 struct Unlink {  // to the parent's shard; spans shards when the inode lives elsewhere. is_directory,
                  // not_found
@@ -165,7 +201,10 @@ struct Unlink {  // to the parent's shard; spans shards when the inode lives els
   std::string name;
   Caller caller;
   SessionId held_open_by{};  // the caller has it open: keep the content until HoldOpen no longer names it
-  static auto fields(auto& self) { return std::tie(self.parent, self.name, self.caller, self.held_open_by); }
+  static auto fields(auto& self) {
+    return std::tie(self.parent, self.name, self.caller.uid, self.caller.gid, self.held_open_by,
+                    self.caller.groups);
+  }
 };
 struct RemoveDirectory {  // to the parent's shard; spans shards. not_empty, not_directory, not_found
   static constexpr u16 kKind = 0x0123;
@@ -193,9 +232,11 @@ struct Rename {  // to the old parent's shard; may span shards. not_empty, would
   RenameMode mode = RenameMode::replace;
   Caller caller;
   SessionId replaced_held_open_by{};
+  bool whiteout = false;  // leave a character device 0:0 under the old name
   static auto fields(auto& self) {
-    return std::tie(self.old_parent, self.old_name, self.new_parent, self.new_name, self.mode, self.caller,
-                    self.replaced_held_open_by);
+    return std::tie(self.old_parent, self.old_name, self.new_parent, self.new_name, self.mode,
+                    self.caller.uid, self.caller.gid, self.replaced_held_open_by, self.caller.groups,
+                    self.whiteout);
   }
 };
 struct Link {  // to the new parent's shard; may span shards. too_many_links, exists, not_permitted
@@ -219,9 +260,14 @@ struct SetAttributes {  // to the inode's shard; only what is set changes. `chan
   std::optional<Time> accessed;
   std::optional<Time> modified;
   bool clear_set_id = false;  // drop set-user-id, and set-group-id where group-executable
+  Caller caller;
+  // Times that are the caller's "now": for that, the right to write is enough.
+  bool accessed_now = false;
+  bool modified_now = false;
+  bool size_granted = false;  // by a handle that was opened for writing
   static auto fields(auto& self) {
     return std::tie(self.inode, self.mode, self.uid, self.gid, self.size, self.accessed, self.modified,
-                    self.clear_set_id);
+                    self.clear_set_id, self.caller, self.accessed_now, self.modified_now, self.size_granted);
   }
 };
 enum class XattrMode : u8 { set = 0, create = 1, replace = 2 };
@@ -232,14 +278,30 @@ struct SetXattr {
   std::string name;
   Buffer value;
   XattrMode mode = XattrMode::set;
-  static auto fields(auto& self) { return std::tie(self.inode, self.name, self.value, self.mode); }
+  Caller caller;
+  static auto fields(auto& self) {
+    return std::tie(self.inode, self.name, self.value, self.mode, self.caller);
+  }
 };
 struct RemoveXattr {
   static constexpr u16 kKind = 0x0128;
   using Reply = Nothing;
   InodeId inode{};
   std::string name;
-  static auto fields(auto& self) { return std::tie(self.inode, self.name); }
+  Caller caller;
+  static auto fields(auto& self) { return std::tie(self.inode, self.name, self.caller); }
+};
+// Reads that the servers do not see change access times: clients tell, now and then, many at once.
+struct NoteAccessed {  // to the inodes' shard; unknown inodes are skipped, no time goes back
+  static constexpr u16 kKind = 0x0151;
+  using Reply = Nothing;
+  struct Read {
+    InodeId inode{};
+    Time at;
+    static auto fields(auto& self) { return std::tie(self.inode, self.at); }
+  };
+  std::vector<Read> reads;
+  static auto fields(auto& self) { return std::tie(self.reads); }
 };
 // Makes durable data visible: first frees `punch` (if any), then each extent replaces what its range held.
 // References: every chunk extent that begins to exist counts +1 on its chunk, every one that ceases -1,
@@ -260,9 +322,11 @@ struct CommitWrite {  // to the inode's shard. stale; conflict when if_data_vers
   std::optional<u64> if_data_version;  // background rewriting: only if nobody wrote in between
   bool keep_data_version = false;      // background rewriting: same bytes, other place
   Hlc valid_until{};  // conflict when applied later: the pins of its chunks may be gone. 0: no bound
+  // Extents from here on were appended (O_APPEND): they move, together, to where the file really ends.
+  std::optional<u64> appended_from;
   static auto fields(auto& self) {
     return std::tie(self.inode, self.extents, self.punch, self.size_at_least, self.modified,
-                    self.if_data_version, self.keep_data_version, self.valid_until);
+                    self.if_data_version, self.keep_data_version, self.valid_until, self.appended_from);
   }
 };
 // Registers which unlinked-or-not inodes of this shard a session has open (leader's memory, not replicated):
@@ -313,8 +377,9 @@ struct OpenSessionReply {
 struct OpenSession {
   static constexpr u16 kKind = 0x012b;
   using Reply = OpenSessionReply;
-  std::string client_name;  // host and process, for people
-  static auto fields(auto& self) { return std::tie(self.client_name); }
+  std::string client_name;   // host and process, for people
+  bool squash_root = false;  // meta/squash.h
+  static auto fields(auto& self) { return std::tie(self.client_name, self.squash_root); }
 };
 
 inline ShardId shard_of_chunk(const codec::ChunkHash& hash, u16 shard_count) {

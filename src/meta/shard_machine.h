@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "cluster/shard_call.h"
+#include "meta/squash.h"
 #include "meta/types.h"
 #include "raft/state_machine.h"
 #include "store/kv.h"
@@ -75,7 +76,8 @@ class OperationTable {
   template <class Op>
   void command(Result<typename Op::Reply> (*apply)(ApplyContext&, const Op&)) {
     add_command(Op::kKind, [apply](ApplyContext& context, const Buffer& body) -> Result<Buffer> {
-      TRY_ASSIGN(const Op op, wire::decode<Op>(body));
+      TRY_ASSIGN(Op op, wire::decode<Op>(body));
+      if constexpr (requires { op.caller; }) squash_in(context.request().session, op.caller);
       TRY_ASSIGN(const auto reply, apply(context, op));
       return wire::encode(reply);
     });

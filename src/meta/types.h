@@ -35,6 +35,13 @@ struct Time {
   static auto fields(auto& self) { return std::tie(self.seconds, self.nanoseconds); }
 };
 
+// Stored: never renumber.
+enum InodeFlag : u32 {
+  kHasAccessAcl = 1,   // xattr system.posix_acl_access
+  kHasDefaultAcl = 2,  // xattr system.posix_acl_default
+  kHasCapability = 4,  // xattr security.capability
+};
+
 struct Inode {
   InodeId id{};
   FileType type = FileType::none;
@@ -52,11 +59,13 @@ struct Inode {
   InodeId parent{};  // directories only
   VolumeId volume{};
   std::string target;  // symlinks only
+  u32 flags = 0;       // InodeFlag: what else there is to look at; saves looking
   bool operator==(const Inode&) const = default;
   static auto fields(auto& self) {
     return std::tie(self.id, self.type, self.mode, self.uid, self.gid, self.nlink, self.rdev, self.size,
                     self.allocated_bytes, self.accessed, self.modified, self.changed, self.born,
-                    self.data_version, self.extent_generation, self.parent, self.volume, self.target);
+                    self.data_version, self.extent_generation, self.parent, self.volume, self.target,
+                    self.flags);
   }
 };
 

@@ -1,12 +1,15 @@
 // One mounted FUSE file system: the kernel's requests become client::FileSystem verbs.
 //
 // Own session layer on the kernel protocol (linux/fuse.h, 7.28 and newer) over a packet device. Node ids
-// are inode ids, generation 0. Requests are served concurrently, each as a coroutine. An interrupted
-// request that still waits for the cluster is answered EINTR; the operation itself goes on, because it may
-// already have been applied. Record locks stay with the kernel: they hold on this client only.
+// are inode ids; the generation is made of the time of birth, so handles outlive restarts. Requests are
+// served concurrently, each as a coroutine. An interrupted request that still waits for the cluster is
+// answered EINTR; the operation itself goes on, because it may already have been applied. Record locks stay
+// with the kernel: they hold on this client only.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "client/file_system.h"
 #include "runtime/env.h"
@@ -23,6 +26,9 @@ struct SessionOptions {
   // An interrupted request is answered EINTR once it is this old: healthy operations are not cut short.
   runtime::Duration interrupt_after{1'000'000'000};
   runtime::Duration drain_after_unmount{5'000'000'000};
+  // The supplementary groups of a thread, which the kernel does not tell. Quick; empty: none are known.
+  std::function<std::vector<u32>(u32 pid)> groups_of;
+  runtime::Duration groups_valid{1'000'000'000};
 };
 
 struct SessionStats {  // totals

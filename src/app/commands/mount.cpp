@@ -31,13 +31,15 @@ struct Options {
   bool read_only = false;
   bool kernel_writeback = false;
   bool nonempty = false;
+  bool squash_root = false;
+  client::AccessTimes access_times = client::AccessTimes::relative;
 };
 
 // What mount(8) and fstab pass along and a file system need not know.
 bool is_generic(std::string_view name) {
   for (std::string_view known :
        {"defaults", "rw", "auto", "noauto", "user", "nouser", "users", "nofail", "_netdev", "exec", "noexec",
-        "suid", "nosuid", "dev", "nodev", "relatime", "noatime", "allow_other", "x-mount.mkdir"})
+        "suid", "nosuid", "dev", "nodev", "allow_other", "x-mount.mkdir"})
     if (name == known) return true;
   return name.starts_with("x-");
 }
@@ -50,6 +52,14 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
     options.read_only = true;
   else if (name == "nonempty")
     options.nonempty = true;
+  else if (name == "root_squash" || name == "root-squash")
+    options.squash_root = true;
+  else if (name == "relatime")
+    options.access_times = client::AccessTimes::relative;
+  else if (name == "strictatime")
+    options.access_times = client::AccessTimes::strict;
+  else if (name == "noatime")
+    options.access_times = client::AccessTimes::none;
   else if (name == "kernel_writeback")
     options.kernel_writeback = true;
   else if (name == "cluster")
@@ -63,10 +73,11 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
   else if (name == "log-file")
     options.log_file = value;
   else if (!is_generic(name))
-    return fail(Errc::invalid_argument,
-                fmt::format("-o {}: unknown; known are ro, nonempty, kernel_writeback, cluster=, metrics=, "
-                            "cache=, dirty=, log-file=",
-                            name));
+    return fail(
+        Errc::invalid_argument,
+        fmt::format("-o {}: unknown; known are ro, nonempty, root_squash, relatime, strictatime, noatime, "
+                    "kernel_writeback, cluster=, metrics=, cache=, dirty=, log-file=",
+                    name));
   return {};
 }
 
@@ -92,6 +103,8 @@ Result<MountDaemonOptions> daemon_options(const Options& options) {
   const auto valid = std::chrono::nanoseconds(static_cast<std::int64_t>(options.attribute_seconds * 1e9));
   out.session.entry_valid = out.session.attributes_valid = valid;
   out.session.kernel_writeback = options.kernel_writeback;
+  out.squash_root = options.squash_root;
+  out.access_times = options.access_times;
   return out;
 }
 
@@ -152,6 +165,7 @@ void add_mount(Cli& cli) {
   add_option(command, "pid-file", options->pid_file, "write the process id here");
   command->add_flag("--foreground", options->foreground, "do not go to the background");
   command->add_flag("--read-only", options->read_only, "as -o ro");
+  command->add_flag("--root-squash", options->squash_root, "root here is nobody (65534) to the servers");
 }
 
 }  // namespace claudefs::app

@@ -45,4 +45,12 @@ void State::note_nlink(InodeId inode, u32 nlink) {
   drop_if_idle(file);
 }
 
+// Until the kernel forgets it. Where there is no kernel nobody does: the number of them has a limit.
+void State::note_removed_directory(const Inode& inode) {
+  constexpr std::size_t kMost = 65536;
+  if (inode.type != FileType::directory) return;
+  if (removed_directories.size() >= kMost) removed_directories.erase(removed_directories.begin());
+  removed_directories[inode.id] = inode;
+}
+
 }  // namespace claudefs::client

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "client/detail/state.h"
+#include "meta/squash.h"
 
 namespace claudefs::client {
 
@@ -62,7 +63,7 @@ void State::note_own_change(const Inode& inode, u64 before) {
 }
 
 Inode State::visible(const OpenFile& file) const {
-  Inode out = file.attributes;
+  Inode out = with_access_time(file.attributes);
   if (!file.is_dirty()) return out;
   out.size = std::max({out.size, file.dirty.end(), file.flushing.end()});
   out.allocated_bytes = std::min(out.size, out.allocated_bytes + file.dirty.bytes() + file.flushing.bytes());
@@ -73,7 +74,7 @@ Inode State::visible(const OpenFile& file) const {
 
 Inode State::present(const Inode& inode) {
   const FilePtr file = find_file(inode.id);
-  if (file == nullptr) return inode;
+  if (file == nullptr) return with_access_time(inode);
   note(*file, inode);
   return visible(*file);
 }
@@ -89,6 +90,11 @@ void State::recount(OpenFile& file) {
   const bool less = now < file.counted_dirty;
   file.counted_dirty = now;
   if (less) room.notify_all();
+}
+
+Caller State::known_as(Caller caller) const {
+  if (options.squash_root) meta::squash(caller);
+  return caller;
 }
 
 meta::Time State::time_now() const {

@@ -17,6 +17,7 @@ State::State(FileSystem::Parts parts, Options given)
 Task<Result<void>> State::open_session() {
   meta::OpenSession open;
   open.client_name = options.client_name;
+  open.squash_root = options.squash_root;
   const meta::OpenSessionReply reply = co_await ask(ShardId{0}, std::move(open));
   session = reply.session;
   chunk_io = make_chunk_io(reply.session, reply.domain_key);

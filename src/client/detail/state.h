@@ -33,6 +33,9 @@ struct OpenFile {
   DirtySet flushing;      // being committed; older than `dirty`
   u64 counted_dirty = 0;  // its share of State::dirty_total
   meta::Time written_at;
+  // Where dirty (flushing) bytes begin that were appended: only the shard knows where they really go.
+  std::optional<u64> appended_from;
+  std::optional<u64> flushing_appended_from;
   ExtentCache extents;
   // Until then it is taken to have no file capability, for which the kernel asks before a write.
   runtime::Instant no_capability_until{};
@@ -61,6 +64,7 @@ struct DirectoryHandle {
   bool page_valid = false;
   bool page_has_attributes = false;
   bool page_is_last = false;
+  std::optional<Caller> opener;  // until the server has agreed that it may read
 };
 enum class FlushMode : u8 {
   everything,   // durable when it ends
@@ -95,6 +99,14 @@ class State {
   void recount(OpenFile& file);
   void note_no_capability(OpenFile& file);
   meta::Time time_now() const;
+  Caller known_as(Caller caller) const;  // to the servers
+
+  // access_times.cpp: reads that are still to be told to the servers.
+  bool access_time_is_due(const Inode& inode) const;
+  void note_accessed(const Inode& inode);
+  Inode with_access_time(Inode inode) const;
+  Task<void> tell_access_times();
+  Task<void> tell_access_times_now();
   Task<void> hold_open();
   Task<void> hold_open_in(ShardId shard);
 
@@ -104,6 +116,7 @@ class State {
   // The session when it has open what the name leads to; 0 when not.
   Task<SessionId> holder_of(InodeId parent, std::string name);
   void note_nlink(InodeId inode, u32 nlink);
+  void note_removed_directory(const Inode& inode);
 
   // write_back.cpp
   Task<Result<void>> flush(FilePtr file, FlushMode mode);
@@ -143,6 +156,9 @@ class State {
   std::map<codec::ChunkHash, std::shared_ptr<ChunkRead>> chunk_reads;  // under way
   std::optional<FileSystemUsage> known_usage;
   runtime::Instant usage_at{};
+  std::map<InodeId, meta::Time> accessed;  // by reads here, not yet told
+  // Removed directories that the kernel still holds, as they were: what stat(".") shows in one.
+  std::map<InodeId, Inode> removed_directories;
   runtime::Mutex session_lock;
   runtime::Condition room;  // dirty_total fell, or a write-back ended
   runtime::Event stopping;

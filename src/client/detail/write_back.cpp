@@ -27,6 +27,11 @@ Task<FlushPlan> make_plan(runtime::Env& env, std::vector<FlushRun> runs) {
   co_return std::move(job->plan);
 }
 
+std::optional<u64> lower(std::optional<u64> a, std::optional<u64> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
 meta::Extent inline_extent(const PlannedExtent& planned) {
   meta::Extent extent;
   extent.offset = planned.offset;
@@ -79,6 +84,9 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
     commit.size_at_least = batch.back().offset + batch.back().bytes.size();
     commit.modified = file->written_at;
     if (next != 0) commit.valid_until = stored.valid_until;
+    for (const PlannedExtent& planned : batch)
+      if (file->flushing_appended_from && planned.offset >= *file->flushing_appended_from)
+        commit.appended_from = lower(commit.appended_from, planned.offset);
     const u64 before = file->attributes.data_version;
     Result<meta::InodeReply> reply = co_await state.command(file->id().shard(), std::move(commit)).result();
     if (reply) {
@@ -97,11 +105,19 @@ bool may_succeed_later(const Error& error) {
          error.code == Errc::conflict || error.code == Errc::fenced;
 }
 
-std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode) {
+// What was appended is a run of its own.
+std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode, std::optional<u64> appended_from) {
   std::vector<FlushRun> out;
+  const auto add = [&](u64 offset, u64 length) {
+    const bool goes_on = mode == FlushMode::keep_stream && offset + length == dirty.last_write_end();
+    out.push_back({offset, dirty.gather(offset, length), goes_on});
+  };
   for (const DirtySet::Run& run : dirty.runs()) {
-    const bool goes_on = mode == FlushMode::keep_stream && run.offset + run.length == dirty.last_write_end();
-    out.push_back({run.offset, dirty.gather(run.offset, run.length), goes_on});
+    const u64 end = run.offset + run.length;
+    const bool split = appended_from && run.offset < *appended_from && *appended_from < end;
+    if (split) add(run.offset, *appended_from - run.offset);
+    const u64 rest = split ? *appended_from : run.offset;
+    add(rest, end - rest);
   }
   return out;
 }
@@ -115,13 +131,15 @@ FlushMode mode_of(const OpenFile& file) {
 }  // namespace
 
 Task<Result<void>> State::write_out(FilePtr file, FlushMode mode) {
-  FlushPlan plan = co_await make_plan(env, runs_of(file->flushing, mode));
+  FlushPlan plan = co_await make_plan(env, runs_of(file->flushing, mode, file->flushing_appended_from));
   for (PlannedExtent& kept : plan.kept) {
     // Written again meanwhile? Then the newer bytes win.
     DirtySet tail;
     tail.write(kept.offset, kept.bytes);
     file->flushing.erase(kept.offset, kept.bytes.size());
     file->dirty.absorb_below(std::move(tail));
+    if (file->flushing_appended_from && kept.offset >= *file->flushing_appended_from)
+      file->appended_from = lower(file->appended_from, kept.offset);
   }
   for (std::vector<PlannedExtent>& batch : batches_of(std::move(plan.extents)))
     co_await commit_batch(*this, file, std::move(batch));
@@ -132,6 +150,7 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
   if (file->dirty.empty()) co_return Result<void>();
   CFS_CHECK(file->flushing.empty());
   file->flushing = std::exchange(file->dirty, {});
+  file->flushing_appended_from = std::exchange(file->appended_from, std::nullopt);
   Result<void> written = co_await write_out(file, mode).result();
   if (written) {
     file->flushing.clear();
@@ -145,10 +164,12 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
             keep ? "write-back failed, will be tried again" : "write-back failed, written data is lost",
             {log::kv("inode", file->id()), log::kv("bytes", file->flushing.bytes()),
              log::kv("error", written.error().to_string())});
-  if (keep)
+  if (keep) {
     file->dirty.absorb_below(std::exchange(file->flushing, {}));
-  else
+    file->appended_from = lower(file->appended_from, file->flushing_appended_from);
+  } else {
     file->flushing.clear();
+  }
   recount(*file);
   room.notify_all();
   if (keep) write_back_soon(file);

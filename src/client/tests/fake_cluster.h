@@ -9,6 +9,7 @@
 #include <string>
 
 #include "client/file_system.h"
+#include "data/operations.h"
 #include "meta/commands.h"
 #include "meta/shard_machine.h"
 #include "meta/shard_service.h"
@@ -28,8 +29,18 @@ class FakeRouter final : public cluster::Router {
                            references[delta.hash] += delta.references;
                          return wire::encode(meta::Nothing{});
                        });
+    table_.add_command(data::PinChunks::kKind,
+                       [this](meta::ApplyContext&, const Buffer& body) -> Result<Buffer> {
+                         data::ChunkPlaces places;
+                         for (const auto& hash : wire::decode<data::PinChunks>(body)->hashes)
+                           places.places.push_back({references[hash] > 0, {}, 0});
+                         places.valid_until = meta::Hlc{UINT64_MAX - 1};
+                         return wire::encode(places);
+                       });
     machine_ = std::move(*meta::ShardMachine::open(kv_, table_, ShardId{0}, 1));
     (void)propose(meta::Format::kKind, {}, wire::encode(meta::Format{}));
+    meta::SetAttributes open_root{meta::kRootInode, u16{0777}};
+    (void)propose(meta::SetAttributes::kKind, {}, wire::encode(open_root));
     map_.nodes.resize(1);
     map_.nodes[0].stats.raw_total = 1_GiB;
     map_.nodes[0].stats.raw_used = 256_MiB;

@@ -336,5 +336,121 @@ TEST_F(FileSystemTest, SeekFindsDataAndHoles) {
   ASSERT_TRUE(run(fs->stop()));
 }
 
+// Nothing is read and nothing stored: the target refers to what the source refers to.
+TEST_F(FileSystemTest, ACopyIsReferencesToTheSameChunks) {
+  auto fs = mount();
+  sim::RandomStream random(3, "copy");
+  const std::string content = random_text(random, 3_MiB);
+  const Opened from = run(fs->create_file(named("f"), kReadWrite)).value();
+  const Opened to = run(fs->create_file(named("g"), kReadWrite)).value();
+  ASSERT_TRUE(run(fs->write(from.handle, 0, Buffer::copy_of(content))));
+  ASSERT_TRUE(run(fs->fsync(from.handle)));
+  std::map<codec::ChunkHash, i64> before = cluster_.router.references;
+  const u64 stored = cluster_.chunks->stats().chunks_stored, read = cluster_.chunks->stats().chunks_read;
+  CopyRequest request;
+  request.from = from.handle;
+  request.from_offset = 12'345;
+  request.to = to.handle;
+  request.to_offset = 100;
+  request.length = 2_MiB;
+  EXPECT_EQ(run(fs->copy_range(request)).value(), 2_MiB);
+  EXPECT_EQ(cluster_.chunks->stats().chunks_stored, stored);
+  EXPECT_EQ(cluster_.chunks->stats().chunks_read, read);
+  EXPECT_EQ(read_all(*fs, to.handle), std::string(100, '\0') + content.substr(12'345, 2_MiB));
+  int shared = 0;
+  for (const auto& [hash, count] : cluster_.router.references) shared += count > before[hash] ? 1 : 0;
+  EXPECT_GT(shared, 2);
+  // Each copy counts: when both files are gone, so are all references.
+  AttributeChange nothing;
+  nothing.size = 1;
+  ASSERT_TRUE(run(fs->set_attributes(to.inode.id, nothing)));
+  EXPECT_EQ(cluster_.router.references, before);
+  ASSERT_TRUE(run(fs->stop()));
+}
+
+TEST_F(FileSystemTest, AppendsOfTwoClientsAllStay) {
+  auto one = mount(), two = mount();
+  const Opened a = run(one->create_file(named("f"), kReadWrite)).value();
+  ASSERT_TRUE(run(one->write(a.handle, 0, Buffer::copy_of("begin;"))));
+  ASSERT_TRUE(run(one->fsync(a.handle)));
+  const Opened b = run(two->open(a.inode.id, kReadWrite)).value();
+  std::string of_one, of_two;
+  for (int round = 0; round < 4; ++round) {
+    for (int i = 0; i < 3; ++i) {  // buffered here, both believing that the end is theirs
+      ASSERT_TRUE(run(one->write(a.handle, 0, Buffer::copy_of("1a"), true)));
+      ASSERT_TRUE(run(two->write(b.handle, 0, Buffer::copy_of("2b"), true)));
+      of_one += "1a";
+      of_two += "2b";
+    }
+    ASSERT_TRUE(run(two->fsync(b.handle)));
+    ASSERT_TRUE(run(one->fsync(a.handle)));
+  }
+  const Opened again = run(two->open(a.inode.id, kReadWrite)).value();
+  const std::string content = read_all(*two, again.handle);
+  std::string got_one, got_two;
+  for (const char c : content.substr(6)) (c == '1' || c == 'a' ? got_one : got_two) += c;
+  EXPECT_EQ(content.substr(0, 6), "begin;");
+  EXPECT_EQ(got_one, of_one);
+  EXPECT_EQ(got_two, of_two);
+  ASSERT_TRUE(run(one->stop()));
+  ASSERT_TRUE(run(two->stop()));
+}
+
+TEST_F(FileSystemTest, AReadChangesTheAccessTimeOnceAndTheServerHearsOfIt) {
+  auto fs = mount();
+  const Opened opened = run(fs->create_file(named("f"), kReadWrite)).value();
+  ASSERT_TRUE(run(fs->write(opened.handle, 0, Buffer::copy_of("content"))));
+  ASSERT_TRUE(run(fs->fsync(opened.handle)));
+  world_.run_for(1s);
+  const Inode before = run(fs->get_attributes(opened.inode.id)).value();
+  read_all(*fs, opened.handle);
+  const Inode after = run(fs->get_attributes(opened.inode.id)).value();
+  EXPECT_GT(after.accessed, before.accessed);
+  EXPECT_EQ(after.changed, before.changed);
+  world_.run_for(1s);
+  read_all(*fs, opened.handle);
+  EXPECT_EQ(run(fs->get_attributes(opened.inode.id)).value().accessed, after.accessed);
+  world_.run_for(10s);
+  auto other = mount();
+  EXPECT_EQ(run(other->get_attributes(opened.inode.id)).value().accessed, after.accessed);
+  Options options;
+  options.access_times = AccessTimes::none;
+  auto quiet = mount(options);
+  AttributeChange old;
+  old.accessed = meta::Time{1, 0};
+  ASSERT_TRUE(run(quiet->set_attributes(opened.inode.id, old)));
+  const Opened unseen = run(quiet->open(opened.inode.id, kReadWrite)).value();
+  read_all(*quiet, unseen.handle);
+  EXPECT_EQ(run(quiet->get_attributes(opened.inode.id)).value().accessed, (meta::Time{1, 0}));
+  for (auto* each : {&fs, &other, &quiet}) ASSERT_TRUE(run((*each)->stop()));
+}
+
+TEST_F(FileSystemTest, ARemovedDirectoryInUseKeepsItsId) {
+  auto fs = mount();
+  const Inode first = run(fs->make_directory(named("d"))).value();
+  ASSERT_TRUE(run(fs->remove_directory(kRoot, "d", {})));
+  EXPECT_EQ(run(fs->get_attributes(first.id)).value().nlink, 0u);
+  const Inode second = run(fs->make_directory(named("d"))).value();
+  EXPECT_NE(second.id, first.id);
+  fs->forget(first.id);
+  EXPECT_EQ(run(fs->get_attributes(first.id)).error().code, Errc::stale);
+  ASSERT_TRUE(run(fs->stop()));
+}
+
+TEST_F(FileSystemTest, ASquashedRootIsNobody) {
+  Options options;
+  options.squash_root = true;
+  auto fs = mount(options);
+  EXPECT_EQ(run(fs->make_directory(named("d"))).value().uid, 65534u);
+  auto root = mount();
+  NewNode closed = named("closed");
+  closed.mode = 0700;
+  const Inode directory = run(root->make_directory(closed)).value();
+  EXPECT_EQ(run(fs->lookup(directory.id, "x")).error().code, Errc::access_denied);
+  EXPECT_EQ(run(fs->make_node(named("x", directory.id))).error().code, Errc::access_denied);
+  ASSERT_TRUE(run(fs->stop()));
+  ASSERT_TRUE(run(root->stop()));
+}
+
 }  // namespace
 }  // namespace claudefs::client

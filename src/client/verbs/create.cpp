@@ -15,10 +15,22 @@ Task<Result<Inode>> make(State& state, NewNode node) {
   create.mode = node.mode;
   create.rdev = node.rdev;
   create.target = std::move(node.target);
-  create.caller = node.caller;
+  create.umask = node.umask;
+  create.caller = state.known_as(std::move(node.caller));
   meta::InodeReply reply = co_await state.command(node.parent.shard(), std::move(create));
   state.remember_name(node.parent, node.name, reply.inode.id);
   co_return std::move(reply.inode);
+}
+
+// A file that nobody else can have anything of yet.
+Opened opened_new(State& state, const Inode& inode, OpenFlags flags) {
+  Opened opened;
+  opened.handle = state.add_handle(inode, std::move(flags));
+  opened.inode = inode;
+  opened.keep_cache = true;
+  state.seen_versions[inode.id] = inode.data_version;
+  state.note_no_capability(*state.find_file(inode.id));
+  return opened;
 }
 
 }  // namespace
@@ -28,12 +40,19 @@ Task<Result<Inode>> FileSystem::make_node(NewNode node) { return make(*state_, s
 Task<Result<Opened>> FileSystem::create_file(NewNode node, OpenFlags flags) {
   node.type = FileType::regular;
   const Inode inode = co_await make(*state_, std::move(node));
-  Opened opened;
-  opened.handle = state_->add_handle(inode, flags);
-  opened.inode = inode;
-  opened.keep_cache = true;  // nobody has anything of it
-  state_->seen_versions[inode.id] = inode.data_version;
-  state_->note_no_capability(*state_->find_file(inode.id));
+  co_return opened_new(*state_, inode, std::move(flags));
+}
+
+Task<Result<Opened>> FileSystem::create_unnamed(NewNode node, OpenFlags flags, bool linkable) {
+  meta::CreateUnnamed create;
+  create.parent = node.parent;
+  create.mode = node.mode;
+  create.umask = node.umask;
+  create.linkable = linkable;
+  create.caller = state_->known_as(std::move(node.caller));
+  const meta::InodeReply reply = co_await state_->command(node.parent.shard(), std::move(create));
+  const Opened opened = opened_new(*state_, reply.inode, std::move(flags));
+  state_->find_file(reply.inode.id)->unlinked = true;  // its holder is told so when it closes
   co_return opened;
 }
 

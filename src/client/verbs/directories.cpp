@@ -10,10 +10,12 @@ Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool wit
   read.directory = state.directories.at(handle).inode;
   read.after_cookie = after;
   read.with_inodes = with_attributes;
+  read.opener = state.directories.at(handle).opener;
   meta::ReadDirectoryReply reply = co_await state.ask(read.directory.shard(), read);
   auto found = state.directories.find(handle);
   if (found == state.directories.end()) co_return fail(Errc::stale, "the directory handle was released");
   DirectoryHandle& directory = found->second;
+  directory.opener.reset();
   directory.page.clear();
   directory.page_after = after;
   directory.page_valid = true;
@@ -48,10 +50,11 @@ std::optional<std::vector<DirectoryEntry>> rest_of(const DirectoryHandle& direct
 
 }  // namespace
 
-Task<Result<HandleId>> FileSystem::open_directory(InodeId directory) {
+Task<Result<HandleId>> FileSystem::open_directory(InodeId directory, Caller caller) {
   const HandleId handle{++state_->last_handle};
   DirectoryHandle opened;
   opened.inode = directory;
+  opened.opener = state_->known_as(std::move(caller));
   state_->directories.emplace(handle, std::move(opened));
   co_return handle;
 }

@@ -15,6 +15,7 @@ Task<Result<void>> FileSystem::start() {
   state.scope.spawn(state.watch_outage());
   co_await state.open_session();
   state.scope.spawn(state.hold_open());
+  state.scope.spawn(state.tell_access_times());
   co_return Result<void>();
 }
 
@@ -30,6 +31,9 @@ const Options& FileSystem::options() const { return state_->options; }
 u64 FileSystem::dirty_bytes() const { return state_->dirty_total; }
 std::size_t FileSystem::open_files() const { return state_->handles.size(); }
 
-void FileSystem::forget(InodeId inode) { state_->seen_versions.erase(inode); }
+void FileSystem::forget(InodeId inode) {
+  state_->seen_versions.erase(inode);
+  state_->removed_directories.erase(inode);
+}
 
 }  // namespace claudefs::client

@@ -8,9 +8,10 @@ Task<Result<Inode>> FileSystem::link(InodeId inode, InodeId new_parent, std::str
   link.inode = inode;
   link.new_parent = new_parent;
   link.new_name = new_name;
-  link.caller = caller;
+  link.caller = state_->known_as(std::move(caller));
   const meta::InodeReply reply = co_await state_->command(new_parent.shard(), std::move(link));
   state_->remember_name(new_parent, new_name, inode);
+  if (const FilePtr file = state_->find_file(inode)) file->unlinked = false;
   if (reply.inode.type == FileType::none) co_return co_await get_attributes(inode);
   co_return state_->present(reply.inode);
 }

@@ -1,4 +1,5 @@
 #include "client/detail/state.h"
+#include "meta/names.h"
 
 namespace claudefs::client {
 
@@ -8,7 +9,12 @@ Task<Result<Inode>> FileSystem::make_directory(NewNode node) {
   make.parent = node.parent;
   make.name = std::move(node.name);
   make.mode = node.mode;
-  make.caller = node.caller;
+  make.umask = node.umask;
+  make.caller = state_->known_as(std::move(node.caller));
+  // A removed directory of this name that is still in use here keeps its id.
+  while (state_->removed_directories.contains(
+      meta::directory_id(make.parent, make.name, make.first_attempt, state_->router.shard_count())))
+    ++make.first_attempt;
   meta::InodeReply reply = co_await state_->command(node.parent.shard(), std::move(make));
   co_return std::move(reply.inode);
 }

@@ -77,6 +77,7 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
   const std::vector<Segment> older = file->flushing.in(offset, length);
   u64 end = std::min(offset + length, state.visible(*file).size);
   if (offset >= end) co_return ReadResult{};
+  state.note_accessed(file->attributes);
   if (cover(newest, offset, end)) co_return as_pieces(newest);
   if (newest.empty() && cover(older, offset, end)) co_return as_pieces(older);
 

@@ -6,9 +6,10 @@ Task<Result<void>> FileSystem::remove_directory(InodeId parent, std::string name
   meta::RemoveDirectory remove;
   remove.parent = parent;
   remove.name = name;
-  remove.caller = caller;
-  co_await state_->command(parent.shard(), std::move(remove));
+  remove.caller = state_->known_as(std::move(caller));
+  const meta::UnlinkReply gone = co_await state_->command(parent.shard(), std::move(remove));
   state_->forget_name(parent, name);
+  state_->note_removed_directory(gone.last);
   co_return Result<void>();
 }
 

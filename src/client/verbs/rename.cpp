@@ -13,7 +13,8 @@ Task<Result<void>> FileSystem::rename(RenameRequest request) {
   rename.new_parent = request.new_parent;
   rename.new_name = request.new_name;
   rename.mode = request.mode;
-  rename.caller = request.caller;
+  rename.caller = state_->known_as(std::move(request.caller));
+  rename.whiteout = request.whiteout;
   const meta::RenameReply reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
   state_->forget_name(request.old_parent, request.old_name);
   if (request.mode == meta::RenameMode::exchange) {

@@ -14,6 +14,9 @@ meta::SetAttributes operation_of(InodeId inode, const AttributeChange& change) {
   set.accessed = change.accessed;
   set.modified = change.modified;
   set.clear_set_id = change.clear_set_id;
+  set.accessed_now = change.accessed_now;
+  set.modified_now = change.modified_now;
+  set.caller = change.caller;
   return set;
 }
 
@@ -23,7 +26,12 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
   const u64 before = file != nullptr                     ? file->attributes.data_version
                      : seen != state.seen_versions.end() ? seen->second
                                                          : 0;
-  const meta::InodeReply reply = co_await state.command(inode.shard(), operation_of(inode, change));
+  meta::SetAttributes set = operation_of(inode, change);
+  set.caller = state.known_as(std::move(set.caller));
+  if (const auto handle = state.handles.find(change.handle); handle != state.handles.end())
+    set.size_granted = handle->second.flags.write && handle->second.file->id() == inode;
+  const meta::InodeReply reply = co_await state.command(inode.shard(), std::move(set));
+  if (change.accessed) state.accessed.erase(inode);
   if (change.size) state.note_own_change(reply.inode, before);
   co_return state.present(reply.inode);
 }
@@ -36,6 +44,7 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   co_await apply(state, file->id(), change);
   if (change.size) {
     file->dirty.truncate(*change.size);
+    if (file->appended_from) file->appended_from = std::min(*file->appended_from, *change.size);
     state.recount(*file);
   }
   co_return state.visible(*file);
@@ -47,11 +56,6 @@ Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange ch
   if (change.size && *change.size > meta::kFileSizeMax)
     co_return fail(Errc::file_too_big, "beyond the largest file");
   const FilePtr file = state_->find_file(inode);
-  if (change.clear_set_id && !change.size) {
-    // Directories keep theirs: the bit means inheritance there.
-    const Inode now = file != nullptr ? file->attributes : co_await get_attributes(inode);
-    if (now.type == FileType::directory) change.clear_set_id = false;
-  }
   if (file != nullptr && (change.size || change.modified))
     co_return co_await apply_to_open(*state_, file, std::move(change));
   co_return co_await apply(*state_, inode, std::move(change));

@@ -7,7 +7,7 @@ Task<Result<void>> FileSystem::unlink(InodeId parent, std::string name, Caller c
   unlink.held_open_by = co_await state_->holder_of(parent, name);
   unlink.parent = parent;
   unlink.name = name;
-  unlink.caller = caller;
+  unlink.caller = state_->known_as(std::move(caller));
   const meta::UnlinkReply reply = co_await state_->command(parent.shard(), std::move(unlink));
   state_->forget_name(parent, name);
   state_->note_nlink(reply.inode, reply.nlink);

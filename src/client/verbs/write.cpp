@@ -2,7 +2,7 @@
 
 namespace claudefs::client {
 
-Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data) {
+Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, bool append) {
   State& state = *state_;
   Handle* const found = co_await state.find_handle(handle);
   if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
@@ -11,6 +11,12 @@ Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data) {
   if (data.empty()) co_return Result<void>();
   const FilePtr file = found->file;
   co_await state.wait_for_room(file, data.size());
+  if (append) {
+    offset = state.visible(*file).size;
+    if (data.size() > meta::kFileSizeMax - offset)
+      co_return fail(Errc::file_too_big, "write: beyond the largest file");
+    if (!file->appended_from) file->appended_from = offset;
+  }
   file->dirty.write(offset, std::move(data));
   file->written_at = state.time_now();
   state.recount(*file);

@@ -6,42 +6,46 @@ namespace {
 constexpr std::string_view kCapability = "security.capability";
 }
 
-Task<Result<Buffer>> FileSystem::get_xattr(InodeId inode, std::string name) {
+Task<Result<Buffer>> FileSystem::get_xattr(InodeId inode, std::string name, Caller caller) {
   const FilePtr file = name == kCapability ? state_->find_file(inode) : nullptr;
   if (file != nullptr && state_->env.now() < file->no_capability_until) co_return fail(Errc::no_data);
   meta::GetXattr get;
   get.inode = inode;
   get.name = std::move(name);
+  get.caller = state_->known_as(std::move(caller));
   Result<meta::XattrReply> reply = co_await state_->ask(inode.shard(), std::move(get)).result();
   if (!reply && reply.error().code == Errc::no_data && file != nullptr) state_->note_no_capability(*file);
   if (!reply) co_return fail(std::move(reply.error()));
   co_return std::move(reply->value);
 }
 
-Task<Result<std::vector<std::string>>> FileSystem::list_xattrs(InodeId inode) {
+Task<Result<std::vector<std::string>>> FileSystem::list_xattrs(InodeId inode, Caller caller) {
   meta::ListXattrs list;
   list.inode = inode;
+  list.caller = state_->known_as(std::move(caller));
   meta::ListXattrsReply reply = co_await state_->ask(inode.shard(), std::move(list));
   co_return std::move(reply.names);
 }
 
-Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer value,
-                                         meta::XattrMode mode) {
+Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode,
+                                         Caller caller) {
   if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
   meta::SetXattr set;
   set.inode = inode;
   set.name = std::move(name);
   set.value = std::move(value);
   set.mode = mode;
+  set.caller = state_->known_as(std::move(caller));
   co_await state_->command(inode.shard(), std::move(set));
   if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
   co_return Result<void>();
 }
 
-Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name) {
+Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name, Caller caller) {
   meta::RemoveXattr remove;
   remove.inode = inode;
   remove.name = std::move(name);
+  remove.caller = state_->known_as(std::move(caller));
   co_await state_->command(inode.shard(), std::move(remove));
   co_return Result<void>();
 }

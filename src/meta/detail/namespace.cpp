@@ -92,12 +92,4 @@ void change_usage(ApplyContext& context, UsageChange change) {
   context.store(usage_key(), usage);
 }
 
-void inherit(Inode& inode, const Inode& parent, const Caller& caller) {
-  inode.uid = caller.uid;
-  const bool of_parent = (parent.mode & 02000) != 0;
-  inode.gid = of_parent ? parent.gid : caller.gid;
-  if (of_parent && inode.type == FileType::directory) inode.mode |= 02000;
-  inode.volume = parent.volume;
-}
-
 }  // namespace claudefs::meta

@@ -42,7 +42,4 @@ struct UsageChange {
 };
 void change_usage(ApplyContext& context, UsageChange change);
 
-// A new inode's owner, group and mode, as POSIX wants them from its directory and its maker.
-void inherit(Inode& inode, const Inode& parent, const Caller& caller);
-
 }  // namespace claudefs::meta

@@ -4,6 +4,7 @@
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/detail/records.h"
 #include "meta/names.h"
 
@@ -33,11 +34,19 @@ Validated check(const ReadContext& context, const ChangeDentry& part) {
   return std::nullopt;
 }
 
+bool is_linkable_orphan(const ReadContext& context, InodeId inode) {
+  const std::optional<OrphanRecord> orphan = context.load<OrphanRecord>(orphan_key(inode));
+  return orphan && orphan->linkable;
+}
+
 Validated check(const ReadContext& context, const AdjustLinks& part) {
   TRY_ASSIGN(Inode inode, load_inode(context, part.inode));
   if (part.nlink_expected && *part.nlink_expected != inode.nlink) return moved_on();
+  TRY(check_owner(inode, part.owner));
   if (part.delta != 0 && inode.type == FileType::directory) return fail(Errc::not_permitted);
-  if (part.delta > 0 && inode.nlink == 0) return fail(Errc::not_found);
+  // Only what never had a name (O_TMPFILE) may get one again.
+  if (part.delta > 0 && inode.nlink == 0 && !is_linkable_orphan(context, part.inode))
+    return fail(Errc::not_found);
   const i64 nlink = static_cast<i64>(inode.nlink) + part.delta;
   if (part.delta > 0 && nlink > kLinkMax) return fail(Errc::too_many_links);
   if (nlink < 0) return moved_on();
@@ -46,19 +55,23 @@ Validated check(const ReadContext& context, const AdjustLinks& part) {
   return inode;
 }
 
-Validated check(const ReadContext& context, const MakeDirInode& part) {
-  if (context.get(inode_key(part.inode.id))) return fail(Errc::exists);
-  return part.inode;
+Validated check(const ReadContext& context, const MakeInode& part) {
+  if (context.get(inode_key(part.born.inode.id))) return fail(Errc::exists);
+  return part.born.inode;
 }
 
 Validated check(const ReadContext& context, const RemoveDirInode& part) {
-  TRY_ASSIGN(const Inode inode, load_directory(context, part.inode));
+  TRY_ASSIGN(Inode inode, load_directory(context, part.inode));
+  TRY(check_owner(inode, part.owner));
   if (inode.size != 0) return fail(Errc::not_empty);
-  return std::nullopt;
+  inode.nlink = 0;
+  return inode;
 }
 
 Validated check(const ReadContext& context, const SetParent& part) {
   TRY_ASSIGN(Inode inode, load_directory(context, part.inode));
+  TRY(check_owner(inode, part.owner));
+  TRY(check_access(context, inode, part.caller, kMayWrite));
   return inode;
 }
 
@@ -86,14 +99,12 @@ void act(ApplyContext& context, const ChangeDentry& part) {
 void act(ApplyContext& context, const AdjustLinks& part) {
   const Inode inode = **check(context, part);
   store_inode(context, inode);
+  if (part.delta > 0 && inode.nlink == 1) context.remove(orphan_key(inode.id));
   if (part.delta < 0 && inode.nlink == 0)
     context.store(orphan_key(inode.id), OrphanRecord{context.hlc(), part.held_open_by != SessionId{}});
 }
 
-void act(ApplyContext& context, const MakeDirInode& part) {
-  store_inode(context, part.inode);
-  change_usage(context, {.inodes = 1});
-}
+void act(ApplyContext& context, const MakeInode& part) { store_newborn(context, part.born); }
 
 void act(ApplyContext& context, const RemoveDirInode& part) {
   std::vector<std::string> gone{inode_key(part.inode)};
@@ -132,7 +143,7 @@ std::vector<LockNeed> locks_of(const Part& part) {
                                          {inode_lock(p.parent), false}};
           },
           [](const AdjustLinks& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
-          [](const MakeDirInode& p) { return std::vector<LockNeed>{{inode_lock(p.inode.id), true}}; },
+          [](const MakeInode& p) { return std::vector<LockNeed>{{inode_lock(p.born.inode.id), true}}; },
           [](const RemoveDirInode& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
           [](const SetParent& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
           [](const HoldRenameLock&) { return std::vector<LockNeed>{{rename_lock(), true}}; },
@@ -144,7 +155,7 @@ ShardId shard_of(const Part& part) {
   return std::visit(Overloaded{
                         [](const ChangeDentry& p) { return p.parent.shard(); },
                         [](const AdjustLinks& p) { return p.inode.shard(); },
-                        [](const MakeDirInode& p) { return p.inode.id.shard(); },
+                        [](const MakeInode& p) { return p.born.inode.id.shard(); },
                         [](const RemoveDirInode& p) { return p.inode.shard(); },
                         [](const SetParent& p) { return p.inode.shard(); },
                         [](const HoldRenameLock&) { return ShardId{0}; },

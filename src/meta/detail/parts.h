@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "meta/detail/inherit.h"
 #include "meta/shard_machine.h"
 
 namespace claudefs::meta {
@@ -33,29 +34,35 @@ struct AdjustLinks {
   std::optional<u32> nlink_expected;
   SessionId held_open_by{};
   Time at;
+  std::optional<u32> owner;  // the inode must be this user's: its name is in a sticky directory of another's
   static auto fields(auto& self) {
-    return std::tie(self.inode, self.delta, self.nlink_expected, self.held_open_by, self.at);
+    return std::tie(self.inode, self.delta, self.nlink_expected, self.held_open_by, self.at, self.owner);
   }
 };
-struct MakeDirInode {
-  Inode inode;
-  static auto fields(auto& self) { return std::tie(self.inode); }
+struct MakeInode {  // a directory, or what a rename leaves behind
+  Newborn born;
+  static auto fields(auto& self) { return std::tie(self.born); }
 };
 struct RemoveDirInode {  // must be empty
   InodeId inode{};
-  static auto fields(auto& self) { return std::tie(self.inode); }
+  std::optional<u32> owner;  // as above
+  static auto fields(auto& self) { return std::tie(self.inode, self.owner); }
 };
 struct SetParent {
   InodeId inode{};
   InodeId parent{};
   Time at;
-  static auto fields(auto& self) { return std::tie(self.inode, self.parent, self.at); }
+  std::optional<u32> owner;  // as above
+  Caller caller;             // must have the right to write: ".." changes
+  static auto fields(auto& self) {
+    return std::tie(self.inode, self.parent, self.at, self.owner, self.caller);
+  }
 };
 struct HoldRenameLock {  // on shard 0: one directory at a time changes its parent
   static auto fields(auto&) { return std::tie(); }
 };
 // The order is on the wire.
-using Part = std::variant<ChangeDentry, AdjustLinks, MakeDirInode, RemoveDirInode, SetParent, HoldRenameLock>;
+using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock>;
 
 struct LockNeed {
   std::string object;

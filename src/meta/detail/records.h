@@ -39,7 +39,8 @@ struct InlineRecord {
 struct OrphanRecord {
   Hlc since{};
   bool was_open = false;
-  static auto fields(auto& self) { return std::tie(self.since, self.was_open); }
+  bool linkable = false;  // made without a name, and may be given one
+  static auto fields(auto& self) { return std::tie(self.since, self.was_open, self.linkable); }
 };
 struct DecisionRecord {
   Hlc decided{};

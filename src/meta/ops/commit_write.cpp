@@ -1,9 +1,13 @@
+#include "base/mutant.h"
 #include "meta/detail/extents.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_appends_where_told, "meta: an append goes where the client believes the end to be");
+
 namespace {
 
 Result<void> check(const ApplyContext& context, const CommitWrite& op, const Inode& inode) {
@@ -21,11 +25,27 @@ Result<void> check(const ApplyContext& context, const CommitWrite& op, const Ino
   return {};
 }
 
+// Who appends knows the end of the file as it was; here is where it is.
+CommitWrite at_the_end(const CommitWrite& asked, u64 end) {
+  CommitWrite op = asked;
+  const u64 from = *asked.appended_from;
+  // What the same writer has put before it counts.
+  for (const Extent& extent : asked.extents)
+    if (extent.offset < from) end = std::max(end, extent.offset + extent.length);
+  if (end == from) return op;
+  const auto moved = [&](u64 offset) { return offset < from ? offset : offset - from + end; };
+  if (CFS_MUTANT(meta_appends_where_told)) return op;
+  for (Extent& extent : op.extents) extent.offset = moved(extent.offset);
+  if (op.size_at_least) op.size_at_least = moved(*op.size_at_least);
+  return op;
+}
+
 }  // namespace
 
-Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& op) {
-  TRY(check_free(context, inode_lock(op.inode), false));
-  TRY_ASSIGN(Inode inode, load_inode(context, op.inode));
+Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& asked) {
+  TRY(check_free(context, inode_lock(asked.inode), false));
+  TRY_ASSIGN(Inode inode, load_inode(context, asked.inode));
+  const CommitWrite op = asked.appended_from ? at_the_end(asked, inode.size) : asked;
   TRY(check(context, op, inode));
 
   u64 size = std::max(inode.size, op.size_at_least.value_or(0));

@@ -1,12 +1,15 @@
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
 
 Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now) {
   TRY(check_name(op.new_name));
+  TRY_ASSIGN(const Inode parent, open_directory(context, op.new_parent, op.caller, false));
   TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.new_parent, op.new_name));
   if (slot) return fail(Errc::exists);
+  TRY(check_access(context, parent, op.caller, kMayWrite));
   if (type == FileType::directory) return fail(Errc::not_permitted, "directories have one name");
   return Plan<InodeReply>{{AdjustLinks{op.inode, 1, std::nullopt, {}, now},
                            ChangeDentry{op.new_parent, op.new_name, {}, op.inode, type}},

@@ -1,9 +1,11 @@
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
 Result<InodeReply> read_lookup(const ReadContext& context, const Lookup& op) {
+  TRY(open_directory(context, op.parent, op.caller, false));
   TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
   if (!slot) return fail(Errc::not_found);
   InodeReply reply;
@@ -16,13 +18,16 @@ Result<InodeReply> read_lookup(const ReadContext& context, const Lookup& op) {
 
 Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry& op) {
   TRY_ASSIGN(std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
-  if (!slot) return FindDentryReply{};
-  return FindDentryReply{std::move(slot->dentry)};
+  FindDentryReply reply;
+  TRY_ASSIGN(reply.directory, open_directory(context, op.parent, op.caller, true));
+  if (slot) reply.dentry = std::move(slot->dentry);
+  return reply;
 }
 
 Result<InodeReply> read_attributes(const ReadContext& context, const GetAttributes& op) {
   TRY(check_free(context, inode_lock(op.inode), true));
   TRY_ASSIGN(Inode inode, load_inode(context, op.inode));
+  TRY(check_access(context, inode, op.caller, op.access));
   return InodeReply{std::move(inode)};
 }
 

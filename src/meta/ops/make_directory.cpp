@@ -1,4 +1,5 @@
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/names.h"
 #include "meta/ops/ops.h"
 
@@ -7,19 +8,21 @@ namespace claudefs::meta {
 Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const MakeDirectory& op, u32 attempt,
                                              Time now) {
   TRY(check_name(op.name));
+  TRY_ASSIGN(const Inode parent, open_directory(context, op.parent, op.caller, false));
   TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
   if (slot) return fail(Errc::exists);
-  TRY_ASSIGN(const Inode parent, load_directory(context, op.parent));
-  Inode inode;
-  inode.id = directory_id(op.parent, op.name, attempt, context.shard_count());
+  TRY(check_access(context, parent, op.caller, kMayWrite));
+  Newborn made;
+  Inode& inode = made.inode;
+  inode.id = directory_id(op.parent, op.name, op.first_attempt + attempt, context.shard_count());
   inode.type = FileType::directory;
   inode.mode = op.mode & 07777;
   inode.nlink = 2;
   inode.parent = op.parent;
-  inherit(inode, parent, op.caller);
+  inherit(context, made, parent, op.caller, op.umask);
   inode.accessed = inode.modified = inode.changed = inode.born = now;
   return Plan<InodeReply>{
-      {MakeDirInode{inode}, ChangeDentry{op.parent, op.name, {}, inode.id, FileType::directory}},
+      {MakeInode{made}, ChangeDentry{op.parent, op.name, {}, inode.id, FileType::directory}},
       [inode](const After&) { return InodeReply{inode}; },
       {}};
 }

@@ -23,6 +23,8 @@ Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry
 
 // commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
 Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
+Result<InodeReply> apply_create_unnamed(ApplyContext& context, const CreateUnnamed& op);
+Result<Nothing> apply_note_accessed(ApplyContext& context, const NoteAccessed& op);
 Result<InodeReply> apply_make_directory(ApplyContext& context, const MakeDirectory& op);
 Result<UnlinkReply> apply_unlink(ApplyContext& context, const Unlink& op);
 Result<UnlinkReply> apply_remove_directory(ApplyContext& context, const RemoveDirectory& op);
@@ -60,9 +62,9 @@ Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& 
 Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op,
                                                 Time now);
 Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now);
-// `target`: what the new name has; needed when the new parent lives in another shard.
+// `there_is`: the new parent, and what the new name has; the new parent may live in another shard.
 Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& op,
-                                      const std::optional<Dentry>& target, Time now);
+                                      const FindDentryReply& there_is, Time now);
 
 // Performs a plan in the command that made it.
 template <class Reply>

@@ -1,6 +1,7 @@
 // Unlinking a file leaves an orphan: whatever its size, it goes in bounded steps.
 #include "meta/detail/extents.h"
 #include "meta/detail/keys.h"
+#include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/records.h"
 #include "meta/ops/ops.h"
@@ -8,6 +9,7 @@
 namespace claudefs::meta {
 
 Result<Nothing> apply_purge_inode(ApplyContext& context, const PurgeInode& op) {
+  TRY(check_free(context, inode_lock(op.inode), true));  // it may be getting a name
   if (!context.get(orphan_key(op.inode))) return Nothing{};
   TRY_ASSIGN(const Inode inode, load_inode(context, op.inode));
   std::vector<std::string> gone{orphan_key(op.inode), inode_key(op.inode), inline_key(op.inode)};

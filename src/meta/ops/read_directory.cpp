@@ -1,6 +1,7 @@
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
@@ -13,6 +14,7 @@ constexpr u32 kEntriesMax = 4096;  // keeps an answer within a frame
 Result<ReadDirectoryReply> read_directory(const ReadContext& context, const ReadDirectory& op) {
   TRY(check_free(context, inode_lock(op.directory), true));
   TRY_ASSIGN(const Inode directory, load_directory(context, op.directory));
+  if (op.opener) TRY(check_access(context, directory, *op.opener, kMayRead));
   ReadDirectoryReply reply;
   reply.parent = directory.id == kRootInode ? directory.id : directory.parent;
   reply.end = true;

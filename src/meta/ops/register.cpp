@@ -16,6 +16,8 @@ void register_namespace(OperationTable& table) {
   table.query<FindDentry>(read_dentry);
 
   table.command<Create>(apply_create);
+  table.command<CreateUnnamed>(apply_create_unnamed);
+  table.command<NoteAccessed>(apply_note_accessed);
   table.command<MakeDirectory>(apply_make_directory);
   table.command<Unlink>(apply_unlink);
   table.command<RemoveDirectory>(apply_remove_directory);

@@ -1,18 +1,21 @@
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
 
 Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op, Time) {
   TRY(check_name(op.name));
+  TRY_ASSIGN(const Inode parent, open_directory(context, op.parent, op.caller, false));
   TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
   if (!slot) return fail(Errc::not_found);
+  TRY(check_access(context, parent, op.caller, kMayWrite));
   if (slot->dentry.type != FileType::directory) return fail(Errc::not_directory);
   const InodeId inode = slot->dentry.inode;
-  return Plan<UnlinkReply>{
-      {RemoveDirInode{inode}, ChangeDentry{op.parent, op.name, inode, {}, FileType::none}},
-      [inode](const After&) { return UnlinkReply{inode, 0}; },
-      {}};
+  return Plan<UnlinkReply>{{RemoveDirInode{inode, sticky_owner(parent, op.caller)},
+                            ChangeDentry{op.parent, op.name, inode, {}, FileType::none}},
+                           [inode](const After& after) { return UnlinkReply{inode, 0, after.at(inode)}; },
+                           {}};
 }
 
 Result<UnlinkReply> apply_remove_directory(ApplyContext& context, const RemoveDirectory& op) {

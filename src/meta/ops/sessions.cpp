@@ -11,7 +11,8 @@ Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitS
     record = DomainKeyRecord{op.proposed};
     context.store(domain_key_key(), *record);
   }
-  return OpenSessionReply{SessionId{context.next("session")}, record->key};
+  const SessionId session{context.next("session") | (op.squash_root ? kSquashedSession : 0)};
+  return OpenSessionReply{session, record->key};
 }
 
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op) {

@@ -1,10 +1,73 @@
+#include "base/mutant.h"
+#include "meta/detail/acl.h"
 #include "meta/detail/extents.h"
+#include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
+#include "meta/detail/permission.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_keeps_set_id, "meta: a change of owner keeps the set-id bits");
+
 namespace {
+
+constexpr u16 kSetUser = 04000, kSetGroup = 02000, kGroupExecute = 010;
+
+Result<void> check_times(const ReadContext& context, const SetAttributes& op, const Inode& inode) {
+  const bool exact = (op.accessed && !op.accessed_now) || (op.modified && !op.modified_now);
+  if ((!op.accessed && !op.modified) || is_owner(op.caller, inode)) return {};
+  // With the size comes its time.
+  if (op.size && !op.accessed && op.modified_now) return {};
+  if (exact) return fail(Errc::not_permitted, "only the owner sets times");
+  return check_access(context, inode, op.caller, kMayWrite);
+}
+
+Result<void> check_owners(const SetAttributes& op, const Inode& inode) {
+  if (is_root(op.caller)) return {};
+  if (op.uid && (op.caller.uid != inode.uid || *op.uid != inode.uid))
+    return fail(Errc::not_permitted, "only root gives files away");
+  if (op.gid && *op.gid != inode.gid && !is_member(op.caller, *op.gid))
+    return fail(Errc::not_permitted, fmt::format("the caller is not in group {}", *op.gid));
+  if (op.gid && op.caller.uid != inode.uid)
+    return fail(Errc::not_permitted, "only the owner changes the group");
+  return {};
+}
+
+Result<void> check(const ReadContext& context, const SetAttributes& op, const Inode& inode) {
+  if (op.mode && !is_owner(op.caller, inode))
+    return fail(Errc::not_permitted, "only the owner changes the mode");
+  TRY(check_owners(op, inode));
+  TRY(check_times(context, op, inode));
+  if (op.size && !op.size_granted) TRY(check_access(context, inode, op.caller, kMayWrite));
+  return {};
+}
+
+void drop_set_id(Inode& inode) {
+  if (inode.type == FileType::directory) return;  // there the bit says who inherits
+  inode.mode &= static_cast<u16>(~kSetUser);
+  if ((inode.mode & kGroupExecute) != 0) inode.mode &= static_cast<u16>(~kSetGroup);
+}
+
+// A program whose content or owner changes is no longer the one that was given the capability.
+void drop_capability(ApplyContext& context, Inode& inode) {
+  if ((inode.flags & kHasCapability) == 0) return;
+  context.remove(xattr_key(inode.id, kCapability));
+  inode.flags &= ~u32{kHasCapability};
+}
+
+void set_mode(ApplyContext& context, Inode& inode, const SetAttributes& op) {
+  inode.mode = *op.mode & 07777;
+  if (!is_root(op.caller) && !is_member(op.caller, op.gid.value_or(inode.gid)))
+    inode.mode &= static_cast<u16>(~kSetGroup);
+  if ((inode.flags & kHasAccessAcl) == 0) return;
+  const std::string key = xattr_key(inode.id, kAccessAcl);
+  Result<Acl> acl = Acl::parse(context.get(key).value_or(""));
+  if (!acl || acl->empty()) return;
+  acl->follow(inode.mode);
+  context.put(key, acl->format());
+}
 
 Result<void> resize(ApplyContext& context, Inode& inode, u64 size) {
   if (inode.type == FileType::directory) return fail(Errc::is_directory);
@@ -30,22 +93,33 @@ Result<void> resize(ApplyContext& context, Inode& inode, u64 size) {
 Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttributes& op) {
   TRY(check_free(context, inode_lock(op.inode), false));
   TRY_ASSIGN(Inode inode, load_inode(context, op.inode));
+  TRY(check(context, op, inode));
   if (op.size) {
     TRY(resize(context, inode, *op.size));
     inode.modified = context.now();
   }
-  if (op.mode) inode.mode = *op.mode & 07777;
+  const bool owner_changes = op.uid || op.gid;
+  if (op.mode) set_mode(context, inode, op);
   if (op.uid) inode.uid = *op.uid;
   if (op.gid) inode.gid = *op.gid;
-  if (op.clear_set_id) {
-    inode.mode &= static_cast<u16>(~04000);
-    if ((inode.mode & 010) != 0) inode.mode &= static_cast<u16>(~02000);
-  }
+  if (op.clear_set_id || (owner_changes && !op.mode && !CFS_MUTANT(meta_keeps_set_id))) drop_set_id(inode);
+  if (owner_changes || op.size || op.clear_set_id) drop_capability(context, inode);
   if (op.accessed) inode.accessed = *op.accessed;
   if (op.modified) inode.modified = *op.modified;
   inode.changed = std::max(inode.changed, context.now());
   store_inode(context, inode);
   return InodeReply{inode};
+}
+
+Result<Nothing> apply_note_accessed(ApplyContext& context, const NoteAccessed& op) {
+  for (const NoteAccessed::Read& read : op.reads) {
+    if (!is_local(context, read.inode) || !check_free(context, inode_lock(read.inode), false)) continue;
+    Result<Inode> inode = load_inode(context, read.inode);
+    if (!inode || inode->accessed >= read.at) continue;
+    inode->accessed = read.at;
+    store_inode(context, *inode);
+  }
+  return Nothing{};
 }
 
 }  // namespace claudefs::meta

@@ -3,6 +3,16 @@
 #include "meta/service/namespace_service.h"
 
 namespace claudefs::meta {
+namespace {
+
+template <class Op>
+Result<Op> decode_as(const cluster::RequestId& id, const Buffer& body) {
+  TRY_ASSIGN(Op op, wire::decode<Op>(body));
+  squash_in(id.session, op.caller);
+  return op;
+}
+
+}  // namespace
 
 // Plans on the applied state. Inside one shard the command plans again by itself when it is applied.
 template <class Op, class MakePlan>
@@ -23,7 +33,7 @@ runtime::Task<Result<Buffer>> NamespaceService::run_planned(ShardId shard, clust
 
 runtime::Task<Result<Buffer>> NamespaceService::make_directory(ShardId shard, cluster::RequestId id,
                                                                Buffer body) {
-  const MakeDirectory op = co_await wire::decode<MakeDirectory>(body);
+  const MakeDirectory op = co_await decode_as<MakeDirectory>(id, body);
   for (u32 attempt = 0;; ++attempt) {
     const auto make_plan = [attempt](const ReadContext& state, const MakeDirectory& asked, Time now) {
       return plan_make_directory(state, asked, attempt, now);
@@ -45,7 +55,7 @@ Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId paren
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
-  Unlink op = co_await wire::decode<Unlink>(body);
+  Unlink op = co_await decode_as<Unlink>(id, body);
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_unlink).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
@@ -53,14 +63,14 @@ runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::R
 
 runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id,
                                                                  Buffer body) {
-  RemoveDirectory op = co_await wire::decode<RemoveDirectory>(body);
+  RemoveDirectory op = co_await decode_as<RemoveDirectory>(id, body);
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::RequestId id, Buffer body) {
-  const Link op = co_await wire::decode<Link>(body);
+  const Link op = co_await decode_as<Link>(id, body);
   if (op.inode.shard() == shard) co_return co_await service_.propose(shard, Link::kKind, id, body).result();
   const InodeReply reply = co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode));
   const auto make_plan = [type = reply.inode.type](const ReadContext& state, const Link& asked, Time now) {
@@ -70,15 +80,15 @@ runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::Req
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::RequestId id, Buffer body) {
-  const Rename op = co_await wire::decode<Rename>(body);
+  const Rename op = co_await decode_as<Rename>(id, body);
   if (op.new_parent.shard() == shard) {
     Result<Buffer> done = co_await service_.propose(shard, Rename::kKind, id, body).result();
     if (done || done.error().code != Errc::cross_device) co_return std::move(done);
   }
   const FindDentryReply reply =
-      co_await service_.call_op(op.new_parent.shard(), FindDentry(op.new_parent, op.new_name));
+      co_await service_.call_op(op.new_parent.shard(), FindDentry(op.new_parent, op.new_name, op.caller));
   co_await service_.barrier(shard);
-  auto plan = co_await plan_rename(service_.machine(shard)->reader(), op, reply.dentry, now());
+  auto plan = co_await plan_rename(service_.machine(shard)->reader(), op, reply, now());
   Result<Buffer> done = co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
   // Somebody made the new name, or removed what either name led to, after it was looked up: plan again.
   const bool overtaken = !done && (done.error().code == Errc::stale ||
@@ -90,7 +100,7 @@ runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::R
 runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id,
                                                              Buffer body) {
   OpenSession op = co_await wire::decode<OpenSession>(body);
-  AdmitSession admit{std::move(op.client_name), {}};
+  AdmitSession admit{std::move(op.client_name), {}, op.squash_root};
   service_.env().random().fill_secret(admit.proposed.bytes);
   co_return co_await service_.propose(shard, AdmitSession::kKind, id, wire::encode(admit)).result();
 }

@@ -54,7 +54,7 @@ TEST(Namespace, names_have_limits) {
 
 TEST(Namespace, times_and_owners_follow_posix) {
   OneShard shard;
-  ASSERT_TRUE(shard.run(SetAttributes{kRootInode, u16{02755}, u32{1}, u32{77}, {}, {}, {}, false}));
+  ASSERT_TRUE(shard.run(SetAttributes{kRootInode, u16{02777}, u32{1}, u32{77}, {}, {}, {}, false}));
   const Inode root = shard.ask(GetAttributes{kRootInode})->inode;
   const Inode file = shard.run(Create{kRootInode, "f", FileType::regular, 0640, 0, "", {10, 20}})->inode;
   EXPECT_EQ(file.uid, 10u);

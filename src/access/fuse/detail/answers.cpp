@@ -60,6 +60,7 @@ fuse_attr attributes_of(const client::Inode& inode) {
 fuse_entry_out entry_of(const Context& context, const client::Inode& inode) {
   fuse_entry_out out{};
   out.nodeid = inode.id.value;
+  out.generation = generation_of(inode);
   const Validity entry = validity_of(context.options.entry_valid);
   const Validity attributes = validity_of(context.options.attributes_valid);
   out.entry_valid = entry.seconds;
@@ -82,9 +83,24 @@ fuse_attr_out attr_out_of(const Context& context, const client::Inode& inode) {
 Reply entry_reply(const Context& context, const client::Inode& inode) {
   Reply reply = Reply::of(entry_of(context, inode));
   reply.looked_up.push_back(inode.id);
+  reply.flags.emplace_back(inode.id, inode.flags);
   return reply;
 }
 
-client::Caller caller_of(const Request& request) { return {request.header.uid, request.header.gid}; }
+Reply attributes_reply(const Context& context, const client::Inode& inode) {
+  Reply reply = Reply::of(attr_out_of(context, inode));
+  reply.flags.emplace_back(inode.id, inode.flags);
+  return reply;
+}
+
+// Directories of one name get one id again and again: the time of birth tells them apart.
+u32 generation_of(const client::Inode& inode) {
+  const u64 born = static_cast<u64>(inode.born.seconds) * 1'000'000'000 + inode.born.nanoseconds;
+  return static_cast<u32>((born * 0x9e3779b97f4a7c15ULL) >> 33);
+}
+
+client::Caller caller_of(Context& context, const Request& request) {
+  return context.callers.find(request.header.pid, request.header.uid, request.header.gid);
+}
 
 }  // namespace claudefs::access::fuse::detail

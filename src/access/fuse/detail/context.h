@@ -1,6 +1,7 @@
 // What every handler works with: the file system, the options, and what the kernel holds.
 #pragma once
 
+#include "access/fuse/detail/caller_cache.h"
 #include "access/fuse/detail/lookup_table.h"
 #include "access/fuse/detail/reply.h"
 #include "access/fuse/detail/request.h"
@@ -15,6 +16,7 @@ struct Context {
   client::FileSystem& fs;
   SessionOptions options;
   LookupTable lookups;
+  CallerCache callers;
 };
 
 // Runs to its end on the session's Scope; `context` outlives it.
@@ -27,6 +29,8 @@ fuse_attr attributes_of(const client::Inode& inode);
 fuse_entry_out entry_of(const Context& context, const client::Inode& inode);
 fuse_attr_out attr_out_of(const Context& context, const client::Inode& inode);
 Reply entry_reply(const Context& context, const client::Inode& inode);
-client::Caller caller_of(const Request& request);
+Reply attributes_reply(const Context& context, const client::Inode& inode);
+u32 generation_of(const client::Inode& inode);
+client::Caller caller_of(Context& context, const Request& request);
 
 }  // namespace claudefs::access::fuse::detail

@@ -1,4 +1,5 @@
 #include "access/fuse/detail/context.h"
+#include "access/fuse/detail/newer.h"
 #include "access/fuse/verbs/verbs.h"
 
 namespace claudefs::access::fuse::detail {
@@ -46,6 +47,8 @@ constexpr Row kRows[] = {
     {FUSE_LISTXATTR, verbs::listxattr},
     {FUSE_REMOVEXATTR, verbs::removexattr},
     {FUSE_STATFS, verbs::statfs},
+    {kTmpfile, verbs::tmpfile},
+    {kStatx, verbs::statx},
 };
 
 }  // namespace

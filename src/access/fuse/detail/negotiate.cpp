@@ -13,7 +13,7 @@ constexpr u64 kPage = 4096;
 u64 wanted(const SessionOptions& options) {
   u64 flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS |
               FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_ATOMIC_O_TRUNC | FUSE_HANDLE_KILLPRIV_V2 |
-              FUSE_CACHE_SYMLINKS | FUSE_ASYNC_DIO;
+              FUSE_CACHE_SYMLINKS | FUSE_ASYNC_DIO | FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_EXPORT_SUPPORT;
   if (options.kernel_writeback) flags |= FUSE_WRITEBACK_CACHE;
   return flags;
 }

@@ -17,6 +17,7 @@ struct Reply {
 
   // What the kernel holds once it has the answer; taken back when the answer cannot be given any more.
   std::vector<InodeId> looked_up;
+  std::vector<std::pair<InodeId, u32>> flags;  // meta::InodeFlag of inodes in it
   client::HandleId opened_file{};
   client::HandleId opened_directory{};
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "access/fuse/detail/newer.h"
+
 namespace claudefs::access::fuse::detail {
 namespace {
 
@@ -46,6 +48,8 @@ constexpr Shape kShapes[] = {
     {FUSE_LSEEK, "lseek", sizeof(fuse_lseek_in), 0, 0},
     {FUSE_COPY_FILE_RANGE, "copy_file_range", sizeof(fuse_copy_file_range_in), 0, 0},
     {FUSE_SYNCFS, "syncfs", 8, 0, 0},
+    {kTmpfile, "tmpfile", sizeof(fuse_create_in), 1, 0},
+    {kStatx, "statx", sizeof(StatxIn), 0, 0},
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ Session::Session(runtime::Env& env, std::unique_ptr<runtime::PacketDevice> devic
                  client::FileSystem& file_system, SessionOptions options)
     : env_(env),
       device_(std::move(device)),
-      context_{env, file_system, options, {}},
+      context_{env, file_system, options, {}, CallerCache(env, options.groups_of, options.groups_valid)},
       changed_(env.executor()),
       scope_(env.executor()) {}
 
@@ -145,7 +145,15 @@ Task<void> Session::serve(Request request) {
 Task<Result<Reply>> Session::dispatch(Request request) {
   const Handler handler = find_handler(request.opcode());
   if (handler == nullptr) co_return Reply::with_error(ENOSYS);
-  co_return co_await handler(context_, std::move(request));
+  const fuse_in_header header = request.header;
+  if (header.uid == 0) co_return co_await handler(context_, std::move(request));
+  Result<Reply> outcome = co_await handler(context_, request).result();
+  const bool refused = !outcome && (outcome.error().code == Errc::access_denied ||
+                                    outcome.error().code == Errc::not_permitted);
+  // The caller may have joined a group since we asked for its groups.
+  if (refused && context_.callers.forget(header.pid, header.uid, header.gid))
+    outcome = co_await handler(context_, std::move(request)).result();
+  co_return outcome;
 }
 
 Task<void> Session::answer(Request request, Result<Reply> outcome) {
@@ -168,6 +176,8 @@ Task<void> Session::answer(Request request, Result<Reply> outcome) {
   }
   // Counted before the answer is out: the kernel may forget as soon as it has it.
   for (const InodeId inode : outcome->looked_up) context_.lookups.add(inode);
+  for (const auto& [inode, flags] : outcome->flags)
+    context_.lookups.note_flags(inode, flags, env_.now() + context_.options.attributes_valid);
   if (co_await send(unique, 0, std::move(outcome->pieces))) co_return;
   for (const InodeId inode : outcome->looked_up) context_.lookups.forget(inode, 1);
   co_await discard(std::move(*outcome));

@@ -8,6 +8,7 @@
 
 #include <set>
 
+#include "access/fuse/detail/newer.h"
 #include "access/fuse/detail/request.h"
 #include "access/fuse/tests/fake_device.h"
 #include "client/tests/fake_cluster.h"
@@ -30,7 +31,12 @@ class FuseSessionTest : public ::testing::Test {
   void SetUp() override {
     fs_ = cluster_.mount(node_);
     ASSERT_TRUE(sim::run(world_, node_, fs_->start()).value());
-    session_ = FuseSession::create(node_, std::make_unique<testing::FakeDevice>(wire_), *fs_);
+    SessionOptions options;
+    options.groups_of = [this](u32) {
+      ++groups_asked_;
+      return groups_;
+    };
+    session_ = FuseSession::create(node_, std::make_unique<testing::FakeDevice>(wire_), *fs_, options);
     scope_.spawn(serve());
     initialise();
   }
@@ -51,6 +57,7 @@ class FuseSessionTest : public ::testing::Test {
     header.nodeid = node;
     header.uid = 1000;
     header.gid = 100;
+    header.pid = 4711;
     header.len = static_cast<u32>(sizeof(header) + body.size());
     wire_.post(bytes_of(header) + body);
     return header.unique;
@@ -109,6 +116,8 @@ class FuseSessionTest : public ::testing::Test {
   runtime::Scope scope_{node_.executor()};
   fuse_init_out init_{};
   u64 next_unique_ = 0;
+  std::vector<u32> groups_;
+  int groups_asked_ = 0;
   Result<void> outcome_;
   bool ended_ = false;
 };
@@ -251,6 +260,58 @@ TEST_F(FuseSessionTest, XattrsTellTheirSizeFirst) {
   EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("system.posix_acl_access")).error,
             -EOPNOTSUPP);
   EXPECT_EQ(ask(FUSE_LISTXATTR, file.node, bytes_of(get)).body, name("user.k"));
+}
+
+TEST_F(FuseSessionTest, GroupsAreAskedForOnceAndAgainWhenRefused) {
+  client::NewNode node;
+  node.parent = InodeId{FUSE_ROOT_ID};
+  node.name = "closed";
+  node.mode = 0770;
+  const InodeId closed = sim::run(world_, node_, fs_->make_directory(node))->value().id;
+  client::AttributeChange change;
+  change.gid = 500;
+  ASSERT_TRUE(sim::run(world_, node_, fs_->set_attributes(closed, change)).value());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, name("closed")).error, 0);
+  EXPECT_EQ(groups_asked_, 1);
+  EXPECT_EQ(ask(FUSE_LOOKUP, closed.value, name("x")).error, -EACCES);
+  EXPECT_EQ(groups_asked_, 2);
+  groups_.assign(100, 7);
+  groups_.push_back(500);
+  EXPECT_EQ(ask(FUSE_LOOKUP, closed.value, name("x")).error, -ENOENT);
+  EXPECT_EQ(groups_asked_, 3);
+}
+
+TEST_F(FuseSessionTest, StatxTellsTheBirthAndTmpfileHasNoName) {
+  fuse_create_in in{};
+  in.flags = O_RDWR;
+  in.mode = S_IFREG | 0666;
+  in.umask = 027;
+  const Answer made = ask(detail::kTmpfile, FUSE_ROOT_ID, bytes_of(in) + name("/"));
+  ASSERT_EQ(made.error, 0);
+  const auto entry = made.as<fuse_entry_out>();
+  EXPECT_EQ(entry.attr.nlink, 0u);
+  EXPECT_EQ(entry.attr.mode, S_IFREG | 0640u);
+  const auto stat =
+      ask(detail::kStatx, entry.nodeid, bytes_of(detail::StatxIn{})).as<detail::StatxOut>().stat;
+  EXPECT_EQ(stat.mask, u32{STATX_BASIC_STATS | STATX_BTIME});
+  EXPECT_EQ(stat.ino, entry.nodeid);
+  EXPECT_EQ(stat.btime.seconds, static_cast<i64>(entry.attr.ctime));
+  // By handle it is not found: it has no name. One that has is.
+  EXPECT_EQ(ask(FUSE_LOOKUP, entry.nodeid, name(".")).error, -ESTALE);
+  const Created file = create("f");
+  EXPECT_EQ(ask(FUSE_LOOKUP, file.node, name(".")).as<fuse_entry_out>().nodeid, file.node);
+  EXPECT_EQ(ask(FUSE_LOOKUP, FUSE_ROOT_ID, name("..")).as<fuse_entry_out>().nodeid, u64{FUSE_ROOT_ID});
+}
+
+TEST_F(FuseSessionTest, ThatThereIsNoAclIsKnownWithoutAsking) {
+  const Created file = create("f");
+  const int asked = cluster_.router.calls[meta::GetXattr::kKind];
+  fuse_getxattr_in in{};
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(in) + name("system.posix_acl_access")).error, -ENODATA);
+  EXPECT_EQ(cluster_.router.calls[meta::GetXattr::kKind], asked);
+  world_.run_for(2s);
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(in) + name("system.posix_acl_access")).error, -ENODATA);
+  EXPECT_EQ(cluster_.router.calls[meta::GetXattr::kKind], asked + 1);
 }
 
 TEST_F(FuseSessionTest, AnUnmountEndsTheSessionWithoutError) {

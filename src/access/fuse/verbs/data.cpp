@@ -47,7 +47,7 @@ Task<Result<Reply>> write(Context& context, Request request) {
     co_await context.fs.set_attributes(request.node(), std::move(change));
   }
   Buffer data = request.data.slice(0, in.size);
-  co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data));
+  co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data), (in.flags & O_APPEND) != 0);
   fuse_write_out out{};
   out.size = in.size;
   co_return Reply::of(out);

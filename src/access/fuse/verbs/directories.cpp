@@ -48,6 +48,7 @@ class Listing {
       if (entry.attributes) {
         attributes = entry_of(context_, *entry.attributes);
         looked_up_.push_back(entry.inode);
+        flags_.emplace_back(entry.inode, entry.attributes->flags);
       }
       append(&attributes, sizeof(attributes));
     }
@@ -64,6 +65,7 @@ class Listing {
   Reply finish() && {
     Reply reply;
     reply.looked_up = std::move(looked_up_);
+    reply.flags = std::move(flags_);
     reply.pieces.push_back(Buffer::adopt(std::move(out_)));
     return reply;
   }
@@ -75,6 +77,7 @@ class Listing {
   bool plus_;
   std::string out_;
   std::vector<InodeId> looked_up_;
+  std::vector<std::pair<InodeId, u32>> flags_;
 };
 
 client::DirectoryEntry dots(std::string name, InodeId inode) {
@@ -109,7 +112,8 @@ Task<Result<Reply>> list(Context& context, Request request, bool plus) {
 }  // namespace
 
 Task<Result<Reply>> opendir(Context& context, Request request) {
-  const client::HandleId handle = co_await context.fs.open_directory(request.node());
+  const client::HandleId handle =
+      co_await context.fs.open_directory(request.node(), caller_of(context, request));
   fuse_open_out out{};
   out.fh = handle.value;
   Reply reply = Reply::of(out);

@@ -10,7 +10,19 @@ void forget_one(Context& context, InodeId inode, u64 count) {
 }  // namespace
 
 Task<Result<Reply>> lookup(Context& context, Request request) {
-  const client::Inode inode = co_await context.fs.lookup(request.node(), std::move(request.names[0]));
+  const std::string& name = request.names[0];
+  // Whoever opens a handle (FUSE_EXPORT_SUPPORT) asks for the node itself and for the way up.
+  if (name == ".") {
+    const client::Inode node = co_await context.fs.get_attributes(request.node());
+    if (node.nlink == 0) co_return fail(Errc::stale, "the handle's file has no name any more");
+    co_return entry_reply(context, node);
+  }
+  if (name == "..") {
+    const client::Inode node = co_await context.fs.get_attributes(request.node());
+    const InodeId parent = node.parent.value != 0 ? node.parent : node.id;
+    co_return entry_reply(context, co_await context.fs.get_attributes(parent));
+  }
+  const client::Inode inode = co_await context.fs.lookup(request.node(), name, caller_of(context, request));
   co_return entry_reply(context, inode);
 }
 

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 
+#include "access/fuse/detail/newer.h"
 #include "access/fuse/verbs/verbs.h"
 
 namespace claudefs::access::fuse::verbs {
@@ -12,6 +13,7 @@ client::OpenFlags flags_of(u32 flags, u32 open_flags) {
   out.write = mode != O_RDONLY;
   out.truncate = (flags & O_TRUNC) != 0;
   out.clear_set_id = (open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+  out.execute = (flags & detail::kRunFlag) != 0;
   return out;
 }
 
@@ -27,7 +29,9 @@ fuse_open_out open_out_of(const client::Opened& opened) {
 
 Task<Result<Reply>> open(Context& context, Request request) {
   const auto in = request.as<fuse_open_in>();
-  const client::Opened opened = co_await context.fs.open(request.node(), flags_of(in.flags, in.open_flags));
+  client::OpenFlags flags = flags_of(in.flags, in.open_flags);
+  flags.caller = caller_of(context, request);
+  const client::Opened opened = co_await context.fs.open(request.node(), std::move(flags));
   Reply reply = Reply::of(open_out_of(opened));
   reply.opened_file = opened.handle;
   co_return reply;
@@ -35,16 +39,18 @@ Task<Result<Reply>> open(Context& context, Request request) {
 
 Task<Result<Reply>> create(Context& context, Request request) {
   const auto in = request.as<fuse_create_in>();
-  const client::OpenFlags flags = flags_of(in.flags, in.open_flags);
+  client::OpenFlags flags = flags_of(in.flags, in.open_flags);
+  flags.caller = caller_of(context, request);
   client::NewNode node;
   node.parent = request.node();
   node.name = request.names[0];
   node.mode = static_cast<u16>(in.mode & 07777);
-  node.caller = caller_of(request);
+  node.umask = static_cast<u16>(in.umask & 0777);
+  node.caller = flags.caller;
   Result<client::Opened> made = co_await context.fs.create_file(node, flags).result();
   if (!made && made.error().code == Errc::exists && (in.flags & O_EXCL) == 0) {
     // Another client was quicker between the kernel's lookup and this: then it is a plain open.
-    const client::Inode present = co_await context.fs.lookup(node.parent, node.name);
+    const client::Inode present = co_await context.fs.lookup(node.parent, node.name, node.caller);
     if (present.type == client::FileType::directory) co_return fail(Errc::is_directory, node.name);
     made = co_await context.fs.open(present.id, flags).result();
   }
@@ -52,6 +58,23 @@ Task<Result<Reply>> create(Context& context, Request request) {
   Reply reply = entry_reply(context, made->inode);
   reply.add(open_out_of(*made));
   reply.opened_file = made->handle;
+  co_return reply;
+}
+
+Task<Result<Reply>> tmpfile(Context& context, Request request) {
+  const auto in = request.as<fuse_create_in>();
+  client::OpenFlags flags = flags_of(in.flags, in.open_flags);
+  flags.truncate = false;
+  client::NewNode node;
+  node.parent = request.node();
+  node.mode = static_cast<u16>(in.mode & 07777);
+  node.umask = static_cast<u16>(in.umask & 0777);
+  node.caller = caller_of(context, request);
+  const bool linkable = (in.flags & O_EXCL) == 0;
+  const client::Opened made = co_await context.fs.create_unnamed(std::move(node), std::move(flags), linkable);
+  Reply reply = entry_reply(context, made.inode);
+  reply.add(open_out_of(made));
+  reply.opened_file = made.handle;
   co_return reply;
 }
 

@@ -6,15 +6,18 @@ namespace {
 // As renameat2(2) has them.
 constexpr u32 kNoReplace = 1;
 constexpr u32 kExchange = 2;
+constexpr u32 kWhiteout = 4;
 
-Task<Result<Reply>> do_rename(Context& context, Request request, InodeId new_parent, meta::RenameMode mode) {
+Task<Result<Reply>> do_rename(Context& context, Request request, InodeId new_parent, meta::RenameMode mode,
+                              bool whiteout = false) {
   client::RenameRequest rename;
   rename.old_parent = request.node();
   rename.old_name = std::move(request.names[0]);
   rename.new_parent = new_parent;
   rename.new_name = std::move(request.names[1]);
   rename.mode = mode;
-  rename.caller = caller_of(request);
+  rename.whiteout = whiteout;
+  rename.caller = caller_of(context, request);
   co_await context.fs.rename(std::move(rename));
   co_return Reply{};
 }
@@ -22,13 +25,13 @@ Task<Result<Reply>> do_rename(Context& context, Request request, InodeId new_par
 }  // namespace
 
 Task<Result<Reply>> unlink(Context& context, Request request) {
-  const client::Caller caller = caller_of(request);
+  const client::Caller caller = caller_of(context, request);
   co_await context.fs.unlink(request.node(), std::move(request.names[0]), caller);
   co_return Reply{};
 }
 
 Task<Result<Reply>> rmdir(Context& context, Request request) {
-  const client::Caller caller = caller_of(request);
+  const client::Caller caller = caller_of(context, request);
   co_await context.fs.remove_directory(request.node(), std::move(request.names[0]), caller);
   co_return Reply{};
 }
@@ -41,13 +44,15 @@ Task<Result<Reply>> rename(Context& context, Request request) {
 Task<Result<Reply>> rename2(Context& context, Request request) {
   const auto in = request.as<fuse_rename2_in>();
   meta::RenameMode mode = meta::RenameMode::replace;
-  if (in.flags == kNoReplace)
+  const u32 how = in.flags & ~kWhiteout;
+  const bool whiteout = (in.flags & kWhiteout) != 0;
+  if (how == kNoReplace)
     mode = meta::RenameMode::no_replace;
-  else if (in.flags == kExchange)
+  else if (how == kExchange && !whiteout)
     mode = meta::RenameMode::exchange;
-  else if (in.flags != 0)
+  else if (how != 0)
     co_return fail(Errc::invalid_argument, "rename: unknown flags");
-  co_return co_await do_rename(context, std::move(request), InodeId{in.newdir}, mode);
+  co_return co_await do_rename(context, std::move(request), InodeId{in.newdir}, mode, whiteout);
 }
 
 }  // namespace claudefs::access::fuse::verbs

@@ -23,13 +23,14 @@ client::FileType type_of(u32 mode) {
   }
 }
 
-client::NewNode node_of(Request& request, client::FileType type, u32 mode) {
+client::NewNode node_of(Context& context, Request& request, client::FileType type, u32 mode, u32 umask) {
   client::NewNode node;
   node.parent = request.node();
   node.name = std::move(request.names[0]);
   node.type = type;
   node.mode = static_cast<u16>(mode & 07777);
-  node.caller = caller_of(request);
+  node.umask = static_cast<u16>(umask & 0777);
+  node.caller = caller_of(context, request);
   return node;
 }
 
@@ -40,20 +41,21 @@ Task<Result<Reply>> mknod(Context& context, Request request) {
   const client::FileType type = type_of(in.mode);
   if (type == client::FileType::none)
     co_return fail(Errc::invalid_argument, "mknod: not a type that can be made");
-  client::NewNode node = node_of(request, type, in.mode);
+  client::NewNode node = node_of(context, request, type, in.mode, in.umask);
   node.rdev = in.rdev;
   const client::Inode inode = co_await context.fs.make_node(std::move(node));
   co_return entry_reply(context, inode);
 }
 
 Task<Result<Reply>> mkdir(Context& context, Request request) {
-  client::NewNode node = node_of(request, client::FileType::directory, request.as<fuse_mkdir_in>().mode);
+  const auto in = request.as<fuse_mkdir_in>();
+  client::NewNode node = node_of(context, request, client::FileType::directory, in.mode, in.umask);
   const client::Inode inode = co_await context.fs.make_directory(std::move(node));
   co_return entry_reply(context, inode);
 }
 
 Task<Result<Reply>> symlink(Context& context, Request request) {
-  client::NewNode node = node_of(request, client::FileType::symlink, 0777);
+  client::NewNode node = node_of(context, request, client::FileType::symlink, 0777, 0);
   node.target = std::move(request.names[1]);
   const client::Inode inode = co_await context.fs.make_node(std::move(node));
   co_return entry_reply(context, inode);
@@ -68,7 +70,7 @@ Task<Result<Reply>> readlink(Context& context, Request request) {
 
 Task<Result<Reply>> link(Context& context, Request request) {
   const InodeId target{request.as<fuse_link_in>().oldnodeid};
-  const client::Caller caller = caller_of(request);
+  const client::Caller caller = caller_of(context, request);
   const client::Inode inode =
       co_await context.fs.link(target, request.node(), std::move(request.names[0]), caller);
   co_return entry_reply(context, inode);

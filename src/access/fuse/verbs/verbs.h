@@ -17,6 +17,7 @@ Task<Result<Reply>> batch_forget(Context& context, Request request);
 // attributes.cpp
 Task<Result<Reply>> getattr(Context& context, Request request);
 Task<Result<Reply>> setattr(Context& context, Request request);
+Task<Result<Reply>> statx(Context& context, Request request);
 Task<Result<Reply>> access(Context& context, Request request);
 // nodes.cpp
 Task<Result<Reply>> mknod(Context& context, Request request);
@@ -32,6 +33,7 @@ Task<Result<Reply>> rename2(Context& context, Request request);
 // files.cpp
 Task<Result<Reply>> open(Context& context, Request request);
 Task<Result<Reply>> create(Context& context, Request request);
+Task<Result<Reply>> tmpfile(Context& context, Request request);
 Task<Result<Reply>> release(Context& context, Request request);
 Task<Result<Reply>> flush(Context& context, Request request);
 Task<Result<Reply>> fsync(Context& context, Request request);
