@@ -35,6 +35,7 @@ struct Node {
   meta::OperationTable table;
   u64 raw_total = 0;
   u64 raft_file_bytes = 0;
+  u64 incarnation = 0;
   std::unique_ptr<store::Kv> kv;
   std::unique_ptr<store::Journal> journal;
   std::unique_ptr<store::ShardStore> shards;
@@ -47,7 +48,8 @@ struct Node {
   std::unique_ptr<net::Server> server;
   std::unique_ptr<admin::MetricsServer> metrics;
 
-  Node(runtime::Env& e, ServerOptions o) : env(e), options(std::move(o)) {}
+  Node(runtime::Env& e, ServerOptions o)
+      : env(e), options(std::move(o)), incarnation(e.random().between(1, ~u64{0})) {}
 
   std::string address_of(NodeId node) const {
     const cluster::NodeSpec* spec = options.spec.find(node);
@@ -64,6 +66,8 @@ struct Node {
     out.resident_bytes = resident_bytes();
     out.groups_led = static_cast<u32>(service->led().size());
     out.version = CLAUDEFS_VERSION;
+    out.incarnation = incarnation;
+    out.disk_fault = data ? data->disk_fault() : std::string();
     return out;
   }
   cluster::Heartbeat heartbeat() const { return {options.node, stats(), service->led()}; }
