@@ -20,6 +20,7 @@ using Run = std::function<Result<void>()>;
 struct Cli {
   CLI::App& root;
   Run run;  // set by the subcommand that was chosen
+  int exit_code = 0;  // what the process ends with when `run` succeeded
 };
 
 // Each adds one subcommand (commands/NAME.cpp).
@@ -30,6 +31,7 @@ void add_umount(Cli& cli);
 void add_status(Cli& cli);
 void add_playground(Cli& cli);
 void add_bench(Cli& cli);
+void add_fsck(Cli& cli);
 void add_completion(Cli& cli);
 
 // A new subcommand with --config FILE (TOML) that runs `run` when chosen.

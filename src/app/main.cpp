@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   root.footer(
       "Start here: `claudefs playground up` makes a three-node cluster on this machine and mounts it.\n"
       "`claudefs COMMAND --help` tells more.");
-  Cli cli{root, {}};
+  Cli cli{root, {}, 0};
   add_playground(cli);
   add_mount(cli);
   add_umount(cli);
@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   add_bench(cli);
   add_server(cli);
   add_cluster(cli);
+  add_fsck(cli);
   add_completion(cli);
 
   std::vector<std::string> arguments = arguments_of(argc, argv);
@@ -63,5 +64,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "claudefs: %s\n", done.error().text.c_str());
     return 1;
   }
-  return 0;
+  return cli.exit_code;
 }

@@ -1,5 +1,7 @@
 #include "app/status_report.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -15,12 +17,9 @@ struct ShardFigures {
   meta::ShardUsageReply usage;
 };
 
-runtime::Task<Result<ShardFigures>> ask_shard(cluster::Router& router, ShardId shard, std::vector<NodeId> up,
-                                              u16 nodes) {
+runtime::Task<Result<ShardFigures>> ask_shard(cluster::Router& router, ShardId shard,
+                                              data::StorageSummary ask) {
   ShardFigures out;
-  data::StorageSummary ask;
-  ask.up = std::move(up);
-  ask.nodes_total = nodes;
   out.storage = co_await router.call(shard, ask);
   out.usage = co_await router.call(shard, meta::ShardUsage());
   co_return out;
@@ -36,6 +35,18 @@ void add_figures(StatusReport& report, const ShardFigures& more) {
   s.at_risk += more.storage.at_risk;
   s.segments += more.storage.segments;
   s.chunks += more.storage.chunks;
+  s.missing_shards += more.storage.missing_shards;
+  s.missing_bytes += more.storage.missing_bytes;
+  for (const NodeId node : more.storage.unchecked)
+    if (std::ranges::find(s.unchecked, node) == s.unchecked.end()) s.unchecked.push_back(node);
+  s.repair_bytes += more.storage.repair_bytes;
+  s.repaired_bytes += more.storage.repaired_bytes;
+  s.repair_rate += more.storage.repair_rate;
+  s.reclaimable_bytes += more.storage.reclaimable_bytes;
+  s.compaction_debt += more.storage.compaction_debt;
+  s.reclaimed_bytes += more.storage.reclaimed_bytes;
+  s.reclaim_rate += more.storage.reclaim_rate;
+  s.unreadable_segments += more.storage.unreadable_segments;
   report.usage.inodes += more.usage.inodes;
   report.usage.logical_bytes += more.usage.logical_bytes;
   report.usage.inline_bytes += more.usage.inline_bytes;
@@ -53,6 +64,10 @@ void judge(StatusReport& report) {
     if (node.state == cluster::NodeState::up) {
       report.raw_used += node.stats.raw_used;
       report.raw_total += node.stats.raw_total;
+      if (!node.stats.disk_fault.empty())
+        report.alerts.push_back(fmt::format(
+            "node {}'s disk is taken out: {}; replace it and start the node with an empty directory", node.id,
+            node.stats.disk_fault));
       if (is_nearly_full(node.stats))
         report.alerts.push_back(fmt::format("node {} is over 90 % full: delete data or add a node", node.id));
       continue;
@@ -68,9 +83,26 @@ void judge(StatusReport& report) {
   if (report.storage.at_risk != 0)
     report.alerts.push_back(fmt::format("{} would be lost or is unreadable with one more failure",
                                         format_size(report.storage.at_risk)));
+  if (report.storage.missing_shards != 0)
+    report.alerts.push_back(
+        fmt::format("{} shards that nodes should hold are lost or damaged: {} are being laid out anew",
+                    report.storage.missing_shards, format_size(report.storage.missing_bytes)));
+  if (report.storage.unreadable_segments != 0)
+    report.alerts.push_back(
+        fmt::format("{} segments cannot be read: too few good shards are left; restore what was in them, or "
+                    "bring back the disks that held them",
+                    report.storage.unreadable_segments));
+  std::ranges::sort(report.storage.unchecked);
+  if (report.shards_without_leader == 0)
+    for (const NodeId node : report.storage.unchecked)
+      report.alerts.push_back(
+          fmt::format("what node {} holds is being checked: it was started since the last time", node));
+  const bool sound = std::ranges::all_of(
+      report.map.nodes, [](const cluster::NodeView& node) { return node.stats.disk_fault.empty(); });
   if (report.shards_without_leader != 0)
     report.state = "unavailable";
-  else if (down != 0 || report.storage.degraded + report.storage.at_risk != 0)
+  else if (!sound || report.storage.missing_shards != 0 || !report.storage.unchecked.empty() || down != 0 ||
+           report.storage.degraded + report.storage.at_risk != 0)
     report.state = "degraded";
   else
     report.state = "healthy";
@@ -117,8 +149,15 @@ runtime::Task<Result<StatusReport>> ask_status(runtime::Env& env, net::Client& r
   report.map = router.map();
   const std::vector<NodeId> up = report.map.up();
   std::vector<runtime::Task<Result<ShardFigures>>> asks;
+  data::StorageSummary ask;
+  ask.nodes_total = static_cast<u16>(report.map.nodes.size());
+  for (const cluster::NodeView& node : report.map.nodes) {
+    if (node.state != cluster::NodeState::up || !node.stats.disk_fault.empty()) continue;
+    ask.up.push_back(node.id);
+    ask.incarnations.push_back(node.stats.incarnation);
+  }
   for (const cluster::ShardView& shard : report.map.shards)
-    asks.push_back(ask_shard(router, shard.shard, up, static_cast<u16>(report.map.nodes.size())));
+    asks.push_back(ask_shard(router, shard.shard, ask));
   const std::vector<Result<ShardFigures>> answers =
       co_await runtime::join_all(env.executor(), std::move(asks));
   for (const Result<ShardFigures>& answer : answers) {
@@ -139,6 +178,12 @@ runtime::Task<Result<StatusReport>> ask_status(runtime::Env& env, net::Client& r
   co_return report;
 }
 
+static std::string eta_text(u64 bytes, u64 rate) {
+  if (rate == 0) return "time left not known yet";
+  const u64 seconds = bytes / rate;
+  return seconds < 120 ? fmt::format("{} s left", seconds) : fmt::format("{} min left", seconds / 60);
+}
+
 std::string status_text(const StatusReport& report) {
   std::string out = fmt::format("cluster {}: {}\n\n", report.map.name, report.state);
   std::vector<std::vector<std::string>> rows = {{"node", "state", "address", "used", "of", "roles"}};
@@ -151,6 +196,14 @@ std::string status_text(const StatusReport& report) {
   out += format_table(rows);
   out += fmt::format("\nredundancy: full {}, degraded {}, at risk {}\n", format_size(report.storage.full),
                      format_size(report.storage.degraded), format_size(report.storage.at_risk));
+  if (report.storage.repair_bytes != 0)
+    out += fmt::format("rebuild: {} to do, {}/s, {}\n", format_size(report.storage.repair_bytes),
+                       format_size(report.storage.repair_rate),
+                       eta_text(report.storage.repair_bytes, report.storage.repair_rate));
+  if (report.storage.reclaimable_bytes != 0)
+    out += fmt::format("reclaimable: {}, of it {} by moving what lives; {}/s\n",
+                       format_size(report.storage.reclaimable_bytes),
+                       format_size(report.storage.compaction_debt), format_size(report.storage.reclaim_rate));
   out += fmt::format(
       "space: logical {}, stored {} (reduction {:.2f} x), raw used {} of {}; {} inodes, {} chunks\n",
       format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
@@ -174,6 +227,7 @@ nlohmann::json status_json(const StatusReport& report) {
                      {"roles", report.roles[i]},
                      {"address", node.address},
                      {"version", node.stats.version},
+                     {"disk_fault", node.stats.disk_fault},
                      {"raw_used", node.stats.raw_used},
                      {"raw_total", node.stats.raw_total},
                      {"shards_led", node.stats.groups_led}});
@@ -190,7 +244,18 @@ nlohmann::json status_json(const StatusReport& report) {
           {"redundancy",
            {{"full", report.storage.full},
             {"degraded", report.storage.degraded},
-            {"at_risk", report.storage.at_risk}}},
+            {"at_risk", report.storage.at_risk},
+            {"missing_shards", report.storage.missing_shards},
+            {"unreadable_segments", report.storage.unreadable_segments}}},
+          {"rebuild",
+           {{"waiting", report.storage.repair_bytes},
+            {"done", report.storage.repaired_bytes},
+            {"rate", report.storage.repair_rate}}},
+          {"reclaim",
+           {{"reclaimable", report.storage.reclaimable_bytes},
+            {"debt", report.storage.compaction_debt},
+            {"done", report.storage.reclaimed_bytes},
+            {"rate", report.storage.reclaim_rate}}},
           {"space",
            {{"logical", logical_of(report)},
             {"stored", stored_of(report)},

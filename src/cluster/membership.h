@@ -29,9 +29,12 @@ struct NodeStats {
   u64 resident_bytes = 0;
   u32 groups_led = 0;
   std::string version;
+  u64 incarnation = 0;     // drawn at each start: what the node holds may have changed since the last one
+  std::string disk_fault;  // why its disk takes no data any more; empty while it is well
   static auto fields(auto& self) {
     return std::tie(self.raw_total, self.raw_used, self.journal_bytes, self.shard_bytes, self.shard_bytes_max,
-                    self.metadata_bytes, self.resident_bytes, self.groups_led, self.version);
+                    self.metadata_bytes, self.resident_bytes, self.groups_led, self.version, self.incarnation,
+                    self.disk_fault);
   }
 };
 struct NodeView {

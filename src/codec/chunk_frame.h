@@ -46,5 +46,8 @@ Result<Buffer> open_chunk(const DomainKey& domain, const ChunkHash& expected, co
 // Everything that can be checked without the key: form, version, checksum. For nodes, scrubbers, packers.
 // Errors: corrupt, wrong_version.
 Result<ChunkHeader> check_chunk(ByteSpan stored);
+// How long the stored chunk is that begins here, as its header says: for walking over packed chunks. Nothing
+// is checked but the magic. Errors: corrupt.
+Result<std::size_t> stored_length(ByteSpan begin);
 
 }  // namespace claudefs::codec

@@ -29,6 +29,8 @@ class NodeService {
   static std::unique_ptr<NodeService> create(Parts parts);
   virtual ~NodeService() = default;
   virtual runtime::Task<void> stop() = 0;
+  // Why this node's disk takes no data any more; empty while it is well. For the heartbeat.
+  virtual std::string disk_fault() const = 0;
 };
 
 // Registers the chunk index's and segment table's operations (data/ops/).

@@ -104,7 +104,8 @@ struct FindSegments {  // query
   std::vector<SegmentId> segments;
   static auto fields(auto& self) { return std::tie(self.segments); }
 };
-// Bytes by how many more node failures they survive, given who is up.
+// A shard's figures, as its leader knows them. Bytes by how many more node failures they survive, given who
+// is up. A shard that an up node should hold and does not counts as lost.
 struct StorageSummaryReply {
   u64 live_bytes = 0;     // stored form of chunks in use, once
   u64 segment_bytes = 0;  // sealed and open segments' bytes, without redundancy
@@ -114,17 +115,44 @@ struct StorageSummaryReply {
   u64 at_risk = 0;        // one more failure loses it, or it cannot be read now
   u64 segments = 0;
   u64 chunks = 0;
+  u64 missing_shards = 0;         // that up nodes should hold and do not
+  u64 missing_bytes = 0;          // of the segments that they belong to
+  std::vector<NodeId> unchecked;  // up nodes whose holdings were not checked since they started
+  u64 repair_bytes = 0;           // of segments that wait to be laid out anew
+  u64 repaired_bytes = 0;         // since this leader began
+  u64 repair_rate = 0;            // bytes a second, lately
+  u64 reclaimable_bytes = 0;      // dead, in segments or waiting in the index
+  u64 compaction_debt = 0;        // of those, what is to be freed by moving what lives elsewhere
+  u64 reclaimed_bytes = 0;        // since this leader began
+  u64 reclaim_rate = 0;           // bytes a second, lately
+  u64 unreadable_segments = 0;    // fewer good shards than needed, holders that are down counted as good
   static auto fields(auto& self) {
     return std::tie(self.live_bytes, self.segment_bytes, self.raw_bytes, self.full, self.degraded,
-                    self.at_risk, self.segments, self.chunks);
+                    self.at_risk, self.segments, self.chunks, self.missing_shards, self.missing_bytes,
+                    self.unchecked, self.repair_bytes, self.repaired_bytes, self.repair_rate,
+                    self.reclaimable_bytes, self.compaction_debt, self.reclaimed_bytes, self.reclaim_rate,
+                    self.unreadable_segments);
   }
 };
-struct StorageSummary {  // query
+struct StorageSummary {  // answered from the leader's memory: costs no scan
   static constexpr u16 kKind = 0x0212;
   using Reply = StorageSummaryReply;
-  std::vector<NodeId> up;
+  std::vector<NodeId> up;  // and of sound disk
   u16 nodes_total = 0;
-  static auto fields(auto& self) { return std::tie(self.up, self.nodes_total); }
+  std::vector<u64> incarnations;  // of those in `up`, as the map says; may be empty
+  static auto fields(auto& self) { return std::tie(self.up, self.nodes_total, self.incarnations); }
+};
+// To a segment's leader: a copy that a read found lost or wrong. The leader looks for itself, and lays the
+// segment out anew where that helps.
+struct ReportBadCopy {
+  static constexpr u16 kKind = 0x0220;
+  using Reply = meta::Nothing;
+  SegmentId segment{};
+  u32 generation = 0;
+  u8 index = 0;
+  // Its checksums hold and its content is wrong: the holder cannot know.
+  bool lies = false;
+  static auto fields(auto& self) { return std::tie(self.segment, self.generation, self.index, self.lies); }
 };
 
 }  // namespace claudefs::data

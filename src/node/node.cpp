@@ -19,7 +19,8 @@ constexpr u64 kRaftFilesMost = kRaftFilesKept + 3;  // and the one being written
 
 }  // namespace
 
-Node::Node(runtime::Env& env, Options options) : env_(env), options_(std::move(options)) {}
+Node::Node(runtime::Env& env, Options options)
+    : env_(env), options_(std::move(options)), incarnation_(env.random().between(1, ~u64{0})) {}
 Node::~Node() = default;
 
 std::string Node::address_of(NodeId node) const {
@@ -40,6 +41,8 @@ cluster::NodeStats Node::stats() const {
   out.resident_bytes = options_.resident_bytes ? options_.resident_bytes() : 0;
   out.groups_led = static_cast<u32>(service_->led().size());
   out.version = CLAUDEFS_VERSION;
+  out.incarnation = incarnation_;
+  if (data_) out.disk_fault = data_->disk_fault();
   return out;
 }
 

@@ -64,6 +64,7 @@ class Node {
   meta::OperationTable table_;
   u64 raw_total_ = 0;
   u64 raft_file_bytes_ = 0;
+  const u64 incarnation_;
   std::unique_ptr<store::Kv> kv_;
   std::unique_ptr<store::Journal> journal_;
   std::unique_ptr<store::ShardStore> shards_;

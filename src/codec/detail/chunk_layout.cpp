@@ -74,6 +74,15 @@ AeadNonce ChunkCipher::nonce_for(ByteSpan body) const {
 
 }  // namespace detail
 
+Result<std::size_t> stored_length(ByteSpan begin) {
+  if (begin.size() < detail::kHeader || as_text(begin.first(4)) != kMagic)
+    return fail(Errc::corrupt, "not a stored chunk");
+  ChunkHeader header;
+  header.encrypted = (static_cast<std::uint8_t>(begin[7]) & kEncrypted) != 0;
+  header.body_length = get32(begin.subspan(12));
+  return detail::stored_size(header);
+}
+
 Result<ChunkHeader> check_chunk(ByteSpan stored) {
   if (stored.size() < detail::kHeader || as_text(stored.first(4)) != kMagic)
     return fail(Errc::corrupt, "not a stored chunk");

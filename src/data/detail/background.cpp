@@ -13,7 +13,17 @@ void NodeWatch::observe(const cluster::ClusterMap& map, runtime::Instant now) {
       seen[node.id] = was_down ? *before->second : now;
     else
       seen[node.id] = std::nullopt;
-    if (was_down && node.state == cluster::NodeState::up) ++returns_;
+    if (node.state != cluster::NodeState::up) {
+      incarnations_.erase(node.id);
+      continue;
+    }
+    const auto [known, fresh] = incarnations_.try_emplace(node.id, node.stats.incarnation);
+    if (was_down || fresh || known->second != node.stats.incarnation) ++returns_;
+    known->second = node.stats.incarnation;
+    if (node.stats.disk_fault.empty())
+      faulty_.erase(node.id);
+    else
+      faulty_.insert(node.id);
   }
   down_since_ = std::move(seen);
 }

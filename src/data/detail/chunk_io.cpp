@@ -7,6 +7,7 @@ using runtime::Task;
 
 constexpr std::size_t kSegmentsAtOnce = 8;
 constexpr runtime::Duration kMapAge = 3s;
+constexpr runtime::Duration kReportAgain = 20s;
 
 std::unique_ptr<ChunkIo> ChunkIo::create(Parts parts, Options options) {
   return std::make_unique<ChunkIoImpl>(std::move(parts), options);
@@ -26,7 +27,9 @@ ChunkIoImpl::ChunkIoImpl(Parts parts, Options options)
       directory_(parts.router, scope_),
       journal_(parts.env, nodes_, pool_, directory_, scope_),
       fetching_(scope_),
-      scope_(parts.env.executor()) {}
+      scope_(parts.env.executor()) {
+  reader_.on_bad_copy([this](const ReportBadCopy& bad) { report(bad); });
+}
 
 Task<Result<void>> ChunkIoImpl::begin_call() {
   ++calls_;
@@ -36,6 +39,20 @@ Task<Result<void>> ChunkIoImpl::begin_call() {
     scope_.spawn(watch_map(this));
   }
   co_return Result<void>();
+}
+
+// Now and then for each copy: its segment's leader looks for itself, and what it makes anew has another
+// generation.
+void ChunkIoImpl::report(const ReportBadCopy& bad) {
+  const store::ShardKey key{bad.segment, bad.index, bad.generation};
+  const runtime::Instant* before = reported_.find(key);
+  if (!bad.lies && before != nullptr && env_.now() - *before < kReportAgain) return;
+  reported_.put(key, env_.now(), 1);
+  scope_.spawn(send_report(&router_, bad));
+}
+
+Task<void> ChunkIoImpl::send_report(cluster::Router* router, ReportBadCopy bad) {
+  (void)co_await router->call(shard_of(bad.segment), bad).result();
 }
 
 // A node that comes back is used again: nothing fails that would make somebody ask for the map. Ends when

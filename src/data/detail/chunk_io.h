@@ -4,6 +4,7 @@
 #include "data/chunk_io.h"
 #include "data/detail/journal_writer.h"
 #include "data/detail/segment_reader.h"
+#include "store/shard_store.h"
 
 namespace claudefs::data {
 
@@ -41,7 +42,10 @@ class ChunkIoImpl final : public ChunkIo {
   static runtime::Task<Result<Buffer>> fetch(ChunkIoImpl* self, meta::ChunkRef ref);
   runtime::Task<Result<Buffer>> fetch_from(meta::ChunkRef ref, meta::Location at, bool fresh);
   runtime::Task<Result<Buffer>> open(meta::ChunkRef ref, Buffer stored);
+  runtime::Task<Result<Buffer>> open_around_lies(meta::ChunkRef ref, SegmentPtr record, SegmentRange range);
   runtime::Task<Result<ChunkPlace>> find_in_index(codec::ChunkHash hash);
+  void report(const ReportBadCopy& bad);
+  static runtime::Task<void> send_report(cluster::Router* router, ReportBadCopy bad);
 
   runtime::Env& env_;
   cluster::Router& router_;
@@ -59,6 +63,7 @@ class ChunkIoImpl final : public ChunkIo {
   SegmentDirectory directory_;
   JournalWriter journal_;
   Flights<codec::ChunkHash, Buffer> fetching_;
+  Lru<store::ShardKey, runtime::Instant> reported_{1024};
   runtime::Scope scope_;  // last: what it runs uses the others, and is destroyed before them
 };
 

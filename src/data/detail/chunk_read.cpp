@@ -73,12 +73,36 @@ Task<Result<Buffer>> ChunkIoImpl::fetch_from(meta::ChunkRef ref, meta::Location 
   }
   if (!stored) co_return fail(std::move(stored.error()));
   Result<Buffer> plain = co_await open(ref, std::move(*stored)).result();
-  if (plain || record->state != SegmentState::sealed || record->layout.parity_shards == 0) co_return plain;
-  log::warn("data", "a chunk read from its shard does not check; rebuilding it from the others",
-            {log::kv("segment", at.segment), log::kv("offset", at.offset),
-             log::kv("error", plain.error().to_string())});
-  Buffer rebuilt = co_await reader_.read(record, range, true);
-  co_return co_await open(ref, std::move(rebuilt)).result();
+  if (plain) co_return plain;
+  Result<Buffer> other = co_await open_around_lies(ref, record, range).result();
+  if (other) co_return other;
+  co_return plain;
+}
+
+// Some copy holds its own checksums and is wrong all the same. Without the guilty ones the others give a
+// chunk that checks.
+Task<Result<Buffer>> ChunkIoImpl::open_around_lies(meta::ChunkRef ref, SegmentPtr record,
+                                                   SegmentRange range) {
+  const bool sealed = record->state == SegmentState::sealed;
+  const std::size_t places = sealed ? record->nodes.size() : record->journals.size();
+  const unsigned spare =
+      sealed ? record->layout.parity_shards : static_cast<unsigned>(std::max<std::size_t>(places, 1) - 1);
+  Error last{Errc::corrupt, fmt::format("chunk {} is damaged in every copy", ref.hash.to_hex())};
+  for (const ShardMask without : suspects_of(static_cast<unsigned>(places), spare)) {
+    Result<Buffer> stored = co_await reader_.read(record, range, without).result();
+    if (!stored) {
+      last = std::move(stored.error());
+      continue;
+    }
+    Result<Buffer> plain = co_await open(ref, std::move(*stored)).result();
+    if (!plain) continue;
+    log::warn("data", "a copy of a chunk holds its checksums and is wrong; the others are right",
+              {log::kv("segment", record->id), log::kv("offset", range.offset)});
+    for (u8 i = 0; sealed && i < places; ++i)
+      if ((without >> i & 1) != 0) report({record->id, record->generation, i, true});
+    co_return plain;
+  }
+  co_return fail(std::move(last));
 }
 
 Task<Result<Buffer>> ChunkIoImpl::open(meta::ChunkRef ref, Buffer stored) {

@@ -12,7 +12,7 @@ using runtime::Task;
 constexpr runtime::Duration kShardWriteTimeout = 10s;
 
 std::vector<NodeId> PlaceSearch::candidates() const {
-  std::vector<NodeId> out = nodes_.usable();
+  std::vector<NodeId> out = nodes_.writable();
   std::erase_if(out, [this](NodeId node) { return full_.contains(node); });
   return out;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "data/detail/direct_writer.h"
+#include "data/detail/segment_content.h"
 
 namespace claudefs::data {
 
@@ -36,6 +37,8 @@ Handlers::Handlers(Parts parts)
       methods_(parts.methods),
       journal_(parts.journal),
       shards_(parts.shards),
+      disk_(parts.disk),
+      throttle_(parts.throttle),
       self_(parts.self) {
   on<JournalAppend>(&Handlers::journal_append);
   on<JournalRead>(&Handlers::journal_read);
@@ -47,21 +50,35 @@ Handlers::Handlers(Parts parts)
   on<ShardHolds>(&Handlers::shard_holds);
 }
 
+Result<void> Handlers::check_disk() const {
+  if (disk_.sound()) return {};
+  return fail(Errc::io_error, fmt::format("node {}'s disk is taken out: {}", self_, disk_.fault()));
+}
+
+void Handlers::note_traffic(const Request& request) {
+  if (request.peer == NodeId{}) throttle_.note_foreground();
+}
+
 Handlers::Answer<JournalAppend> Handlers::journal_append(JournalAppend message, Request request) {
   const u64 end = u64{message.offset} + request.payload.size();
   if (request.payload.empty() || end > kSegmentMax)
     co_return fail(Errc::invalid_argument, fmt::format("append up to byte {} of a segment", end));
+  note_traffic(request);
+  co_await check_disk();
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
-  co_await journal_.append(message.segment, message.offset, std::move(pieces));
+  Result<void> done = co_await journal_.append(message.segment, message.offset, std::move(pieces)).result();
+  if (!done) disk_.note_write(done.error());
+  co_await std::move(done);
   co_return reply_of<JournalAppend>();
 }
 
 Handlers::Answer<JournalRead> Handlers::journal_read(JournalRead message, Request) {
   if (u64{message.offset} + message.length > kSegmentMax)
     co_return fail(Errc::invalid_argument, "read past the end of a segment");
-  Buffer bytes = co_await journal_.read(message.segment, message.offset, message.length);
-  co_return reply_of<JournalRead>({}, std::move(bytes));
+  Result<Buffer> bytes = co_await journal_.read(message.segment, message.offset, message.length).result();
+  if (!bytes) disk_.note_read(bytes.error());
+  co_return reply_of<JournalRead>({}, co_await std::move(bytes));
 }
 
 Handlers::Answer<JournalDrop> Handlers::journal_drop(JournalDrop message, Request) {
@@ -78,8 +95,11 @@ Handlers::Answer<SealFromJournal> Handlers::seal_from_journal(SealFromJournal me
     co_return fail(Errc::corrupt,
                    fmt::format("node {} lacks part of segment {}: seal it from its other journal", self_,
                                message.segment));
+  Result<Buffer> content = co_await journal_.read(message.segment, 0, held.length).result();
+  if (!content) disk_.note_read(content.error());
   std::vector<Buffer> pieces;
-  pieces.push_back(co_await journal_.read(message.segment, 0, held.length));
+  pieces.push_back(co_await std::move(content));
+  co_await check_segment_content(pieces.front());
   const Layout layout{message.data_shards, message.parity_shards};
   std::vector<Buffer> shards = co_await encode_segment(env_, layout, std::move(pieces));
   ShardTarget target{message.segment, message.generation, std::move(message.nodes)};
@@ -94,18 +114,27 @@ Handlers::Answer<SealFromJournal> Handlers::seal_from_journal(SealFromJournal me
 Handlers::Answer<ShardWrite> Handlers::shard_write(ShardWrite message, Request request) {
   if (request.payload.empty() || request.payload.size() > kShardMax)
     co_return fail(Errc::invalid_argument, fmt::format("a shard of {} bytes", request.payload.size()));
+  note_traffic(request);
+  co_await check_disk();
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
-  co_await shards_.write(message.key, std::move(pieces));
+  Result<void> done = co_await shards_.write(message.key, std::move(pieces)).result();
+  if (!done) disk_.note_write(done.error());
+  co_await std::move(done);
   damaged_.erase(message.key);
   co_return reply_of<ShardWrite>();
 }
 
-Handlers::Answer<ShardRead> Handlers::shard_read(ShardRead message, Request) {
+Handlers::Answer<ShardRead> Handlers::shard_read(ShardRead message, Request request) {
   if (u64{message.offset} + message.length > kShardMax)
     co_return fail(Errc::out_of_range, "read past the end of a shard");
+  note_traffic(request);
   Result<Buffer> bytes = co_await shards_.read(message.key, message.offset, message.length).result();
-  if (!bytes && bytes.error().code == Errc::corrupt && damaged_.insert(message.key).second)
+  const bool failed = !bytes && bytes.error().code == Errc::io_error;
+  const bool damaged = !bytes && bytes.error().code == Errc::corrupt;
+  const bool news = (failed || damaged) && damaged_.insert(message.key).second;
+  if (failed || (damaged && news)) disk_.note_read(bytes.error());
+  if (news)
     log::warn("data", "a shard on this node is damaged; it will be laid out anew",
               {log::kv("segment", message.key.segment), log::kv("shard", message.key.index),
                log::kv("error", bytes.error().to_string())});

@@ -3,7 +3,9 @@
 
 #include <set>
 
+#include "data/detail/disk_health.h"
 #include "data/detail/nodes.h"
+#include "data/detail/throttle.h"
 #include "data/messages.h"
 #include "store/journal.h"
 #include "store/shard_store.h"
@@ -18,9 +20,13 @@ class Handlers {
     net::MethodTable& methods;
     store::Journal& journal;
     store::ShardStore& shards;
+    DiskHealth& disk;
+    Throttle& throttle;
     NodeId self{};
   };
   explicit Handlers(Parts parts);
+  // Found damaged by somebody else than a reader: from now on it does not count as held.
+  void note_damaged(store::ShardKey key) { damaged_.insert(key); }
 
  private:
   template <class M>
@@ -35,12 +41,16 @@ class Handlers {
   Answer<ShardRead> shard_read(ShardRead message, net::Request request);
   Answer<ShardRemove> shard_remove(ShardRemove message, net::Request request);
   Answer<ShardHolds> shard_holds(ShardHolds message, net::Request request);
+  Result<void> check_disk() const;
+  void note_traffic(const net::Request& request);
 
   runtime::Env& env_;
   Nodes& nodes_;
   net::MethodTable& methods_;
   store::Journal& journal_;
   store::ShardStore& shards_;
+  DiskHealth& disk_;
+  Throttle& throttle_;
   const NodeId self_;
   // Shards that did not check when read: still read where they do, not counted as held, so that they are
   // replaced.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <list>
-#include <unordered_map>
+#include <map>
 #include <utility>
 
 #include "base/ids.h"
@@ -45,7 +45,7 @@ class Lru {
   const u64 cost_max_;
   u64 cost_ = 0;
   std::list<Entry> order_;
-  std::unordered_map<Key, typename std::list<Entry>::iterator> index_;
+  std::map<Key, typename std::list<Entry>::iterator> index_;
 };
 
 }  // namespace claudefs::data

@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 using runtime::Task;
 
-constexpr runtime::Duration kWatchEvery = 2s;
+constexpr runtime::Duration kWatchEvery = 1s;
 constexpr runtime::Duration kSweepJournalEvery = 30s;
 constexpr runtime::Duration kSweepShardsEvery = 10min;
 
@@ -23,11 +23,14 @@ struct Core {
   explicit Core(const NodeService::Parts& parts)
       : nodes(parts.env, parts.client, parts.router),
         reader(parts.env, nodes),
+        throttle(parts.env),
+        disk(parts.env),
         background{parts.env,
                    parts.router,
                    nodes,
                    reader,
                    watch,
+                   throttle,
                    parts.self,
                    [service = &parts.service](ShardId shard) -> const meta::ReadContext* {
                      meta::ShardMachine* machine = service->machine(shard);
@@ -40,6 +43,8 @@ struct Core {
   Nodes nodes;
   SegmentReader reader;
   NodeWatch watch;
+  Throttle throttle;
+  DiskHealth disk;
   Background background;
   Sealer sealer;
   Repairer repairer;
@@ -58,13 +63,38 @@ void add_task(meta::ShardService& service, CorePtr core, Worker Core::* worker) 
       [core = std::move(core), worker](ShardId shard, Term) { return lead(core, worker, shard); });
 }
 
+// Procedures of the shards that this node leads.
+Task<Result<Buffer>> summarize(CorePtr core, meta::ShardService* service, ShardId shard, Buffer body) {
+  const StorageSummary op = co_await wire::decode<StorageSummary>(body);
+  co_await service->barrier(shard);
+  StorageSummaryReply reply;
+  core->repairer.summarize(shard, op, reply);
+  if (const meta::ReadContext* state = core->background.state(shard))
+    reply.chunks = state->load<IndexTotals>(kTotalsKey).value_or(IndexTotals{}).chunks;
+  co_return wire::encode(reply);
+}
+Task<Result<Buffer>> take_report(CorePtr core, meta::ShardService* service, ShardId shard, Buffer body) {
+  const ReportBadCopy bad = co_await wire::decode<ReportBadCopy>(body);
+  co_await service->barrier(shard);
+  core->repairer.report(shard, bad);
+  co_return wire::encode(meta::Nothing{});
+}
+using Procedure = Task<Result<Buffer>> (*)(CorePtr, meta::ShardService*, ShardId, Buffer);
+void add_procedure(meta::ShardService& service, CorePtr core, u16 kind, Procedure procedure) {
+  service.add_procedure(
+      kind, [core = std::move(core), &service, procedure](ShardId shard, cluster::RequestId, Buffer body) {
+        return procedure(core, &service, shard, std::move(body));
+      });
+}
+
 class NodeServiceImpl final : public NodeService {
  public:
   explicit NodeServiceImpl(Parts parts)
       : env_(parts.env),
         router_(parts.router),
         core_(std::make_shared<Core>(parts)),
-        handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards, parts.self}),
+        handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards, core_->disk,
+                   core_->throttle, parts.self}),
         sweeper_(core_->background, parts.journal, parts.shards),
         stopped_(parts.env.executor()),
         scope_(parts.env.executor()) {
@@ -72,6 +102,8 @@ class NodeServiceImpl final : public NodeService {
     add_task(parts.service, core_, &Core::repairer);
     add_task(parts.service, core_, &Core::reclaimer);
     add_task(parts.service, core_, &Core::consolidator);
+    add_procedure(parts.service, core_, StorageSummary::kKind, summarize);
+    add_procedure(parts.service, core_, ReportBadCopy::kKind, take_report);
     scope_.spawn(watch());
     scope_.spawn(sweep_journal());
     scope_.spawn(sweep_shards());
@@ -84,6 +116,7 @@ class NodeServiceImpl final : public NodeService {
     scope_.stop_accepting();
     co_await scope_.join();
   }
+  std::string disk_fault() const override { return core_->disk.fault(); }
 
  private:
   // False once the service stops.
@@ -93,10 +126,9 @@ class NodeServiceImpl final : public NodeService {
     co_return !core_->background.stopping;
   }
   Task<void> watch() {
-    while (co_await pause(kWatchEvery)) {
-      (void)co_await router_.refresh().result();
-      core_->watch.observe(router_.map(), env_.now());
-    }
+    do {
+      if (co_await router_.refresh().result()) core_->watch.observe(router_.map(), env_.now());
+    } while (co_await pause(kWatchEvery));
   }
   Task<void> sweep_journal() {
     while (co_await pause(kSweepJournalEvery)) co_await sweeper_.sweep_journal();

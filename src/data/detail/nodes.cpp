@@ -19,6 +19,16 @@ std::vector<NodeId> Nodes::usable() const {
     if (usable(node)) out.push_back(node);
   return out;
 }
+bool Nodes::writable(NodeId node) const {
+  const cluster::NodeView* view = router_.map().find(node);
+  return view != nullptr && view->stats.disk_fault.empty() && usable(node);
+}
+std::vector<NodeId> Nodes::writable() const {
+  std::vector<NodeId> out;
+  for (const NodeId node : up())
+    if (writable(node)) out.push_back(node);
+  return out;
+}
 std::vector<NodeId> Nodes::up() const {
   std::vector<NodeId> out;
   for (const cluster::NodeView& view : router_.map().nodes)

@@ -32,7 +32,10 @@ class Nodes {
   // In the map as up, and not failed just now.
   bool usable(NodeId node) const;
   std::vector<NodeId> usable() const;  // sorted
-  std::vector<NodeId> up() const;      // as the map says
+  // Usable, and its disk takes data: where new shards and journals may go.
+  bool writable(NodeId node) const;
+  std::vector<NodeId> writable() const;  // sorted
+  std::vector<NodeId> up() const;        // as the map says
   std::size_t total() const { return router_.map().nodes.size(); }
   // Fetches the map again, unless that was done within the last second.
   runtime::Task<void> refresh();

@@ -17,8 +17,10 @@ struct ChunkRecord {
   u64 references = 0;
   Hlc pinned_until{};
   Hlc zero_since{};  // 0 while referenced
+  Hlc changed{};     // references or location: what `claudefs fsck` judges has not changed since it began
   static auto fields(auto& self) {
-    return std::tie(self.location, self.chunk_length, self.references, self.pinned_until, self.zero_since);
+    return std::tie(self.location, self.chunk_length, self.references, self.pinned_until, self.zero_since,
+                    self.changed);
   }
 };
 struct IndexTotals {

@@ -44,8 +44,11 @@ std::vector<SegmentRecord> Sealer::due(ShardId shard, const RetryTimes& retry) c
   });
   for (const SegmentId id : open) {
     std::optional<SegmentRecord> record = state->load<SegmentRecord>(segment_key(id));
-    if (!record || record->journals.empty() || later(record->granted, kOpenTimeMax) > background_.wall())
-      continue;
+    if (!record || record->journals.empty()) continue;
+    // With a holder away there is one copy: at once. Its writer goes on in another segment.
+    const bool alone = !std::ranges::all_of(record->journals,
+                                            [this](NodeId node) { return background_.nodes.writable(node); });
+    if (!alone && later(record->granted, kOpenTimeMax) > background_.wall()) continue;
     out.push_back(std::move(*record));
     if (out.size() == kAtOnce) break;
   }
@@ -60,7 +63,7 @@ Task<bool> Sealer::seal(SegmentRecord record) {
   std::vector<NodeId> journals = record.journals;
   std::ranges::sort(journals, {}, [&](NodeId node) { return std::pair(!nodes.usable(node), node); });
   for (const NodeId journal : journals) {
-    const std::vector<NodeId> candidates = nodes.usable();
+    const std::vector<NodeId> candidates = nodes.writable();
     const std::optional<Layout> layout = widest_layout(candidates.size(), nodes.total());
     if (!layout) co_return false;
     SealFromJournal message;

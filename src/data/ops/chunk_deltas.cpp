@@ -33,12 +33,13 @@ void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effect
       log::error("data", "reference to a chunk without a place", {log::kv("chunk", delta.hash.to_hex())});
       return;
     }
-    record = ChunkRecord{delta.location, delta.chunk_length, 0, {}, {}};
+    record = ChunkRecord{delta.location, delta.chunk_length, 0, {}, {}, {}};
     effects.live_bytes[delta.location.segment] += delta.location.length;
     effects.chunks += 1;
   }
   record->references += static_cast<u64>(delta.references);
   take_reference(context, delta.hash, *record);
+  record->changed = context.hlc();
   context.store(chunk_key(delta.hash), *record);
 }
 
@@ -53,6 +54,7 @@ void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta) {
   if (!record || record->references == 0) return;
   record->references -= std::min(count, record->references);
   if (record->references == 0) drop_to_zero(context, delta.hash, *record);
+  record->changed = context.hlc();
   context.store(chunk_key(delta.hash), *record);
 }
 

@@ -16,6 +16,5 @@ Result<meta::Nothing> apply_seal_segments(meta::ApplyContext& context, const Sea
 Result<SegmentsReply> read_find_segments(const meta::ReadContext& context, const FindSegments& op);
 Result<meta::Nothing> apply_segment_delta(meta::ApplyContext& context, const SegmentDelta& op);
 Result<SegmentsReply> apply_remove_segments(meta::ApplyContext& context, const RemoveSegments& op);
-Result<StorageSummaryReply> read_storage_summary(const meta::ReadContext& context, const StorageSummary& op);
 
 }  // namespace claudefs::data

@@ -1,3 +1,4 @@
+#include "data/audit.h"
 #include "data/node_service.h"
 #include "data/ops/ops.h"
 
@@ -11,9 +12,9 @@ void register_data(meta::OperationTable& table) {
   table.command<GrantSegments>(apply_grant_segments);
   table.command<SealSegments>(apply_seal_segments);
   table.query<FindSegments>(read_find_segments);
+  register_audit(table);
   table.command<SegmentDelta>(apply_segment_delta);
   table.command<RemoveSegments>(apply_remove_segments);
-  table.query<StorageSummary>(read_storage_summary);
 }
 
 }  // namespace claudefs::data

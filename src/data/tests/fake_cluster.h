@@ -10,6 +10,7 @@
 #include "data/chunk_io.h"
 #include "data/detail/handlers.h"
 #include "data/tests/mini_shards.h"
+#include "meta/shard_service.h"
 #include "sim/run.h"
 
 namespace claudefs::data {
@@ -77,6 +78,7 @@ class MemoryShardStore final : public store::ShardStore {
   runtime::Task<Result<void>> write(store::ShardKey key, std::vector<Buffer> data) override {
     co_await env_.executor().sleep(std::chrono::microseconds(200));
     if (full) co_return fail(Errc::no_space, "the disk is full");
+    if (fails_writes) co_return fail(Errc::io_error, "the disk says EIO");
     std::string bytes;
     for (const Buffer& piece : data) bytes.append(piece.text());
     const auto [it, fresh] = shards.try_emplace(key, bytes);
@@ -90,7 +92,12 @@ class MemoryShardStore final : public store::ShardStore {
     const auto it = shards.find(key);
     if (it == shards.end()) co_return fail(Errc::not_found, "no such shard");
     if (it->second.size() < u64{offset} + length) co_return fail(Errc::out_of_range, "past the end");
+    if (fails_reads) co_return fail(Errc::io_error, "the disk says EIO");
     if (damaged.contains(key)) co_return fail(Errc::corrupt, "a block does not check");
+    if (const auto hit = damaged_blocks.find(key); hit != damaged_blocks.end())
+      for (const u32 block : hit->second)
+        if (block * 4096 < offset + length && (block + 1) * 4096 > offset)
+          co_return fail(Errc::corrupt, "a block does not check");
     co_return Buffer::copy_of(std::string_view(it->second).substr(offset, length));
   }
   runtime::Task<Result<void>> remove(store::ShardKey key) override {
@@ -109,6 +116,8 @@ class MemoryShardStore final : public store::ShardStore {
 
   std::map<store::ShardKey, std::string> shards;
   std::set<store::ShardKey> damaged;
+  std::map<store::ShardKey, std::set<u32>> damaged_blocks;
+  bool fails_reads = false, fails_writes = false;
   bool full = false;
   u64 reads = 0, writes = 0;
 
@@ -117,12 +126,16 @@ class MemoryShardStore final : public store::ShardStore {
 };
 
 struct FakeNode {
-  explicit FakeNode(runtime::Env& env) : journal(env), shards(env) {}
+  explicit FakeNode(runtime::Env& env) : journal(env), shards(env), disk(env), throttle(env) {}
+  u64 incarnation = 1;
+  std::string disk_fault;
   bool down = false;    // refuses connections
   bool hung = false;    // never answers
   bool hidden = false;  // down, and the map says so
   MemoryJournal journal;
   MemoryShardStore shards;
+  DiskHealth disk;
+  Throttle throttle;
   net::MethodTable methods;
 };
 
@@ -167,15 +180,23 @@ class FakeRouter final : public cluster::Router {
   }
   void rebuild() {
     map_.nodes.clear();
-    for (const auto& [id, node] : nodes_)
+    for (const auto& [id, node] : nodes_) {
+      cluster::NodeStats stats;
+      stats.incarnation = node->incarnation;
+      stats.disk_fault = node->disk_fault;
       map_.nodes.push_back(
-          {id, address_of(id), node->hidden ? cluster::NodeState::down : cluster::NodeState::up, {}});
+          {id, address_of(id), node->hidden ? cluster::NodeState::down : cluster::NodeState::up, stats});
+    }
   }
+  std::map<u16, meta::ShardService::Procedure> procedures;  // of the shards' leader
   const cluster::ClusterMap& map() const override { return map_; }
   u16 shard_count() const override { return shards_.count(); }
   std::string address_of(NodeId node) const override { return fmt::format("n{}", node); }
-  runtime::Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, cluster::RequestId, Buffer body) override {
+  runtime::Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, cluster::RequestId id,
+                                         Buffer body) override {
     co_await env_.executor().sleep(std::chrono::microseconds(300));
+    if (const auto it = procedures.find(kind); it != procedures.end())
+      co_return co_await it->second(shard, id, body).result();
     co_return shards_.call(shard, kind, body, hlc_of(env_.wall_now()));
   }
 
@@ -207,8 +228,8 @@ struct FakeCluster {
     for (u16 i = 1; i <= count; ++i) {
       auto& node = nodes[NodeId{i}] = std::make_unique<FakeNode>(env);
       if (!with_handlers) continue;
-      handlers.push_back(std::make_unique<Handlers>(
-          Handlers::Parts{env, calls, node->methods, node->journal, node->shards, NodeId{i}}));
+      handlers.push_back(std::make_unique<Handlers>(Handlers::Parts{
+          env, calls, node->methods, node->journal, node->shards, node->disk, node->throttle, NodeId{i}}));
     }
     router.rebuild();
   }

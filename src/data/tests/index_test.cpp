@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "data/detail/holdings.h"
 #include "data/detail/placement.h"
 #include "data/tests/mini_shards.h"
 
@@ -92,7 +93,7 @@ struct IndexRig {
     for (const SegmentId id : segments) EXPECT_EQ(shards.segment(id).live_bytes, live[id]);
     std::size_t queued = 0;
     for (u16 shard = 0; shard < 4; ++shard) {
-      chunks += shards.call(ShardId{shard}, StorageSummary{{}, 1}, now)->chunks;
+      chunks += shards.shard(ShardId{shard}).load<IndexTotals>(kTotalsKey).value_or(IndexTotals{}).chunks;
       shards.shard(ShardId{shard}).scan("c", "c", [&](auto, auto) { return ++queued, true; });
     }
     EXPECT_EQ(chunks, model.size());
@@ -233,21 +234,43 @@ TEST(SegmentTable, AFreshSegmentWaitsForItsWritersCommits) {
   EXPECT_EQ(rig.shards.call(shard_of(id), op, rig.now)->records.size(), 1u);
 }
 
-TEST(SegmentTable, SummaryTellsWhatOneMoreFailureCosts) {
-  SegmentRig rig;
-  ASSERT_EQ(rig.seal(rig.sealed(rig.segments[0], 1)), Errc::ok);
-  const std::vector<NodeId> none;
-  EXPECT_EQ((rig.shards.call(ShardId{0}, StorageSummary{none, 3}, rig.now)->at_risk),
-            0u);  // nothing refers to it
-  rig.delta(7, 1, rig.segments[0]);
-  const auto ask = [&](std::vector<NodeId> up, u16 total) {
-    return *rig.shards.call(ShardId{0}, StorageSummary{std::move(up), total}, rig.now);
+TEST(Holdings, TellWhatOneMoreFailureCosts) {
+  SegmentRecord record;
+  record.id = SegmentId{1};
+  record.state = SegmentState::sealed;
+  record.layout = {2, 1};
+  record.generation = 1;
+  record.nodes = {NodeId{1}, NodeId{2}, NodeId{3}};
+  record.length = 5000;
+  const auto judged = [&](std::vector<u16> up, u16 total, ShardMask lost = 0) {
+    Survey survey;
+    survey.add(record);
+    Losses losses;
+    losses.set(record, lost, 0);
+    StorageSummary ask;
+    for (const u16 id : up) ask.up.push_back(NodeId{id});
+    ask.nodes_total = total;
+    StorageSummaryReply reply;
+    survey.judge(ask, reply);
+    losses.judge(ask, reply);
+    return reply;
   };
-  EXPECT_EQ(ask({NodeId{1}, NodeId{2}, NodeId{3}}, 3).full, 5000u);
-  EXPECT_EQ(ask({NodeId{1}, NodeId{2}, NodeId{3}}, 6).degraded, 5000u);
-  EXPECT_EQ(ask({NodeId{1}, NodeId{2}}, 3).at_risk, 5000u);
-  EXPECT_EQ(ask({NodeId{1}}, 3).at_risk, 5000u);
-  EXPECT_EQ(ask({}, 3).raw_bytes, 3u * 2560);
+  EXPECT_EQ(judged({}, 3).at_risk, 0u);  // nothing refers to it
+  EXPECT_EQ(judged({1, 2, 3}, 3).reclaimable_bytes, 5000u);
+  record.live_bytes = 5000;
+  EXPECT_EQ(judged({1, 2, 3}, 3).full, 5000u);
+  EXPECT_EQ(judged({1, 2, 3}, 6).degraded, 5000u);
+  EXPECT_EQ(judged({1, 2}, 3).at_risk, 5000u);
+  EXPECT_EQ(judged({1}, 3).at_risk, 5000u);
+  EXPECT_EQ(judged({}, 3).raw_bytes, 3u * 2560);
+  // Up, and without the shard that it should hold.
+  const StorageSummaryReply lacking = judged({1, 2, 3}, 3, 0b010);
+  EXPECT_EQ(lacking.full, 0u);
+  EXPECT_EQ(lacking.at_risk, 5000u);
+  EXPECT_EQ(lacking.missing_shards, 1u);
+  EXPECT_EQ(lacking.unreadable_segments, 0u);
+  EXPECT_EQ(judged({1, 3}, 3, 0b010).missing_shards, 0u);  // its absence says so already
+  EXPECT_EQ(judged({1, 2, 3}, 3, 0b011).unreadable_segments, 1u);
 }
 
 TEST(Placement, MovesOnlyWhatItMust) {

@@ -66,7 +66,6 @@ class MiniShards {
     query<FindSegments>(read_find_segments);
     command<SegmentDelta>(apply_segment_delta);
     command<RemoveSegments>(apply_remove_segments);
-    query<StorageSummary>(read_storage_summary);
     calls_[meta::OutboxStatus::kKind] = [](MiniShard& shard, const Buffer&) -> Result<Buffer> {
       return wire::encode(meta::OutboxStatusReply{shard.hlc(), shard.hlc()});
     };

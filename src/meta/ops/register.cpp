@@ -1,3 +1,4 @@
+#include "meta/audit.h"
 #include "meta/ops/ops.h"
 #include "meta/shard_service.h"
 #include "meta/txn/txn.h"
@@ -35,6 +36,7 @@ void register_namespace(OperationTable& table) {
   table.command<PurgeExtents>(apply_purge_extents);
   table.command<Expire>(apply_expire);
   register_transactions(table);
+  register_audit(table);
 }
 
 }  // namespace claudefs::meta

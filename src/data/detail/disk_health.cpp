@@ -1,0 +1,33 @@
+#include "data/detail/disk_health.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace claudefs::data {
+
+void DiskHealth::note_write(const Error& error) {
+  if (error.code == Errc::io_error) take_out("it failed a write: " + error.text);
+}
+
+void DiskHealth::note_read(const Error& error) {
+  if (error.code == Errc::io_error && too_many(read_errors_, kReadErrors))
+    take_out(fmt::format("it failed {} reads within ten minutes, at last: {}", kReadErrors, error.text));
+  if (error.code == Errc::corrupt && too_many(damages_, kDamages))
+    take_out(fmt::format("it damaged {} blocks within ten minutes, at last: {}", kDamages, error.text));
+}
+
+bool DiskHealth::too_many(std::deque<runtime::Instant>& times, std::size_t limit) {
+  times.push_back(env_.now());
+  while (env_.now() - times.front() > kWithin) times.pop_front();
+  return times.size() >= limit;
+}
+
+void DiskHealth::take_out(std::string why) {
+  if (!sound()) return;
+  fault_ = std::move(why);
+  log::error("data", "this node's disk is taken out: nothing new is written to it; replace it and restart",
+             {log::kv("why", fault_)});
+}
+
+}  // namespace claudefs::data

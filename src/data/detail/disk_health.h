@@ -1,0 +1,36 @@
+// Whether this node's disk can be trusted with data. One that fails writes, keeps failing reads or hands back
+// bytes that do not check is taken out: it is read where it reads, nothing new goes to it, and what it holds
+// is made anew elsewhere. Only a restart lets it in again.
+#pragma once
+
+#include <deque>
+#include <string>
+
+#include "base/result.h"
+#include "runtime/env.h"
+
+namespace claudefs::data {
+
+class DiskHealth {
+ public:
+  explicit DiskHealth(runtime::Env& env) : env_(env) {}
+  // What a store answered to a write or flush, or to a read.
+  void note_write(const Error& error);
+  void note_read(const Error& error);
+  bool sound() const { return fault_.empty(); }
+  const std::string& fault() const { return fault_; }  // for people; empty while it is well
+
+  static constexpr std::size_t kReadErrors = 3;
+  static constexpr std::size_t kDamages = 16;
+  static constexpr runtime::Duration kWithin = std::chrono::minutes(10);
+
+ private:
+  void take_out(std::string why);
+  bool too_many(std::deque<runtime::Instant>& times, std::size_t limit);
+
+  runtime::Env& env_;
+  std::deque<runtime::Instant> read_errors_, damages_;
+  std::string fault_;
+};
+
+}  // namespace claudefs::data

@@ -1,0 +1,209 @@
+// Inodes against directory entries: every entry leads to an inode, every inode has as many names as it says,
+// directories count what is in them. What looks wrong is looked at again after everything between shards has
+// arrived, until it stood still meanwhile.
+#include <algorithm>
+#include <set>
+
+#include "data/detail/fsck_run.h"
+
+namespace claudefs::data {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::Task;
+
+constexpr int kPasses = 4;
+
+struct Names {
+  u64 count = 0;
+  InodeId directory{};  // one that names it
+  std::string name;
+  meta::FileType type = meta::FileType::none;
+};
+struct Content {
+  u64 entries = 0;
+  u64 directories = 0;
+};
+struct Seen {
+  std::map<InodeId, meta::AuditInodesReply::Row> inodes;
+  std::map<InodeId, Names> names;
+  std::map<InodeId, Content> contents;
+};
+
+Task<Result<void>> read_inodes(FsckRun& run, std::map<InodeId, meta::AuditInodesReply::Row>& out,
+                               const std::set<InodeId>& wanted) {
+  for (u16 shard = 0; shard < run.shards(); ++shard) {
+    run.progress({"names: inodes of shard", shard, run.shards()});
+    meta::AuditInodes ask;
+    for (bool end = false; !end;) {
+      meta::AuditInodesReply page = co_await run.router.call(ShardId{shard}, ask);
+      end = page.end || page.rows.empty();
+      if (!page.rows.empty()) ask.after = page.rows.back().inode.id;
+      for (meta::AuditInodesReply::Row& row : page.rows)
+        if (wanted.empty() || wanted.contains(row.inode.id)) out[row.inode.id] = std::move(row);
+    }
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> read_entries(FsckRun& run, Seen& seen, const std::set<InodeId>& wanted, bool count) {
+  for (u16 shard = 0; shard < run.shards(); ++shard) {
+    run.progress({"names: entries of shard", shard, run.shards()});
+    meta::AuditDentries ask;
+    for (bool end = false; !end;) {
+      meta::AuditDentriesReply page = co_await run.router.call(ShardId{shard}, ask);
+      end = page.end || page.rows.empty();
+      if (count) run.report.entries += page.rows.size();
+      if (!page.rows.empty()) {
+        ask.after_directory = page.rows.back().directory;
+        ask.after_cookie = page.rows.back().cookie;
+      }
+      for (meta::AuditDentriesReply::Row& row : page.rows) {
+        if (wanted.empty() || wanted.contains(row.directory)) {
+          Content& content = seen.contents[row.directory];
+          ++content.entries;
+          content.directories += row.dentry.type == meta::FileType::directory ? 1 : 0;
+        }
+        if (wanted.empty() || wanted.contains(row.dentry.inode)) {
+          Names& names = seen.names[row.dentry.inode];
+          ++names.count;
+          names.directory = row.directory;
+          names.name = std::move(row.dentry.name);
+          names.type = row.dentry.type;
+        }
+      }
+    }
+  }
+  co_return Result<void>();
+}
+
+// What is wrong with an inode and its names; empty: nothing.
+struct Wrong {
+  std::string kind;
+  std::string text;
+};
+std::optional<Wrong> judge(InodeId id, const meta::AuditInodesReply::Row* row, const Names* names,
+                           const Content* content) {
+  const u64 count = names == nullptr ? 0 : names->count;
+  if (row == nullptr) {
+    if (count != 0)
+      return Wrong{"entry", fmt::format("entry '{}' of directory {:#x} leads to inode {:#x}, which is not there",
+                                        names->name, names->directory.value, id.value)};
+    if (content != nullptr && content->entries != 0)
+      return Wrong{"directory",
+                   fmt::format("{} entries are in directory {:#x}, which is not there", content->entries, id.value)};
+    return std::nullopt;
+  }
+  const meta::Inode& inode = row->inode;
+  const bool root = id == meta::kRootInode;
+  if (names != nullptr && names->type != inode.type)
+    return Wrong{"entry", fmt::format("entry '{}' of directory {:#x} says that inode {:#x} is of another type",
+                                      names->name, names->directory.value, id.value)};
+  if (inode.type == meta::FileType::directory) {
+    const Content held = content == nullptr ? Content{} : *content;
+    if (!root && count != 1)
+      return Wrong{"links", fmt::format("directory {:#x} has {} names", id.value, count)};
+    if (!root && names->directory != inode.parent)
+      return Wrong{"directory", fmt::format("directory {:#x} is in {:#x} and says {:#x}", id.value,
+                                            names->directory.value, inode.parent.value)};
+    if (inode.size != held.entries || inode.nlink != 2 + held.directories)
+      return Wrong{"directory",
+                   fmt::format("directory {:#x} counts {} entries and {} links; there are {} and {}", id.value,
+                               inode.size, inode.nlink, held.entries, 2 + held.directories)};
+    return std::nullopt;
+  }
+  if (inode.nlink != count)
+    return Wrong{"links", fmt::format("inode {:#x} says {} links, {} entries name it", id.value, inode.nlink, count)};
+  if (count == 0 && !row->orphan)
+    return Wrong{"links", fmt::format("inode {:#x} has no name and does not wait to be purged", id.value)};
+  return std::nullopt;
+}
+
+template <class Map>
+auto find_in(const Map& map, InodeId id) {
+  const auto it = map.find(id);
+  return it == map.end() ? nullptr : &it->second;
+}
+
+Task<bool> repair(FsckRun& run, InodeId id, const meta::AuditInodesReply::Row* row, const Names* names,
+                  const Content* content) {
+  if (row == nullptr) {
+    if (names == nullptr) co_return false;  // entries of a directory that is gone: their inodes come up by themselves
+    meta::RepairDentry op;
+    op.directory = names->directory;
+    op.name = names->name;
+    op.leads_to = id;
+    co_return (co_await run.router.call(op.directory.shard(), op).result()).has_value();
+  }
+  const bool directory = row->inode.type == meta::FileType::directory;
+  u64 count = names == nullptr ? 0 : names->count;
+  meta::RepairInode op;
+  op.inode = id;
+  op.if_changed = row->inode.changed;
+  if (count == 0 && id != meta::kRootInode) {
+    meta::RepairDentry add;
+    add.directory = meta::kRootInode;
+    add.name = fmt::format("lost+found.{:x}", id.value);
+    add.leads_to = id;
+    add.type = row->inode.type;
+    add.add = true;
+    if (!co_await run.router.call(add.directory.shard(), add).result()) co_return false;
+    count = 1;
+    if (directory) op.parent = meta::kRootInode;
+  } else if (directory && names != nullptr) {
+    op.parent = names->directory;
+  }
+  const Content held = content == nullptr ? Content{} : *content;
+  op.nlink = static_cast<u32>(directory ? 2 + held.directories : count);
+  if (directory) op.size = held.entries;
+  co_return (co_await run.router.call(id.shard(), op).result()).has_value();
+}
+
+}  // namespace
+
+Task<Result<void>> check_names(FsckRun& run) {
+  std::set<InodeId> wanted;
+  for (int number = 0; number < kPasses; ++number) {
+    co_await run.settle();
+    Seen before;
+    co_await read_inodes(run, before.inodes, wanted);
+    if (number == 0) run.report.inodes = before.inodes.size();
+    co_await run.settle();
+    Seen seen;
+    co_await read_entries(run, seen, wanted, number == 0);
+    co_await run.settle();
+    co_await read_inodes(run, seen.inodes, wanted);
+
+    std::set<InodeId> all, again;
+    for (const auto& [id, row] : seen.inodes) all.insert(id);
+    for (const auto& [id, row] : before.inodes) all.insert(id);
+    for (const auto& [id, names] : seen.names) all.insert(id);
+    for (const auto& [id, content] : seen.contents) all.insert(id);
+    for (const InodeId id : all) {
+      const auto* row = find_in(seen.inodes, id);
+      const auto* former = find_in(before.inodes, id);
+      const Names* names = find_in(seen.names, id);
+      const Content* content = find_in(seen.contents, id);
+      const std::optional<Wrong> wrong = judge(id, row, names, content);
+      if (!wrong) continue;
+      // Once is not enough: it may have changed between the readings. An inode that is the same before and
+      // after, and an entry that still leads nowhere the next time, have not.
+      const bool stood_still = (row == nullptr) == (former == nullptr) &&
+                               (row == nullptr || (row->inode.changed == former->inode.changed &&
+                                                   row->inode.nlink == former->inode.nlink));
+      if (!stood_still || number < 2) {
+        again.insert(id);
+        continue;
+      }
+      const bool repaired = run.options.repair && co_await repair(run, id, row, names, content);
+      run.found(wrong->kind, wrong->text, repaired);
+    }
+    wanted = std::move(again);
+    if (wanted.empty()) co_return Result<void>();
+    if (number + 1 < kPasses) co_await run.env.executor().sleep(500ms);
+  }
+  run.report.undecided += wanted.size();
+  co_return Result<void>();
+}
+
+}  // namespace claudefs::data
