@@ -4,10 +4,13 @@
 #include <set>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "cluster/detail/node_health.h"
 #include "cluster/shard_call.h"
 
 namespace claudefs::cluster {
+
+CFS_DEFINE_MUTANT(cluster_retry_is_a_new_request, "cluster: a request that is sent again is a new one");
 namespace {
 
 using runtime::Duration;
@@ -57,7 +60,7 @@ class RouterImpl final : public Router {
 
   Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, RequestId id, Buffer body) override {
     const Instant deadline = env_.now() + options_.give_up_after;
-    const Buffer request = wire::encode(ShardRequest{shard, kind, id, std::move(body)});
+    Buffer request = wire::encode(ShardRequest{shard, kind, id, body});
     Attempts attempts;
     while (env_.now() < deadline) {
       if (shard_count() == 0) {
@@ -86,6 +89,8 @@ class RouterImpl final : public Router {
       if (!raw) {
         if (!is_retryable(raw.error().code)) co_return fail(raw.error());
         note_failure(shard, node, began, raw.error(), attempts);
+        if (CFS_MUTANT(cluster_retry_is_a_new_request))
+          request = wire::encode(ShardRequest{shard, kind, {}, body});
         if (raw.error().code == Errc::overloaded) co_await pause(attempts, deadline);
         continue;
       }

@@ -8,9 +8,12 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "codec/stripe_layout.h"
 
 namespace claudefs::codec {
+
+CFS_DEFINE_MUTANT(codec_parity_missing, "codec: parity is all zeros");
 
 namespace {
 
@@ -82,6 +85,8 @@ void ErasureCode::encode_parity(std::span<const ByteSpan> data,
                                 std::span<const MutableByteSpan> parity) const {
   CFS_CHECK(data.size() == data_ && parity.size() == parity_);
   multiply(tables_, data, parity);
+  if (CFS_MUTANT(codec_parity_missing))
+    for (const MutableByteSpan& shard : parity) std::ranges::fill(shard, std::byte{0});
 }
 
 std::vector<Buffer> ErasureCode::encode(const Buffer& segment) const {

@@ -96,8 +96,9 @@ void Chaos::cut_for(std::vector<std::string> one, std::vector<std::string> other
 void Chaos::strike(FaultKind kind, sim::RandomStream random) {
   sim::World& world = cluster_.world();
   Server& server = some_server(random);
-  // Short and long ones alike.
-  const runtime::Duration time = 100ms * (i64{1} << random.between(0, 7)) + random.between_times(0s, 1s);
+  // Short and long ones alike; some longer than clients are patient.
+  const runtime::Duration time =
+      100ms * (i64{1} << random.between(0, plan_.dense ? 7 : 10)) + random.between_times(0s, 1s);
   workload_.note(fmt::format("FAULT   {} server {} for {} ms", name_of(kind), server.number + 1,
                              time.count() / 1'000'000));
   world.count_fault(name_of(kind).data());

@@ -85,6 +85,19 @@ class Run {
     check_references(cluster_, kReferencesWithin, complain);
     check_replicas(cluster_, kReplicasWithin, complain);
     await_redundancy(cluster_, kRedundantWithin, complain);
+    if (report_.violations.empty()) audit_without_one();
+  }
+
+  // Everything must be readable with any one server down.
+  void audit_without_one() {
+    if (cluster_.servers().size() < 3) return;
+    sim::RandomStream random(plan_.seed, "server that is down", 0);
+    Server& away = *cluster_.servers()[random.between(0, cluster_.servers().size() - 1)];
+    workload_.note("SERVER AWAY");
+    cluster_.crash_server(away);
+    audit();
+    cluster_.start_server(away);
+    reach("the server that was away serves again", kServesWithin, [this] { return cluster_.all_serve(); });
   }
 
   void audit() {

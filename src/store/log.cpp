@@ -6,11 +6,14 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "runtime/scope.h"
 #include "store/detail/log_group.h"
 #include "store/detail/log_replay.h"
 
 namespace claudefs::store {
+
+CFS_DEFINE_MUTANT(store_log_skips_flush, "store: the log answers before its bytes are durable");
 namespace {
 using namespace detail;
 using runtime::Task;
@@ -165,7 +168,10 @@ class GroupLog final : public Log {
   Task<Result<void>> commit(LogGroup group) {
     // All before it was made durable likewise.
     std::vector<Buffer> blocks = group.finish();
-    const auto written = co_await file_.file->write_durably_at(group.start(), std::move(blocks)).result();
+    const auto written =
+        CFS_MUTANT(store_log_skips_flush)
+            ? co_await file_.file->write_at(group.start(), std::move(blocks)).result()
+            : co_await file_.file->write_durably_at(group.start(), std::move(blocks)).result();
     if (!written) {
       die(written.error());
       co_return written;

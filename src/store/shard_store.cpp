@@ -7,11 +7,16 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "runtime/sync.h"
 #include "store/detail/directory_sync.h"
 #include "store/detail/shard_format.h"
 
 namespace claudefs::store {
+
+CFS_DEFINE_MUTANT(store_shard_skips_flush, "store: a shard is acknowledged before its bytes are flushed");
+CFS_DEFINE_MUTANT(store_shard_name_not_synced, "store: the name of a new shard is not made durable");
+CFS_DEFINE_MUTANT(store_shard_reads_wrong_block, "store: a shard is read from one block too early");
 namespace {
 using namespace detail;
 using runtime::File;
@@ -132,8 +137,10 @@ class DirectoryShards final : public ShardStore {
         static_cast<u32>(std::min<u64>(u64{shard_blocks(offset + length)} * kShardBlock, info.length));
     if (length == 0) co_return Buffer();
     Buffer blocks = Buffer::allocate(end - from, kShardBlock);
-    const std::size_t got =
-        co_await shard->file->read_at(u64{shard_data_at(info.length)} + from, blocks.mutable_span());
+    const std::size_t got = co_await shard->file->read_at(
+        u64{shard_data_at(info.length)} + from -
+            (CFS_MUTANT(store_shard_reads_wrong_block) && from != 0 ? kShardBlock : 0),
+        blocks.mutable_span());
     if (got != blocks.size()) co_return fail(Errc::corrupt, name_of(key) + " is cut short");
     for (u32 at = from; at < end; at += kShardBlock) {
       const Buffer block = blocks.slice(at - from, std::min(kShardBlock, end - at));
@@ -219,6 +226,7 @@ class DirectoryShards final : public ShardStore {
       (void)co_await env_.disk().remove(temporary).result();
       co_return fail(stored.error());
     }
+    if (CFS_MUTANT(store_shard_name_not_synced)) co_return Result<void>();
     co_return co_await syncs_.sync(directory).result();
   }
 
@@ -229,7 +237,7 @@ class DirectoryShards final : public ShardStore {
     pieces.push_back(encode_shard_head(info, block_checksums(data)));
     for (Buffer& piece : data) pieces.push_back(std::move(piece));
     co_await file->write_at(0, std::move(pieces));
-    co_await file->flush();
+    if (!CFS_MUTANT(store_shard_skips_flush)) co_await file->flush();
     co_return Result<void>();
   }
 

@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <set>
 
+#include "base/mutant.h"
 #include "client/detail/state.h"
 #include "meta/squash.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_keeps_stale_extents, "client: a client reads by the extents of an older version");
 
 FilePtr State::find_file(InodeId inode) const {
   auto at = files.find(inode);
@@ -48,7 +51,8 @@ void State::note(OpenFile& file, const Inode& inode) {
   if (inode.data_version < file.attributes.data_version) return;
   if (inode.data_version == file.attributes.data_version && inode.changed < file.attributes.changed) return;
   file.attributes = inode;
-  if (file.extents.version() < inode.data_version) file.extents.reset(inode.data_version);
+  if (file.extents.version() < inode.data_version && !CFS_MUTANT(client_keeps_stale_extents))
+    file.extents.reset(inode.data_version);
 }
 
 void State::note_own_change(const Inode& inode, u64 before) {

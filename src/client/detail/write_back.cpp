@@ -1,8 +1,12 @@
 #include "base/log.h"
+#include "base/mutant.h"
 #include "client/detail/flush_plan.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_forgets_failed_write_back,
+                  "client: bytes whose write-back failed are forgotten and fsync succeeds");
 namespace {
 
 constexpr std::size_t kExtentsPerCommit = 512;
@@ -156,6 +160,11 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
     file->flushing.clear();
     recount(*file);
     co_return written;
+  }
+  if (CFS_MUTANT(client_forgets_failed_write_back)) {
+    file->flushing.clear();
+    recount(*file);
+    co_return Result<void>();
   }
   ++file->failures;
   file->failure = written.error();

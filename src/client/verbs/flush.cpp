@@ -1,10 +1,15 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
 
+CFS_DEFINE_MUTANT(client_fsync_returns_early,
+                  "client: fsync and flush return before the bytes are written back");
+
 namespace {
 
 Task<Result<void>> make_durable(State& state, HandleId handle) {
+  if (CFS_MUTANT(client_fsync_returns_early)) co_return Result<void>();
   const FilePtr file = co_await state.file_of(handle);
   const Result<void> flushed = co_await state.flush(file, FlushMode::everything).result();
   // Also tells of an earlier write-back that failed in the background.

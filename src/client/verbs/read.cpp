@@ -1,6 +1,9 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_zeros_for_missing, "client: a chunk that cannot be read reads as zeros");
 
 namespace {
 
@@ -9,7 +12,9 @@ using Segment = DirtySet::Piece;  // where some bytes of the answer lie
 Task<Result<Buffer>> content_of(State& state, meta::Extent extent) {
   if (const auto* in_metadata = std::get_if<meta::InlineData>(&extent.content)) co_return in_metadata->bytes;
   const meta::ChunkRef ref = std::get<meta::ChunkRef>(extent.content);
-  const Buffer chunk = co_await state.read_chunk(ref);
+  Result<Buffer> got = co_await state.read_chunk(ref).result();
+  if (!got && CFS_MUTANT(client_zeros_for_missing)) co_return Buffer::zeros(extent.length);
+  const Buffer chunk = co_await std::move(got);
   if (chunk.size() < u64{ref.offset_in_chunk} + extent.length)
     co_return fail(Errc::corrupt, "an extent reaches beyond its chunk");
   co_return chunk.slice(ref.offset_in_chunk, extent.length);

@@ -1,12 +1,15 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_close_without_flush, "client: closing a file does not write back");
 
 Task<Result<void>> FileSystem::release(HandleId handle) {
   State& state = *state_;
   const FilePtr file = co_await state.file_of(handle);
   // The last use of an unlinked file: nobody will ever read what is not written yet.
-  const bool pointless = file->unlinked && file->handles == 1;
+  const bool pointless = (file->unlinked && file->handles == 1) || CFS_MUTANT(client_close_without_flush);
   if (!pointless) (void)co_await state.flush(file, FlushMode::everything).result();
   Result<void> failure = state.take_failure(handle);
   state.handles.erase(handle);

@@ -1,6 +1,9 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_truncate_keeps_dirty, "client: buffered bytes survive a truncation");
 
 namespace {
 
@@ -43,7 +46,7 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   if (change.modified) co_await state.flush_locked(file, FlushMode::everything);
   co_await apply(state, file->id(), change);
   if (change.size) {
-    file->dirty.truncate(*change.size);
+    if (!CFS_MUTANT(client_truncate_keeps_dirty)) file->dirty.truncate(*change.size);
     if (file->appended_from) file->appended_from = std::min(*file->appended_from, *change.size);
     state.recount(*file);
   }

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "data/messages.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_ack_on_one_journal, "data: a write is acknowledged when one of two journals has it");
 
 using namespace std::chrono_literals;
 using runtime::Task;
@@ -125,6 +128,9 @@ Task<std::vector<ShardFailure>> JournalWriter::append_to_all(const Open& open, B
     appends.push_back(append_to(nodes_, node, JournalAppend{open.granted.id, open.length}, bytes));
   std::vector<Result<void>> results = co_await runtime::join_all(env_.executor(), std::move(appends));
   std::vector<ShardFailure> failures;
+  if (CFS_MUTANT(data_ack_on_one_journal) &&
+      std::any_of(results.begin(), results.end(), [](const auto& done) { return done.has_value(); }))
+    co_return failures;
   for (std::size_t i = 0; i < results.size(); ++i)
     if (!results[i]) failures.push_back({open.journals[i], std::move(results[i].error())});
   co_return failures;

@@ -1,10 +1,13 @@
 #include "data/detail/placement.h"
+#include "base/mutant.h"
 
 #include <algorithm>
 
 #include "base/check.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_shards_on_one_node, "data: all shards of a segment go to one node");
 namespace {
 
 // A 64-bit finaliser (splitmix64): every bit of the input moves every bit of the weight.
@@ -34,6 +37,7 @@ std::vector<NodeId> choose_nodes(SegmentId segment, std::vector<NodeId> candidat
     return std::pair(weight(segment, a), a) > std::pair(weight(segment, b), b);
   });
   candidates.resize(count);
+  if (CFS_MUTANT(data_shards_on_one_node)) std::ranges::fill(candidates, candidates.front());
   return candidates;
 }
 

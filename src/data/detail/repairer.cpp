@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "data/detail/placement.h"
 #include "data/detail/segment_content.h"
 #include "data/messages.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_repair_skips_missing, "data: lost shards are never noticed");
 
 using namespace std::chrono_literals;
 using runtime::Task;
@@ -218,7 +221,7 @@ Task<std::set<NodeId>> Repairer::verify(Care& care, std::vector<SegmentRecord> r
       const auto [r, i] = places[answer.node][n];
       const ShardMask bit = ShardMask{1} << i;
       // Who says nothing has what it had.
-      if (answer.held ? (*answer.held)[n] == 0 : (care.losses.lost(records[r]) & bit) != 0) lost[r] |= bit;
+      if (answer.held ? (*answer.held)[n] == 0 && !CFS_MUTANT(data_repair_skips_missing) : (care.losses.lost(records[r]) & bit) != 0) lost[r] |= bit;
     }
   }
   for (std::size_t r = 0; r < records.size(); ++r)

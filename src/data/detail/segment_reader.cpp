@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/mutant.h"
 #include "data/detail/compute.h"
 #include "data/messages.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_rebuild_wrong_index,
+                  "data: a rebuilt shard is computed from shards under wrong numbers");
 
 using namespace std::chrono_literals;
 using runtime::Duration;
@@ -155,7 +159,9 @@ Task<void> SegmentReader::gather(SegmentPtr record, Place place, ShardMask witho
     std::vector<Result<Buffer>> parts = co_await runtime::join_all(env_.executor(), std::move(reads));
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (parts[i]) {
-        gathered->good.push_back({asked[i], std::move(*parts[i])});
+        const unsigned count = static_cast<unsigned>(record->nodes.size());
+        const unsigned index = CFS_MUTANT(data_rebuild_wrong_index) ? (asked[i] + 1) % count : asked[i];
+        gathered->good.push_back({index, std::move(*parts[i])});
         continue;
       }
       ++(is_lost(parts[i].error()) ? gathered->lost : gathered->silent);

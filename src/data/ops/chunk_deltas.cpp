@@ -2,9 +2,15 @@
 #include <map>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "data/ops/ops.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_reference_freed_twice, "data: dropping a reference drops two");
+CFS_DEFINE_MUTANT(data_reference_not_counted, "data: a further reference to a known chunk is not counted");
+CFS_DEFINE_MUTANT(data_reclaims_live_chunks,
+                  "data: a chunk with one reference left is queued for reclaiming");
 namespace {
 
 using meta::ApplyContext;
@@ -37,7 +43,8 @@ void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effect
     effects.live_bytes[delta.location.segment] += delta.location.length;
     effects.chunks += 1;
   }
-  record->references += static_cast<u64>(delta.references);
+  if (!CFS_MUTANT(data_reference_not_counted) || record->references == 0)
+    record->references += static_cast<u64>(delta.references);
   take_reference(context, delta.hash, *record);
   record->changed = context.hlc();
   context.store(chunk_key(delta.hash), *record);
@@ -52,7 +59,9 @@ void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta) {
                {log::kv("chunk", delta.hash.to_hex()), log::kv("dropped", count),
                 log::kv("held", record ? record->references : 0)});
   if (!record || record->references == 0) return;
-  record->references -= std::min(count, record->references);
+  record->references -=
+      std::min(CFS_MUTANT(data_reference_freed_twice) ? count + 1 : count, record->references);
+  if (CFS_MUTANT(data_reclaims_live_chunks) && record->references == 1) record->references = 0;
   if (record->references == 0) drop_to_zero(context, delta.hash, *record);
   record->changed = context.hlc();
   context.store(chunk_key(delta.hash), *record);

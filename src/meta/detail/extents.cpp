@@ -1,10 +1,14 @@
 #include "meta/detail/extents.h"
 
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/records.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_reference_leaked, "meta: an overwritten chunk keeps its reference");
+CFS_DEFINE_MUTANT(meta_cut_drops_rest, "meta: overwriting the middle of an extent drops its end");
 namespace {
 
 u64 end_of(const Extent& extent) { return extent.offset + extent.length; }
@@ -73,7 +77,7 @@ void ContentEdit::drop(const Extent& extent) {
   context_.remove(extent_key(inode_.id, inode_.extent_generation, end_of(extent)));
   inode_.allocated_bytes -= extent.length;
   if (const auto* chunk = std::get_if<ChunkRef>(&extent.content)) {
-    add_reference(deltas_, *chunk, -1);
+    if (!CFS_MUTANT(meta_reference_leaked)) add_reference(deltas_, *chunk, -1);
   } else {
     --inline_extents_;
     inline_bytes_ -= static_cast<i64>(extent.length);
@@ -94,7 +98,7 @@ void ContentEdit::cut(u64 begin, u64 end) {
   for (const Extent& extent : touched) {
     drop(extent);
     if (extent.offset < begin) put(part_of(extent, extent.offset, begin));
-    if (end_of(extent) > end) put(part_of(extent, end, end_of(extent)));
+    if (end_of(extent) > end && !CFS_MUTANT(meta_cut_drops_rest)) put(part_of(extent, end, end_of(extent)));
   }
 }
 

@@ -1,10 +1,15 @@
 #include "meta/detail/machine.h"
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/hlc.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_outbox_delivered_twice,
+                  "meta: a message of another shard that comes again is executed again");
+CFS_DEFINE_MUTANT(meta_message_lost, "meta: every ninth message to another shard is forgotten");
 
 const OperationTable::Command* OperationTable::find_command(u16 kind) const {
   const auto found = commands_.find(kind);
@@ -40,7 +45,9 @@ class Machine::Context final : public ApplyContext {
       batch_.to_self.push_back(std::move(message));
       return;
     }
-    ApplyContext::store(outbox_key(to, next(fmt::format("outbox.{}", to))), message);
+    const u64 number = next(fmt::format("outbox.{}", to));
+    if (CFS_MUTANT(meta_message_lost) && number % 9 == 0) message.body = {};
+    ApplyContext::store(outbox_key(to, number), message);
     batch_.emitted = true;
   }
   u64 next(std::string_view counter) override {
@@ -137,7 +144,7 @@ Outcome Machine::deliver(Batch& batch, const CommandEntry& entry) {
             fmt::format("message {} of shard {} came before {}", op->first, op->source, last + 1),
             {}};
   for (std::size_t i = 0; i < op->messages.size(); ++i) {
-    if (op->first + i <= last) continue;
+    if (op->first + i <= last && !CFS_MUTANT(meta_outbox_delivered_twice)) continue;
     const CommandEntry& message = op->messages[i];
     hlc_ = std::max(hlc_, Hlc{message.hlc.value + 1});  // an effect is later than its cause
     CommandEntry inner{message.kind, hlc_, {}, message.body};

@@ -1,9 +1,12 @@
 // Exactly once: the outcomes of requests, by session and sequence.
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/machine.h"
 #include "meta/hlc.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_retry_applied_twice, "meta: a request that comes again is executed again");
 namespace {
 
 constexpr u64 kDropEvery = 32;          // outcomes are dropped in bunches
@@ -29,11 +32,12 @@ SessionRecord decode_session(const std::optional<std::string>& bytes, ShardId sh
 }  // namespace
 
 std::optional<Outcome> Machine::recorded(const cluster::RequestId& id) const {
-  if (id.session == SessionId{}) return std::nullopt;
+  if (id.session == SessionId{} || CFS_MUTANT(meta_retry_applied_twice)) return std::nullopt;
   return find([this](std::string_view key) { return stored_.get(key); }, id, stored_.shard());
 }
 
 std::optional<Outcome> Machine::recall(const Batch& batch, const cluster::RequestId& id) const {
+  if (CFS_MUTANT(meta_retry_applied_twice)) return std::nullopt;
   const auto get = [&](std::string_view key) { return batch.overlay.get(key); };
   if (std::optional<Outcome> outcome = find(get, id, stored_.shard())) return outcome;
   const SessionRecord session = decode_session(get(session_key(id.session)), stored_.shard());

@@ -1,6 +1,7 @@
 #include "meta/detail/parts.h"
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -9,6 +10,8 @@
 #include "meta/names.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_rename_over_full_directory, "meta: a directory that is not empty can be removed");
 namespace {
 
 template <class... F>
@@ -63,7 +66,7 @@ Validated check(const ReadContext& context, const MakeInode& part) {
 Validated check(const ReadContext& context, const RemoveDirInode& part) {
   TRY_ASSIGN(Inode inode, load_directory(context, part.inode));
   TRY(check_owner(inode, part.owner));
-  if (inode.size != 0) return fail(Errc::not_empty);
+  if (inode.size != 0 && !CFS_MUTANT(meta_rename_over_full_directory)) return fail(Errc::not_empty);
   inode.nlink = 0;
   return inode;
 }

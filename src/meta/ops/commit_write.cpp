@@ -7,12 +7,15 @@
 namespace claudefs::meta {
 
 CFS_DEFINE_MUTANT(meta_appends_where_told, "meta: an append goes where the client believes the end to be");
+CFS_DEFINE_MUTANT(meta_rewrite_ignores_version,
+                  "meta: background rewriting overwrites what was written meanwhile");
 
 namespace {
 
 Result<void> check(const ApplyContext& context, const CommitWrite& op, const Inode& inode) {
   if (inode.type != FileType::regular) return fail(Errc::invalid_argument, "only regular files have content");
-  if (op.if_data_version && *op.if_data_version != inode.data_version)
+  if (op.if_data_version && *op.if_data_version != inode.data_version &&
+      !CFS_MUTANT(meta_rewrite_ignores_version))
     return fail(Errc::conflict, "the file was written meanwhile");
   if (op.valid_until != Hlc{} && context.hlc() > op.valid_until)
     return fail(Errc::conflict, "the promise that its chunks stay has run out; write again");

@@ -10,6 +10,8 @@
 namespace claudefs::meta {
 
 CFS_DEFINE_MUTANT(meta_keeps_set_id, "meta: a change of owner keeps the set-id bits");
+CFS_DEFINE_MUTANT(meta_truncate_keeps_content,
+                  "meta: what a truncation cuts off is there again when the file grows");
 
 namespace {
 
@@ -76,7 +78,9 @@ Result<void> resize(ApplyContext& context, Inode& inode, u64 size) {
   if (size > kFileSizeMax) return fail(Errc::file_too_big);
   if (size < inode.size) {
     ContentEdit edit(context, inode);
-    if (size == 0)
+    if (CFS_MUTANT(meta_truncate_keeps_content))
+      ;
+    else if (size == 0)
       edit.discard_all();
     else
       edit.cut(size, kFileSizeMax);

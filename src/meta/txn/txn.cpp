@@ -1,10 +1,15 @@
 #include "meta/txn/txn.h"
 
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/records.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_transaction_half, "meta: only the first part of a decided transaction is performed");
+CFS_DEFINE_MUTANT(meta_abort_performs, "meta: an aborted transaction is performed");
+CFS_DEFINE_MUTANT(meta_prepares_without_locks, "meta: a prepared transaction holds no locks");
 namespace {
 
 Result<void> check_part(const ApplyContext& context, const Part& part, PrepareReply& reply) {
@@ -35,6 +40,7 @@ Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
   record->step = op.step;
   record->parts.insert(record->parts.end(), op.parts.begin(), op.parts.end());
   context.store(key, *record);
+  if (CFS_MUTANT(meta_prepares_without_locks)) return reply;
   for (const Part& part : op.parts)
     for (const LockNeed& need : locks_of(part)) take_lock(context, need.object, op.txn, need.exclusive);
   return reply;
@@ -54,12 +60,17 @@ Result<Nothing> apply_commit(ApplyContext& context, const CommitTransaction& op)
   const std::optional<PreparedRecord> record = take_prepared(context, op.txn);
   if (!record)
     return fail(Errc::corrupt, fmt::format("transaction {:#x} was decided but is not prepared", op.txn));
-  for (const Part& part : record->parts) perform(context, part);
+  for (const Part& part : record->parts) {
+    perform(context, part);
+    if (CFS_MUTANT(meta_transaction_half)) break;
+  }
   return Nothing{};
 }
 
 Result<Nothing> apply_abort(ApplyContext& context, const AbortTransaction& op) {
-  take_prepared(context, op.txn);
+  const std::optional<PreparedRecord> record = take_prepared(context, op.txn);
+  if (CFS_MUTANT(meta_abort_performs) && record)
+    for (const Part& part : record->parts) perform(context, part);
   return Nothing{};
 }
 

@@ -1,11 +1,15 @@
 #include "store/detail/log_files.h"
 
+#include "base/mutant.h"
+
 #include <charconv>
 #include <optional>
 
 #include <fmt/format.h>
 
 namespace claudefs::store::detail {
+
+CFS_DEFINE_MUTANT(store_log_file_not_synced, "store: the name of a new log file is not made durable");
 namespace {
 constexpr std::size_t kSparesMost = 2;
 constexpr std::size_t kHandlesMost = 64;
@@ -62,7 +66,7 @@ runtime::Task<Result<LogFile>> LogFiles::create(LogFileHeader header) {
   co_await file->write_at(0, std::move(area));
   co_await file->flush();
   co_await disk.rename(working, path(header.number));
-  co_await disk.sync_directory(directory_);
+  if (!CFS_MUTANT(store_log_file_not_synced)) co_await disk.sync_directory(directory_);
   file = co_await disk.open(path(header.number), runtime::OpenMode::read_write);  // errors then name it
   Known& known = known_[header.number];
   known = {file_bytes_, header.salt, std::move(file)};

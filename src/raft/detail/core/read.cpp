@@ -9,10 +9,12 @@ CFS_DEFINE_MUTANT(raft_quiescent_leader_keeps_lease, "raft: a silent leader trus
 CFS_DEFINE_MUTANT(raft_lease_ignores_drift, "raft: a lease lasts until followers may elect, and longer");
 CFS_DEFINE_MUTANT(raft_stale_leader_reads, "raft: a read is served without asking a quorum");
 CFS_DEFINE_MUTANT(raft_new_leader_reads_at_once, "raft: a new leader reads before its no-op is committed");
+CFS_DEFINE_MUTANT(raft_lease_never_ends, "raft: a leader trusts its lease for ever");
 
 bool Core::holds_lease(Instant now) const {
   if (role_ != Role::leader || is_transferring() || commit_ < term_start_) return false;
   if (CFS_MUTANT(raft_quiescent_leader_keeps_lease) && quiescent_) return true;
+  if (CFS_MUTANT(raft_lease_never_ends)) return true;
   const u64 heard = std::min(quorum_stamp(), static_cast<u64>(now.ns));
   i64 length = options_.election_timeout.count() - options_.lease_drift_max.count();
   if (CFS_MUTANT(raft_lease_ignores_drift)) length *= 2;

@@ -9,6 +9,10 @@ namespace claudefs::raft {
 CFS_DEFINE_MUTANT(raft_commit_off_by_one, "raft: a leader commits one entry more than a quorum has");
 CFS_DEFINE_MUTANT(raft_commits_older_terms, "raft: entries of earlier terms commit by counting (figure 8)");
 CFS_DEFINE_MUTANT(raft_append_unchecked, "raft: a follower appends without comparing the entry before");
+CFS_DEFINE_MUTANT(raft_commits_on_one_copy, "raft: the leader commits what only itself has");
+CFS_DEFINE_MUTANT(raft_acks_before_persist, "raft: a follower acknowledges entries before they are durable");
+CFS_DEFINE_MUTANT(raft_keeps_conflicting_entries,
+                  "raft: a follower keeps entries that conflict with the leader");
 
 void Core::on_append(Message& message, Instant now) {
   if (role_ == Role::leader) return;
@@ -23,6 +27,7 @@ void Core::on_append(Message& message, Instant now) {
   LogIndex last{message.index.value + message.entries.size()};
   for (Entry& entry : message.entries) {
     if (entry.index <= commit_ || log_.matches(entry.index, entry.term)) continue;
+    if (CFS_MUTANT(raft_keeps_conflicting_entries) && entry.index <= log_.last()) continue;
     if (entry.index <= log_.last()) {
       log_.truncate_from(entry.index);
       persist_upto_ = std::min(persist_upto_, log_.last());
@@ -34,6 +39,7 @@ void Core::on_append(Message& message, Instant now) {
   Message reply = make(MessageKind::append_reply, message.from);
   reply.index = last;
   reply.stamp = message.stamp;
+  if (CFS_MUTANT(raft_acks_before_persist)) return send(std::move(reply));
   promise(std::move(reply));
 }
 
@@ -162,6 +168,7 @@ void Core::fetched(NodeId peer, std::vector<Entry> entries, Instant now) {
 
 void Core::advance_commit() {
   u64 reached = configuration_.quorum_value([&](NodeId node) { return match_of(node).value; });
+  if (CFS_MUTANT(raft_commits_on_one_copy)) reached = log_.persisted().value;
   if (CFS_MUTANT(raft_commit_off_by_one) && reached < log_.last().value) ++reached;
   const LogIndex candidate{reached};
   if (candidate <= commit_) return;

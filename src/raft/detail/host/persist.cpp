@@ -5,9 +5,12 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
+
+CFS_DEFINE_MUTANT(raft_hard_state_not_written, "raft: term and vote are not written before they are answered");
 
 void HostImpl::want_write(Group& group) {
   if (!group.core.wants_persist() || group.wants_write) return;
@@ -64,6 +67,7 @@ runtime::Task<Result<void>> HostImpl::write(const std::vector<ToWrite>* writes) 
     for (const ToWrite& one : *writes) {
       if (one.batch.nothing_to_write()) continue;
       records.push_back(GroupRecord{one.group->id, one.batch.hard_state, one.batch.start, one.batch.entries});
+      if (CFS_MUTANT(raft_hard_state_not_written)) records.back().hard_state.reset();
     }
     if (records.empty()) co_return Result<void>{};
     Result<void> written = co_await log_->append(std::move(records)).result();
