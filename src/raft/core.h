@@ -108,6 +108,8 @@ class Core {
   void snapshot_sent(NodeId peer, std::optional<LogIndex> index);
   // Follower: the state machine is about to be replaced, respectively now stands at `start`.
   void snapshot_begins();
+  // A committed entry cannot be read back: a snapshot has to bring what it did.
+  void cannot_apply(Instant now);
   void snapshot_installed(LogStart start, Instant now);
   // A leader's snapshot stream speaks: as good as a heartbeat. False when it is of a deposed leader.
   bool snapshot_heard(NodeId leader, Term term, Instant now);
@@ -144,6 +146,9 @@ class Core {
   LogIndex apply_limit() const { return needs_snapshot_ ? applied_ : std::min(commit_, log_.persisted()); }
   LogIndex term_start() const { return term_start_; }  // leader: its no-op entry
   LogEnd log_end() const { return {log_.last_term(), log_.last()}; }
+  // A leader has proof that this replica acknowledged what it does not have. It neither votes nor stands
+  // until rejoin().
+  bool doubts() const { return doubts_; }
   // After rejoin(): all that was forgotten is durable here again.
   bool remembers() const;
   const EntryLog& log() const { return log_; }
@@ -199,6 +204,8 @@ class Core {
   void on_heartbeat(const Message& message, Instant now);
   void on_heartbeat_reply(const Message& message, Instant now);
   void heard_from_leader(NodeId leader, Instant now);
+  void remind(Message& message, const Progress& progress) const;
+  void check_reminder(const Message& message);
   u64 next_stamp(Instant now);
   u64 quorum_stamp() const;
 
@@ -231,6 +238,7 @@ class Core {
   LogIndex commit_{};
   LogIndex applied_{};
   LogEnd floor_{};               // see rejoin()
+  bool doubts_ = false;
   bool needs_snapshot_ = false;  // the state machine stands before the log's start: must not lead
 
   Role role_ = Role::follower;

@@ -68,6 +68,8 @@ class Host {
   virtual bool holds_lease(ShardId group) const = 0;
   virtual GroupStatus status(ShardId group) const = 0;
   virtual std::vector<ShardId> groups() const = 0;
+  // This node has all that it promised in its groups: others may count on it (docs/raft.md).
+  virtual bool is_whole() const { return true; }
   virtual u64 log_bytes() const = 0;  // that the log takes on disk
   virtual runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) = 0;
   virtual runtime::Task<void> stop() = 0;

@@ -96,7 +96,8 @@ struct Message {
   bool reject = false;
   bool force = false;           // vote: by leadership transfer, so leases do not protect the old leader
   bool wants_snapshot = false;  // replies: this replica's state machine lacks what its log begins after
-  // append_reply that rejects: the last entry here with a term not above log_term (fast back-up).
+  // append_reply that rejects: the last entry here with a term not above log_term (fast back-up). append,
+  // heartbeat: the newest committed entry that the follower once acknowledged; 0: none.
   LogIndex hint_index{};
   Term hint_term{};
   std::vector<Entry> entries;

@@ -399,6 +399,7 @@ void CoreSimulator::answer_fetch(Node& node, Ready::Fetch fetch) {
 }
 
 void CoreSimulator::check(Node& node) {
+  if (node.core->doubts()) fail("a replica doubts what it has without a reason");
   check_commit(node);
   check_leader(node);
 }

@@ -172,6 +172,23 @@ TEST(Core, ASilentFollowerStandsOnlyWhenItsLeadersNodeIsLost) {
   EXPECT_TRUE(core.wants_persist()) << "pre-votes";
 }
 
+TEST(Core, ARolledBackReplicaDoesNotVoteBeforeItAskedTheOthers) {
+  Core core(options(), recovered({Term{4}, NodeId{}}, {4, 4, 4}), kStart);
+  Message beat = message(MessageKind::heartbeat, kA, 4);
+  beat.hint_index = LogIndex{5};
+  beat.hint_term = Term{4};  // it acknowledged that much once
+  core.step(beat, kStart);
+  EXPECT_TRUE(core.doubts());
+  core.step(message(MessageKind::vote, kB, 5, 4, 4), kStart + 600ms);
+  EXPECT_FALSE(grants(core));
+  core.rejoin(Term{6}, LogEnd{Term{4}, LogIndex{7}}, kStart + 600ms);
+  EXPECT_FALSE(core.doubts());
+  core.step(message(MessageKind::vote, kB, 7, 6, 4), kStart + 1200ms);
+  EXPECT_FALSE(grants(core));
+  core.step(message(MessageKind::vote, kA, 8, 7, 4), kStart + 1200ms);
+  EXPECT_TRUE(grants(core));
+}
+
 TEST(Configuration, JointConsensusNeedsBothMajorities) {
   Configuration joint = Configuration::of({kSelf, kA, kB});
   joint.outgoing = {NodeId{7}, NodeId{8}, NodeId{9}};

@@ -138,6 +138,55 @@ void HostCluster::lose_disk(int i) {
   m.node->restart();
 }
 
+namespace {
+Task<Result<std::map<std::string, Buffer>>> read_files(Env& env, std::string directory) {
+  std::map<std::string, Buffer> files;
+  const std::vector<std::string> names = co_await env.disk().list(directory);
+  for (const std::string& name : names) {
+    std::unique_ptr<File> file = co_await env.disk().open(directory + "/" + name, OpenMode::read_only);
+    const u64 size = co_await file->size();
+    Buffer content = Buffer::allocate(size);
+    co_await file->read_at(0, content.mutable_span());
+    files[name] = std::move(content);
+  }
+  co_return std::move(files);
+}
+Task<Result<void>> write_files(Env& env, std::string directory, const std::map<std::string, Buffer>* files) {
+  co_await env.disk().make_directory(directory);
+  for (const auto& [name, content] : *files) {
+    std::unique_ptr<File> file = co_await env.disk().open(directory + "/" + name, OpenMode::create);
+    std::vector<Buffer> pieces;
+    pieces.push_back(content);
+    co_await file->write_at(0, std::move(pieces));
+    co_await file->flush();
+  }
+  co_await env.disk().sync_directory(directory);
+  co_return Result<void>{};
+}
+}  // namespace
+
+HostCluster::Image HostCluster::image_of(int i) {
+  Image image;
+  auto files = sim::run(world_, *member(i).node, read_files(*member(i).node, options.log_directory));
+  if (!files || !*files) {
+    violation_ = "the files of a node cannot be read";
+    return image;
+  }
+  image.files = std::move(**files);
+  image.disks = member(i).disks;
+  return image;
+}
+
+void HostCluster::restore(int i, const Image& image) {
+  Member& m = member(i);
+  m.node->crash();
+  m.node->wipe_disk();
+  m.node->restart();
+  m.disks = image.disks;
+  auto done = sim::run(world_, *m.node, write_files(*m.node, options.log_directory, &image.files));
+  if (!done || !*done) violation_ = "the files of a node cannot be written";
+}
+
 int HostCluster::leader_of(ShardId group) {
   for (int i = 0; i < kNodes; ++i)
     if (is_up(i) && member(i).host->status(group).leader) return i;

@@ -72,6 +72,13 @@ class HostCluster {
   void crash(int i);
   // Crashes, and its disk is replaced by an empty one.
   void lose_disk(int i);
+  // The files of its log and its machines' disks, while it is down; and back.
+  struct Image {
+    std::map<std::string, Buffer> files;
+    std::map<ShardId, Picture> disks;
+  };
+  Image image_of(int i);
+  void restore(int i, const Image& image);
   bool is_up(int i) { return member(i).host != nullptr; }
   // The member that leads and says so; -1: none.
   int leader_of(ShardId group);

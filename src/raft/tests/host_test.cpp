@@ -184,6 +184,61 @@ TEST(Host, ReplacedDisksAreFilledOneAfterTheOther) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// Damage in the middle of the log: the node goes on from before it, asks the others, and is filled again.
+TEST(Host, ADamagedLogIsMendedFromTheOthers) {
+  for (u64 seed = 31; seed <= 33; ++seed) {
+    HostCluster cluster(seed);
+    for (int i = 0; i < 3; ++i) cluster.boot(i);
+    for (int i = 0; i < 3; ++i) cluster.start_workload(i, 200);
+    cluster.world().run_for(3s);
+    cluster.crash(0);
+    const HostCluster::Image before = cluster.image_of(0);
+    std::string largest;
+    for (const auto& [name, content] : before.files)
+      if (largest.empty() || content.size() > before.files.at(largest).size()) largest = name;
+    ASSERT_TRUE(cluster.member(0).node->flip_bit("raft/" + largest, 40'000 * (seed - 30), 3));
+    cluster.boot(0);
+    ASSERT_EQ(cluster.violation(), "");
+    cluster.start_workload(0, 200);
+    cluster.world().run_for(3s);
+    EXPECT_TRUE(cluster.member(0).host->is_whole()) << "not mended";
+    // It counts again; and opens again, with the damage still in its file.
+    cluster.crash(1);
+    EXPECT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 4s));
+    cluster.crash(0);
+    cluster.boot(0);
+    cluster.boot(1);
+    EXPECT_TRUE(cluster.world().run_until([&] { return cluster.all_led(); }, 5s));
+    EXPECT_TRUE(cluster.member(0).host->is_whole()) << "mended twice";
+    cluster.stop_workload();
+    EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 10s)) << seed;
+    EXPECT_EQ(cluster.violation(), "");
+  }
+}
+
+TEST(Host, ARolledBackNodeIsRecognisedByItsLeaders) {
+  HostCluster cluster(34);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i, 200);
+  cluster.world().run_for(2s);
+  cluster.crash(2);
+  const HostCluster::Image old = cluster.image_of(2);
+  cluster.boot(2);
+  cluster.start_workload(2, 200);
+  cluster.world().run_for(2s);
+  cluster.crash(2);
+  cluster.restore(2, old);
+  cluster.boot(2);
+  const auto doubts = [&] { return !cluster.member(2).host->is_whole(); };
+  EXPECT_TRUE(cluster.world().run_until(doubts, 2s));
+  cluster.start_workload(2, 200);
+  cluster.world().run_for(3s);
+  EXPECT_FALSE(doubts()) << "not filled again";
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.world().run_until([&] { return cluster.converged(); }, 10s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   HostCluster cluster(5);
   for (int i = 0; i < 3; ++i) cluster.boot(i);

@@ -80,21 +80,23 @@ void Core::rejoin(Term term, LogEnd floor, Instant now) {
   if (term > hard_.term || (term == hard_.term && hard_.vote.value == 0))
     hard_ = HardState{term, options_.self};
   floor_ = floor;
+  doubts_ = false;
   contact_at_ = now;  // and a promised lease
   reset_election_timer(now);
 }
 
 bool Core::remembers() const {
   const LogEnd durable{log_.term_at(log_.persisted()).value_or(Term{}), log_.persisted()};
-  return durable >= floor_ && hard_durable_ == hard_ && !needs_snapshot_;
+  return !doubts_ && durable >= floor_ && hard_durable_ == hard_ && !needs_snapshot_;
 }
 
 bool Core::may_stand() const {
-  return !needs_snapshot_ && log_end() >= floor_ && configuration_.is_voter(options_.self);
+  return !needs_snapshot_ && !doubts_ && log_end() >= floor_ && configuration_.is_voter(options_.self);
 }
 
 bool Core::is_up_to_date(const Message& candidate) const {
   if (CFS_MUTANT(raft_votes_for_older_logs)) return true;
+  if (doubts_) return false;
   return log_.is_newer_or_equal(candidate.index, candidate.log_term) &&
          LogEnd{candidate.log_term, candidate.index} >= floor_;
 }

@@ -1,8 +1,11 @@
 // Heartbeats carry the leader's send time; its echo is what leases, ReadIndex and check-quorum count.
 // The host coalesces those of all groups (thesis has one group; docs/raft.md).
+#include "base/mutant.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
+
+CFS_DEFINE_MUTANT(raft_rolled_back_unnoticed, "raft: a replica that lost acknowledged entries goes on voting");
 
 // Strictly increasing, and otherwise the clock: an answer to a later stamp was surely sent later.
 u64 Core::next_stamp(Instant now) {
@@ -35,10 +38,30 @@ void Core::broadcast_heartbeat(Instant now) {
   for_each_peer([&](NodeId node, Progress& progress) {
     Message message = make(MessageKind::heartbeat, node);
     message.stamp = stamp;
-    message.commit = std::min(commit_, progress.match);
+    message.commit = std::min(commit_, progress.acknowledged_most);
+    remind(message, progress);
     send(std::move(message));
   });
   if (asks_for_silence_) ask_for_silence(stamp);
+}
+
+// Tells the follower what of the committed entries it once said to have.
+void Core::remind(Message& message, const Progress& progress) const {
+  const LogIndex index = std::min(commit_, progress.acknowledged_most);
+  const auto term = log_.term_at(index);
+  if (!term || index.value == 0) return;
+  message.hint_index = index;
+  message.hint_term = *term;
+}
+
+// Whoever does not have it, and is not being filled again, was rolled back.
+void Core::check_reminder(const Message& message) {
+  if (message.hint_index.value == 0 || message.hint_index < log_.start()) return;
+  if (log_.matches(message.hint_index, message.hint_term)) {
+    commit_ = std::max(commit_, message.hint_index);
+  } else if (log_end() >= floor_ && !needs_snapshot_ && !CFS_MUTANT(raft_rolled_back_unnoticed)) {
+    doubts_ = true;
+  }
 }
 
 void Core::heard_from_leader(NodeId leader, Instant now) {
@@ -52,8 +75,7 @@ void Core::heard_from_leader(NodeId leader, Instant now) {
 void Core::on_heartbeat(const Message& message, Instant now) {
   if (role_ == Role::leader) return;
   heard_from_leader(message.from, now);
-  // The leader knows us to hold at least this much; a replica whose log restarted may hold less.
-  commit_ = std::max(commit_, std::min(message.commit, log_.last()));
+  check_reminder(message);
   Message reply = make(MessageKind::heartbeat_reply, message.from);
   reply.stamp = message.stamp;
   reply.index = log_.persisted();

@@ -17,6 +17,7 @@ struct Progress {
   };
   State state = State::probe;
   LogIndex match{};  // durable there
+  LogIndex acknowledged_most{};  // what it said to be durable, whatever it says now
   LogIndex next{};   // the next entry to send
   u64 stamp = 0;     // the newest stamp it echoed
   u64 quiet = 0;     // the newest stamp at which it fell silent

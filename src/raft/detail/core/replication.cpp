@@ -17,6 +17,7 @@ CFS_DEFINE_MUTANT(raft_keeps_conflicting_entries,
 void Core::on_append(Message& message, Instant now) {
   if (role_ == Role::leader) return;
   heard_from_leader(message.from, now);
+  check_reminder(message);
   const bool matches = log_.matches(message.index, message.log_term) ||
                        (CFS_MUTANT(raft_append_unchecked) && message.index == log_.last());
   if (needs_snapshot_ || !matches) {
@@ -80,6 +81,7 @@ void Core::on_append_reply(const Message& message, Instant now) {
   } else if (message.index > progress.match || progress.state == Progress::State::probe) {
     if (message.index > log_.last()) return;  // not an answer to anything this leader sent
     progress.match = std::max(progress.match, message.index);
+    progress.acknowledged_most = std::max(progress.acknowledged_most, message.index);
     progress.next = std::max(progress.next, LogIndex{progress.match.value + 1});
     progress.moved_at = now;
     progress.acknowledged(progress.match);
@@ -99,7 +101,7 @@ void Core::peer_forgot(NodeId node, Instant now) {
   auto it = peers_.find(node);
   if (role_ != Role::leader || it == peers_.end()) return;
   wake(now);
-  it->second.match = LogIndex{};
+  it->second.match = it->second.acknowledged_most = LogIndex{};
   if (it->second.state != Progress::State::snapshot) it->second.begin_probe();
 }
 
@@ -138,6 +140,7 @@ void Core::emit_append(NodeId peer, Progress& progress, std::vector<Entry> entri
   message.log_term = *log_.term_at(message.index);
   message.commit = commit_;
   message.stamp = next_stamp(now);
+  remind(message, progress);
   message.entries = std::move(entries);
   if (progress.state == Progress::State::probe) {
     progress.paused = true;

@@ -48,6 +48,11 @@ void Core::snapshot_begins() {
   applied_ = LogIndex{};
 }
 
+void Core::cannot_apply(Instant now) {
+  if (role_ == Role::leader) become_follower(hard_.term, NodeId{}, now);
+  needs_snapshot_ = true;
+}
+
 void Core::snapshot_installed(LogStart start, Instant now) {
   log_.restart_at(start.index, start.term);
   persist_upto_ = std::min(persist_upto_, log_.last());

@@ -33,8 +33,10 @@ runtime::Task<void> HostImpl::apply(Group* group) {
       Result<std::vector<Entry>> read =
           co_await log_->read(group->id, from, core.apply_limit(), kApplyBytes).result();
       if (!read) {
-        log::error("raft", "a committed entry cannot be read back",
+        log::error("raft", "a committed entry cannot be read back; the leader sends what it did",
                    {log::kv("group", group->id), log::kv("error", read.error().to_string())});
+        core.cannot_apply(env_.now());
+        mark(*group);
         break;
       }
       // A snapshot may have come in between.
@@ -130,7 +132,16 @@ void HostImpl::fail_waiters(Group& group, const Error& error) {
 runtime::Task<void> HostImpl::fetch(Group* group, Ready::Fetch what) {
   Result<std::vector<Entry>> entries =
       co_await log_->read(group->id, what.from, group->core.log().persisted(), 1_MiB).result();
-  if (!entries) entries = std::vector<Entry>{};
+  if (!entries) {
+    // What cannot be read cannot be sent, but the state machine has it: followers get a snapshot instead.
+    log::error("raft", "an entry cannot be read back; who needs it gets a snapshot",
+               {log::kv("group", group->id), log::kv("error", entries.error().to_string())});
+    Core& core = group->core;
+    const LogIndex upto =
+        std::min({group->machine.durable(), core.applied_index(), core.log().persisted()});
+    if (upto >= what.from) core.compact(upto);
+    entries = std::vector<Entry>{};
+  }
   group->core.fetched(what.peer, std::move(*entries), env_.now());
   mark(*group);
 }

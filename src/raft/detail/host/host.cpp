@@ -17,7 +17,15 @@ runtime::Task<Result<std::unique_ptr<Host>>> Host::open(runtime::Env& env, net::
   log_options.entry_bytes_max = options.proposal_bytes_max + 64;
   std::unique_ptr<RaftLog> log = co_await RaftLog::open(env, options.log_directory, log_options);
   const std::vector<std::string> names = co_await env.disk().list(options.log_directory);
-  const bool remembers = std::find(names.begin(), names.end(), kMemberFile) != names.end();
+  bool remembers = std::find(names.begin(), names.end(), kMemberFile) != names.end();
+  if (!log->damage().empty()) {
+    log::error("raft", "the log is damaged; what it lost is fetched from the other members",
+               {log::kv("directory", options.log_directory), log::kv("damage", log->damage())});
+    // In this order: a crash in between finds the damage again.
+    if (remembers) co_await forget_membership(env, options.log_directory);
+    remembers = false;
+    co_await log->resume();
+  }
   auto host = std::make_unique<HostImpl>(env, client, std::move(options), std::move(address_of),
                                          std::move(log), remembers);
   host->serve(methods);

@@ -19,6 +19,9 @@ namespace claudefs::raft {
 // In the log directory: this node's memory is whole. Empty; docs/formats/raft-log.md.
 inline constexpr const char* kMemberFile = "member";
 
+// Durable when it ends.
+runtime::Task<Result<void>> forget_membership(runtime::Env& env, std::string log_directory);
+
 class HostImpl final : public Host {
  public:
   HostImpl(runtime::Env& env, net::Client& client, HostOptions options,
@@ -33,6 +36,7 @@ class HostImpl final : public Host {
   bool holds_lease(ShardId group) const override;
   GroupStatus status(ShardId group) const override;
   std::vector<ShardId> groups() const override;
+  bool is_whole() const override { return remembers_ && takes_part_; }
   u64 log_bytes() const override { return log_->disk_bytes(); }
   runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) override;
   runtime::Task<void> stop() override;
@@ -90,6 +94,8 @@ class HostImpl final : public Host {
   // rejoin.cpp
   runtime::Task<void> run_rejoin();
   runtime::Task<bool> try_rejoin();
+  void doubt_if_it_does(Group& group);
+  bool must_ask() const;
   runtime::Task<Result<void>> remember();
   runtime::Task<Result<net::TypedReply<StandReply>>> on_ask_stand(net::Request request);
 

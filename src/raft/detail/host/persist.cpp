@@ -92,7 +92,8 @@ void HostImpl::log_failed(const Error& error) {
 
 // Entries go with their file, once it is older than what is kept for followers that lag.
 void HostImpl::compact_groups() {
-  if (log_->oldest_file() >= log_->current_file()) return;
+  // Also keeps what lies behind damage until it is mended.
+  if (!remembers_ || log_->oldest_file() >= log_->current_file()) return;
   for (auto& [id, group] : groups_) {
     Core& core = group->core;
     if (core.needs_snapshot()) continue;

@@ -54,19 +54,18 @@ runtime::Task<Result<std::unique_ptr<RaftLog>>> RaftLog::open(runtime::Env& env,
   replay.record = [at = self.get()](store::LogPosition position, const Buffer& content) {
     at->replay(position, content);
   };
-  replay.damaged = [at = self.get(), directory](store::LogPosition position, std::string why) {
-    // Votes and acknowledged entries may be lost: who goes on as if nothing were may lose committed data.
-    at->replay_error_ = Error{
-        Errc::corrupt,
-        fmt::format("raft log {}: file {} at {}: {}; empty this node's data directory and start it while "
-                    "all other nodes are up: it is filled from them",
-                    directory, position.file, position.offset, why)};
+  replay.damaged = [at = self.get()](store::LogPosition position, std::string why) {
+    at->damaged(position, why);
   };
   store::LogOptions log_options;
   log_options.file_bytes = options.file_bytes;
   log_options.record_bytes_max = self->record_bytes() + options.entry_bytes_max + kHeadBytes;
   self->log_ = co_await store::Log::open(env, std::move(directory), kMagic, log_options, std::move(replay));
-  co_await self->check_replayed();
+  if (self->replay_error_) co_return fail(*self->replay_error_);
+  for (const auto& [id, group] : self->groups_)
+    if (group.awaits_start && self->damage_.empty())
+      self->damage_ = fmt::format("group {} lacks entries up to {}", id, group.log.start());
+  self->drop_headless();
   if (self->oldest_file_ == UINT32_MAX) self->oldest_file_ = self->log_->current_file();
   co_return std::move(self);
 }
@@ -79,9 +78,15 @@ void RaftLog::replay(store::LogPosition position, const Buffer& content) {
   oldest_file_ = std::min(oldest_file_, position.file);
   Result<LogBatch> batch = wire::decode<LogBatch>(content);
   if (!batch) {
+    if (batch.error().code != Errc::wrong_version) return damaged(position, batch.error().text);
     if (!replay_error_) replay_error_ = batch.error();
     return;
   }
+  if (batch->resumes) {
+    drop_headless();
+    damage_.clear();
+  }
+  if (!damage_.empty()) return;
   for (const GroupRecord& record : batch->groups) {
     bridge_gap(groups_[record.group], record);
     note(record, position);
@@ -102,16 +107,27 @@ void RaftLog::bridge_gap(Group& group, const GroupRecord& record) {
   group.awaits_start = true;
 }
 
-Result<void> RaftLog::check_replayed() const {
-  if (replay_error_) return fail(*replay_error_);
-  for (const auto& [id, group] : groups_)
-    if (group.awaits_start)
-      return fail(
-          Errc::corrupt,
-          fmt::format("raft log: group {} lacks entries up to {}; empty this node's data directory and "
-                      "start it while all other nodes are up: it is filled from them",
-                      id, group.log.start()));
-  return {};
+// From here on nothing can be trusted to be complete: the log is taken as it was before, until a record says
+// that the node went on from there.
+void RaftLog::damaged(store::LogPosition position, const std::string& why) {
+  oldest_file_ = std::min(oldest_file_, position.file);
+  if (damage_.empty()) damage_ = fmt::format("file {} at {}: {}", position.file, position.offset, why);
+}
+
+// Groups whose beginning is missing have nothing.
+void RaftLog::drop_headless() {
+  if (damage_.empty()) return;
+  std::erase_if(groups_, [](const auto& group) { return group.second.awaits_start; });
+}
+
+runtime::Task<Result<void>> RaftLog::resume() {
+  LogBatch batch;
+  batch.resumes = true;
+  std::vector<Buffer> content;
+  content.push_back(wire::encode(batch));
+  co_await log_->append(std::move(content));
+  damage_.clear();
+  co_return Result<void>{};
 }
 
 void RaftLog::note(const GroupRecord& record, store::LogPosition position) {

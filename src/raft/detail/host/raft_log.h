@@ -23,7 +23,9 @@ struct GroupRecord {
 };
 struct LogBatch {
   std::vector<GroupRecord> groups;
-  static auto fields(auto& self) { return std::tie(self.groups); }
+  // Damage was found when the log was opened: what lies between it and this record does not count.
+  bool resumes = false;
+  static auto fields(auto& self) { return std::tie(self.groups, self.resumes); }
 };
 
 class RaftLog {
@@ -42,6 +44,10 @@ class RaftLog {
                                                               Options options);
   // What the log knows of a group; empty when nothing.
   std::optional<Found> find(ShardId group) const;
+  // Why records are missing in the middle; empty: none are. Then the log is as it was before them: votes and
+  // acknowledged entries of any group may be forgotten. Call resume() before anything is appended.
+  const std::string& damage() const { return damage_; }
+  runtime::Task<Result<void>> resume();
   runtime::Task<Result<void>> append(std::vector<GroupRecord> records);
   // Entries from `from` to at most `to`, at least one, about `bytes_max` bytes.
   runtime::Task<Result<std::vector<Entry>>> read(ShardId group, LogIndex from, LogIndex to,
@@ -74,7 +80,8 @@ class RaftLog {
   RaftLog(runtime::Env& env, Options options) : env_(env), options_(options) {}
   void replay(store::LogPosition position, const Buffer& content);
   void bridge_gap(Group& group, const GroupRecord& record);
-  Result<void> check_replayed() const;
+  void damaged(store::LogPosition position, const std::string& why);
+  void drop_headless();
   void note(const GroupRecord& record, store::LogPosition position);
   void note_start(Group& group, const LogStart& start, store::LogPosition position);
   void note_entries(Group& group, const std::vector<Entry>& entries, store::LogPosition position);
@@ -90,6 +97,7 @@ class RaftLog {
   std::map<ShardId, Group> groups_;
   u32 oldest_file_ = UINT32_MAX;
   std::optional<Error> replay_error_;
+  std::string damage_;
 };
 
 }  // namespace claudefs::raft

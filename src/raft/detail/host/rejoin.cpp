@@ -25,12 +25,35 @@ std::vector<NodeId> others_of(const std::vector<NodeId>& members, NodeId self) {
 }
 }  // namespace
 
+runtime::Task<Result<void>> forget_membership(runtime::Env& env, std::string log_directory) {
+  co_await env.disk().remove(fmt::format("{}/{}", log_directory, kMemberFile));
+  co_await env.disk().sync_directory(log_directory);
+  co_return Result<void>{};
+}
+
+// A leader knows this replica to have acknowledged what it does not have: its disk is an older image.
+void HostImpl::doubt_if_it_does(Group& group) {
+  if (!group.core.doubts() || !remembers_) return;
+  remembers_ = false;
+  log::error("raft", "this node lost what it had acknowledged; was its disk rolled back? Asking the others",
+             {log::kv("group", group.id), log::kv("last", group.core.log().last())});
+  scope_.spawn([](HostImpl* self) -> runtime::Task<void> {
+    const Result<void> done = co_await forget_membership(self->env_, self->options_.log_directory).result();
+    if (!done) co_return self->log_failed(done.error());
+    co_await self->run_rejoin();
+  }(this));
+}
+
+bool HostImpl::must_ask() const {
+  return !takes_part_ || std::ranges::any_of(groups_, [](const auto& g) { return g.second->core.doubts(); });
+}
+
 runtime::Task<void> HostImpl::run_rejoin() {
   runtime::Instant say_at = env_.now() + 2s;
   while (!stopping_ && !failed_) {
-    if (!takes_part_ && !co_await try_rejoin()) {
+    if (must_ask() && !co_await try_rejoin()) {
       if (env_.now() >= say_at) {
-        log::warn("raft", "this node's directory is new: it takes part once " + waits_for_);
+        log::warn("raft", "this node's log is new, or lost something: it takes part once " + waits_for_);
         say_at = env_.now() + kSayAgainAfter;
       }
     } else if (std::ranges::all_of(groups_, [](const auto& g) { return g.second->core.remembers(); })) {
@@ -79,12 +102,13 @@ runtime::Task<bool> HostImpl::try_rejoin() {
   }
   if (!untouched && !forgetful.empty()) {
     waits_for_ = fmt::format(
-        "node {}, whose directory is new as well, has its old one back: what both held may exist nowhere "
-        "else",
+        "node {}, whose log is new or lost something as well, has its old one back: what both held may exist "
+        "nowhere else",
         forgetful.front());
     co_return false;
   }
   for (auto& [id, group] : groups_) {
+    if (takes_part_ && !group->core.doubts()) continue;
     group->core.rejoin(stands[id].term, stands[id].end, env_.now());
     mark(*group);
   }
@@ -96,7 +120,7 @@ runtime::Task<bool> HostImpl::try_rejoin() {
       co_return false;
     }
   } else {
-    log::info("raft", "the directory is new: receiving from the other members what it held");
+    log::info("raft", "the log is new, or lost something: receiving from the other members what it held");
   }
   takes_part_ = true;
   co_return true;

@@ -84,6 +84,7 @@ void HostImpl::drain(Group& group) {
   reads_ready(group, ready.reads);
   for (const Ready::Fetch& what : ready.fetches) scope_.spawn(fetch(&group, what));
   for (NodeId peer : ready.snapshots) scope_.spawn(stream_snapshot(&group, peer));
+  doubt_if_it_does(group);
   apply_if_needed(group);
   want_write(group);
 }
