@@ -43,11 +43,13 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
 Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange change) {
   auto lock = co_await file->flush_lock.lock();
   // A write-back after this would put its own time over the one that is set.
-  if (change.modified) co_await state.flush_locked(file, FlushMode::everything);
+  // And what was appended before belongs before the new end, wherever it is put.
+  if (change.modified || (change.size && file->appended_from))
+    co_await state.flush_locked(file, FlushMode::everything);
   co_await apply(state, file->id(), change);
   if (change.size) {
     if (!CFS_MUTANT(client_truncate_keeps_dirty)) file->dirty.truncate(*change.size);
-    if (file->appended_from) file->appended_from = std::min(*file->appended_from, *change.size);
+    if (file->dirty.empty()) file->appended_from.reset();
     state.recount(*file);
   }
   co_return state.visible(*file);

@@ -12,7 +12,9 @@ Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, b
   const FilePtr file = found->file;
   co_await state.wait_for_room(file, data.size());
   if (append) {
-    offset = state.visible(*file).size;
+    // Right behind what is appended and not committed yet, even where others have moved the end on meanwhile:
+    // the shard moves all of it as one piece.
+    offset = file->appended_from ? file->dirty.end() : state.visible(*file).size;
     if (data.size() > meta::kFileSizeMax - offset)
       co_return fail(Errc::file_too_big, "write: beyond the largest file");
     if (!file->appended_from) file->appended_from = offset;

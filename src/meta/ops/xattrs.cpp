@@ -119,7 +119,8 @@ Result<Nothing> apply_remove_xattr(ApplyContext& context, const RemoveXattr& op)
   TRY_ASSIGN(Inode inode, load_to_change(context, op.inode));
   TRY(check_xattr_removal(context, inode, op.caller, op.name));
   std::string key = xattr_key(op.inode, op.name);
-  if (!context.get(key)) return fail(Errc::no_data);
+  const bool is_acl = op.name == kAccessAcl || op.name == kDefaultAcl;  // going back to the mode always works
+  if (!is_acl && !context.get(key)) return fail(Errc::no_data);
   context.remove(std::move(key));
   inode.flags &= ~flag_of(op.name);
   store_inode(context, inode);

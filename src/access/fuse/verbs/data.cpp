@@ -21,6 +21,14 @@ Buffer join(const std::vector<Buffer>& pieces, std::size_t total) {
   return whole;
 }
 
+Task<Result<void>> drop_set_id(Context& context, InodeId inode) {
+  if (!context.fs.may_have_set_id(inode)) co_return Result<void>();
+  client::AttributeChange change;
+  change.clear_set_id = true;
+  co_await context.fs.set_attributes(inode, std::move(change));
+  co_return Result<void>();
+}
+
 }  // namespace
 
 Task<Result<Reply>> read(Context& context, Request request) {
@@ -41,11 +49,7 @@ Task<Result<Reply>> write(Context& context, Request request) {
   if (request.data.size() < in.size)
     co_return fail(Errc::invalid_argument, "write: less data than announced");
   if (in.offset > kOffsetMax - in.size) co_return fail(Errc::file_too_big, "write: beyond the largest file");
-  if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0 && context.fs.may_have_set_id(request.node())) {
-    client::AttributeChange change;
-    change.clear_set_id = true;
-    co_await context.fs.set_attributes(request.node(), std::move(change));
-  }
+  if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) co_await drop_set_id(context, request.node());
   Buffer data = request.data.slice(0, in.size);
   co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data), (in.flags & O_APPEND) != 0);
   fuse_write_out out{};
@@ -87,6 +91,8 @@ Task<Result<Reply>> fallocate(Context& context, Request request) {
     default:
       co_return fail(Errc::unsupported, "fallocate: collapsing and inserting ranges is not supported");
   }
+  // Here the kernel leaves it to us, and does not say whether the caller may keep them.
+  if (request.header.uid != 0) co_await drop_set_id(context, request.node());
   co_await context.fs.allocate(client::HandleId{in.fh}, allocate);
   co_return Reply{};
 }
@@ -103,6 +109,7 @@ Task<Result<Reply>> copy_file_range(Context& context, Request request) {
   copy.to_offset = in.off_out;
   // The answer counts in 32 bits.
   copy.length = std::min<u64>(in.len, 1u << 30);
+  if (request.header.uid != 0) co_await drop_set_id(context, InodeId{in.nodeid_out});
   const u64 copied = co_await context.fs.copy_range(copy);
   fuse_write_out out{};
   out.size = static_cast<u32>(copied);
