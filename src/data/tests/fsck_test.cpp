@@ -123,6 +123,7 @@ TEST(Fsck, FindsNothingWhileEverythingChanges) {
     for (int n = 0; n < 3; ++n) scope.spawn(rig.live());
     u64 chunks = 0;
     for (int run = 0; run < 2; ++run) {
+      rig.world.run_for(2s);
       const FsckReport report = rig.check();
       EXPECT_EQ(report.found(), 0u) << all_of(report);
       chunks += report.chunks;
