@@ -27,6 +27,7 @@ meta::Access access_of(const OpenFlags& flags) {
 
 Task<Result<Opened>> FileSystem::open(InodeId inode, OpenFlags flags) {
   State& state = *state_;
+  co_await state.settle_attributes(inode);
   // Fresh from the server, always: whoever closed the file before now is seen.
   if (flags.truncate) co_await truncate(*this, inode, flags);
   meta::GetAttributes get;

@@ -10,6 +10,8 @@ Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, b
     co_return fail(Errc::file_too_big, "write: beyond the largest file");
   if (data.empty()) co_return Result<void>();
   const FilePtr file = found->file;
+  // What is written now is later than a time that was set.
+  if (!file->attribute_changes.empty()) co_await state.flush(file, FlushMode::everything);
   co_await state.wait_for_room(file, data.size());
   if (append) {
     // Right behind what is appended and not committed yet, even where others have moved the end on meanwhile:

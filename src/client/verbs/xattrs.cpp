@@ -9,6 +9,7 @@ constexpr std::string_view kCapability = "security.capability";
 Task<Result<Buffer>> FileSystem::get_xattr(InodeId inode, std::string name, Caller caller) {
   const FilePtr file = name == kCapability ? state_->find_file(inode) : nullptr;
   if (file != nullptr && state_->env.now() < file->no_capability_until) co_return fail(Errc::no_data);
+  co_await state_->settle_attributes(inode);
   meta::GetXattr get;
   get.inode = inode;
   get.name = std::move(name);
@@ -30,6 +31,7 @@ Task<Result<std::vector<std::string>>> FileSystem::list_xattrs(InodeId inode, Ca
 Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode,
                                          Caller caller) {
   if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
+  co_await state_->settle_attributes(inode);
   meta::SetXattr set;
   set.inode = inode;
   set.name = std::move(name);
@@ -42,6 +44,7 @@ Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer
 }
 
 Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name, Caller caller) {
+  co_await state_->settle_attributes(inode);
   meta::RemoveXattr remove;
   remove.inode = inode;
   remove.name = std::move(name);
