@@ -223,6 +223,55 @@ TEST_F(FileSystemTest, AnUnlinkedFileLivesWhileItIsOpen) {
   ASSERT_TRUE(run(fs->stop()));
 }
 
+// cp -a and tar: what is set between the last write and the close costs no call of its own.
+TEST_F(FileSystemTest, ChangesOfAttributesRideOnTheWrite) {
+  auto one = mount(without_access_times());
+  auto two = mount(without_access_times());
+  const Opened opened = run(one->create_file(named("f"), kReadWrite)).value();
+  const InodeId inode = opened.inode.id;
+  const meta::Time then{1'000'000, 5};
+  AttributeChange times, mode, owner;
+  times.accessed = times.modified = then;
+  mode.mode = 0640;
+  owner.uid = owner.gid = 7;
+  ASSERT_TRUE(run(one->write(opened.handle, 0, Buffer::copy_of("content"))));
+  cluster_.router.calls.clear();
+  for (const AttributeChange& change : {times, owner, mode})
+    ASSERT_TRUE(run(one->set_attributes(inode, change)));
+  const Inode here = run(one->get_attributes(inode)).value();
+  EXPECT_EQ(here.modified, then);
+  EXPECT_EQ(here.mode & 07777, 0640);
+  EXPECT_EQ(here.uid, 7u);
+  EXPECT_EQ(cluster_.router.calls[meta::SetAttributes::kKind], 0);
+  ASSERT_TRUE(run(one->release(opened.handle)));
+  EXPECT_EQ(cluster_.router.calls[meta::CommitWrite::kKind], 1);
+  const Inode there = run(two->get_attributes(inode)).value();
+  EXPECT_EQ(there.size, 7u);
+  EXPECT_EQ(there.modified, then);
+  EXPECT_EQ(there.accessed, then);
+  EXPECT_EQ(there.mode & 07777, 0640);
+  EXPECT_EQ(there.uid, 7u);
+
+  // A write is later than the time that was set before it; who opens elsewhere is judged by what was set.
+  const Opened again = run(one->open(inode, kReadWrite)).value();
+  ASSERT_TRUE(run(one->set_attributes(inode, times)));
+  ASSERT_TRUE(run(one->write(again.handle, 0, Buffer::copy_of("C"))));
+  ASSERT_TRUE(run(one->set_attributes(inode, mode)));
+  ASSERT_TRUE(run(one->fsync(again.handle)));
+  EXPECT_GT(run(two->get_attributes(inode)).value().modified, then);
+  // A refused change is told, and loses no byte.
+  cluster_.router.fail_kind[meta::CommitWrite::kKind] = {Errc::not_permitted, 1};
+  ASSERT_TRUE(run(one->write(again.handle, 7, Buffer::copy_of("!"))));
+  mode.mode = 0600;
+  ASSERT_TRUE(run(one->set_attributes(inode, mode)));
+  EXPECT_EQ(run(one->fsync(again.handle)).error().code, Errc::not_permitted);
+  EXPECT_EQ(run(two->get_attributes(inode)).value().size, 8u);
+  EXPECT_EQ(run(two->get_attributes(inode)).value().mode & 07777, 0640);
+  ASSERT_TRUE(run(one->release(again.handle)));
+  ASSERT_TRUE(run(one->stop()));
+  ASSERT_TRUE(run(two->stop()));
+}
+
 TEST_F(FileSystemTest, ALostWriteIsToldOncePerHandle) {
   auto fs = mount();
   const Opened opened = run(fs->create_file(named("f"), kReadWrite)).value();

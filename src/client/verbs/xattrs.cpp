@@ -1,4 +1,5 @@
 #include "client/detail/state.h"
+#include "meta/acl.h"
 
 namespace claudefs::client {
 
@@ -30,7 +31,19 @@ Task<Result<std::vector<std::string>>> FileSystem::list_xattrs(InodeId inode, Ca
 
 Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode,
                                          Caller caller) {
-  if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
+  const FilePtr file = state_->find_file(inode);
+  if (file != nullptr) file->no_capability_until = {};
+  if (name == meta::kAccessAcl && file != nullptr && file->attributes.flags == 0) {
+    // A list that says no more than the mode does is a change of mode: cp -a sets one on every file.
+    const Result<meta::Acl> acl = meta::Acl::parse(value.text());
+    if (acl && acl->is_minimal()) {
+      AttributeChange change;
+      change.mode = acl->apply_to(state_->visible(*file).mode);
+      change.caller = std::move(caller);
+      co_await set_attributes(inode, std::move(change));
+      co_return Result<void>();
+    }
+  }
   co_await state_->settle_attributes(inode);
   meta::SetXattr set;
   set.inode = inode;
@@ -39,7 +52,7 @@ Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer
   set.mode = mode;
   set.caller = state_->known_as(std::move(caller));
   co_await state_->command(inode.shard(), std::move(set));
-  if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
+  if (const FilePtr open = state_->find_file(inode)) open->no_capability_until = {};
   co_return Result<void>();
 }
 
