@@ -94,4 +94,11 @@ Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange ch
   co_return co_await apply(*state_, inode, std::move(change));
 }
 
+Task<Result<std::optional<Inode>>> FileSystem::commit_attributes(InodeId inode) {
+  const FilePtr file = state_->find_file(inode);
+  if (file == nullptr || file->attribute_changes.empty()) co_return std::optional<Inode>();
+  co_await state_->settle_attributes(inode);
+  co_return std::optional<Inode>(state_->visible(*file));
+}
+
 }  // namespace claudefs::client
