@@ -223,7 +223,9 @@ Task<std::set<NodeId>> Repairer::verify(Care& care, std::vector<SegmentRecord> r
       const auto [r, i] = places[answer.node][n];
       const ShardMask bit = ShardMask{1} << i;
       // Who says nothing has what it had.
-      if (answer.held ? (*answer.held)[n] == 0 && !CFS_MUTANT(data_repair_skips_missing) : (care.losses.lost(records[r]) & bit) != 0) lost[r] |= bit;
+      if (answer.held ? (*answer.held)[n] == 0 && !CFS_MUTANT(data_repair_skips_missing)
+                      : (care.losses.lost(records[r]) & bit) != 0)
+        lost[r] |= bit;
     }
   }
   for (std::size_t r = 0; r < records.size(); ++r)

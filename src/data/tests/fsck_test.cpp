@@ -1,5 +1,6 @@
-// Goal: fsck finds every planted inconsistency, mends what can be mended, and finds nothing while clients write,
-// rename and delete. Method: the real operations of names and data over shards in memory; damage to their rows.
+// Goal: fsck finds every planted inconsistency, mends what can be mended, and finds nothing while clients
+// write, rename and delete. Method: the real operations of names and data over shards in memory; damage to
+// their rows.
 #include "data/fsck.h"
 
 #include "data/audit.h"
@@ -88,7 +89,8 @@ struct FsckRig : ServiceRig {
       } else if (dice < 4) {
         (void)co_await rename(any(), fmt::format("moved-{}", random())).result();
       } else {
-        (void)co_await write(any(), random() % 4 * 4096, noises(random() % 3 + 1, 4096, random() % 12)).result();
+        (void)co_await write(any(), random() % 4 * 4096, noises(random() % 3 + 1, 4096, random() % 12))
+            .result();
       }
     }
   }
@@ -162,7 +164,8 @@ void edit(FsckRig& rig, std::string_view prefix, std::function<void(T&)> change)
 void erase_first(FsckRig& rig, std::string_view prefix, std::size_t skip = 0) {
   for (u16 n = 0; n < 4; ++n) {
     MiniShard& shard = rig.shards.shard(ShardId{n});
-    for (auto it = shard.rows.lower_bound(prefix); it != shard.rows.end() && it->first.starts_with(prefix); ++it) {
+    for (auto it = shard.rows.lower_bound(prefix); it != shard.rows.end() && it->first.starts_with(prefix);
+         ++it) {
       if (skip-- != 0) continue;
       shard.rows.erase(it);
       return;
@@ -173,7 +176,8 @@ void erase_first(FsckRig& rig, std::string_view prefix, std::size_t skip = 0) {
 
 TEST(Fsck, FindsAndMendsWhatIsPlanted) {
   const std::vector<Damage> damages = {
-      {"references", true, [](FsckRig& r) { edit<ChunkRecord>(r, "C", [](ChunkRecord& c) { ++c.references; }); }},
+      {"references", true,
+       [](FsckRig& r) { edit<ChunkRecord>(r, "C", [](ChunkRecord& c) { ++c.references; }); }},
       {"references", true,
        [](FsckRig& r) {
          edit<ChunkRecord>(r, "C", [&](ChunkRecord& c) {
@@ -182,12 +186,16 @@ TEST(Fsck, FindsAndMendsWhatIsPlanted) {
          });
        }},
       {"lost_chunk", false, [](FsckRig& r) { erase_first(r, "C"); }},
-      {"live_bytes", true, [](FsckRig& r) { edit<SegmentRecord>(r, "G", [](SegmentRecord& s) { s.live_bytes += 77; }); }},
+      {"live_bytes", true,
+       [](FsckRig& r) { edit<SegmentRecord>(r, "G", [](SegmentRecord& s) { s.live_bytes += 77; }); }},
       {"lost_segment", false, [](FsckRig& r) { erase_first(r, "G"); }},
-      {"links", true, [](FsckRig& r) {
+      {"links", true,
+       [](FsckRig& r) {
          edit<meta::Inode>(r, "\x08", [&](meta::Inode& inode) {
-           if (inode.type == meta::FileType::directory) inode.nlink += 3;
-           else ++inode.nlink;
+           if (inode.type == meta::FileType::directory)
+             inode.nlink += 3;
+           else
+             ++inode.nlink;
          });
        }},
       {"links", true, [](FsckRig& r) { erase_first(r, "\x09", 1); }},  // a dentry: its inode has no name now
