@@ -108,17 +108,17 @@ struct Resolve {  // to the coordinator's shard: settles for good whether `txn` 
 
 // --- the leader's own ---
 
-struct PurgeInode {  // forgets an inode that nobody names any more; its extents go to the purge list
+struct PurgeInodes {  // forgets inodes that nobody names any more; their extents go to the purge list
   static constexpr u16 kKind = 0x0138;
   using Reply = Nothing;
-  InodeId inode{};
-  static auto fields(auto& self) { return std::tie(self.inode); }
+  std::vector<InodeId> inodes{};  // those that a transaction holds, or that are no orphans, are passed over
+  static auto fields(auto& self) { return std::tie(self.inodes); }
 };
 struct PurgeReply {
   bool more = false;
   static auto fields(auto& self) { return std::tie(self.more); }
 };
-struct PurgeExtents {  // deletes a bounded number of extents of the first on the purge list
+struct PurgeExtents {  // deletes a bounded number of extents of those on the purge list
   static constexpr u16 kKind = 0x0139;
   using Reply = PurgeReply;
   u32 extents_max = 1000;

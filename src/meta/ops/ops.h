@@ -38,7 +38,7 @@ Result<OutboxStatusReply> apply_outbox_status(ApplyContext& context, const Outbo
 Result<Nothing> apply_outbox_ack(ApplyContext& context, const OutboxAck& op);
 Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitSession& op);
 Result<Nothing> apply_format(ApplyContext& context, const Format& op);
-Result<Nothing> apply_purge_inode(ApplyContext& context, const PurgeInode& op);
+Result<Nothing> apply_purge_inodes(ApplyContext& context, const PurgeInodes& op);
 Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents& op);
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
 

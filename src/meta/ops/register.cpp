@@ -32,7 +32,7 @@ void register_namespace(OperationTable& table) {
   table.command<OutboxAck>(apply_outbox_ack);
   table.command<AdmitSession>(apply_admit_session);
   table.command<Format>(apply_format);
-  table.command<PurgeInode>(apply_purge_inode);
+  table.command<PurgeInodes>(apply_purge_inodes);
   table.command<PurgeExtents>(apply_purge_extents);
   table.command<Expire>(apply_expire);
   register_transactions(table);

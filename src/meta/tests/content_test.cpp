@@ -154,7 +154,7 @@ TEST_P(Content, reads_back_and_counts_exactly) {
   }
   for (const auto& [id, bytes] : files) {
     ASSERT_TRUE(shard.run(Unlink{kRootInode, id == files.begin()->first ? "0" : "1"}));
-    ASSERT_TRUE(shard.run(PurgeInode{id}));
+    ASSERT_TRUE(shard.run(PurgeInodes{{id}}));
   }
   files.clear();
   check();

@@ -320,7 +320,7 @@ TEST(Unnamed, a_file_gets_its_name_later) {
   const Inode file = world.made(world.run(CreateUnnamed{kRootInode, 0640, 0, true, kAlice}));
   EXPECT_EQ(file.nlink, 0u);
   EXPECT_EQ(world.made(world.run(Link{file.id, kRootInode, "f", kAlice})).nlink, 1u);
-  ASSERT_TRUE(world.run(PurgeInode{file.id}));  // no orphan any more
+  ASSERT_TRUE(world.run(PurgeInodes{{file.id}}));  // no orphan any more
   EXPECT_EQ(world.stat(file.id).nlink, 1u);
   // One that had a name does not get another; nor one that shall have none.
   ASSERT_TRUE(world.run(Unlink{kRootInode, "f", kAlice}));
