@@ -28,6 +28,7 @@ void register_namespace(OperationTable& table) {
   table.command<SetXattr>(apply_set_xattr);
   table.command<RemoveXattr>(apply_remove_xattr);
   table.command<CommitWrite>(apply_commit_write);
+  table.command<RewriteContents>(apply_rewrite_contents);
   table.command<OutboxStatus>(apply_outbox_status);
   table.command<OutboxAck>(apply_outbox_ack);
   table.command<AdmitSession>(apply_admit_session);
