@@ -30,6 +30,7 @@ Plan draw(u64 seed, bool dense) {
   plan.round_time = random.between_times(5s, dense ? 20s : 90s);
   plan.think_max = dense ? random.between_times(50ms, 1s) : random.between_times(1s, 30s);
   if (random.chance(300'000)) plan.large_write_max = random.between(256_KiB, 3_MiB);
+  plan.cluster.server_bytes = plan.large_write_max != 0 ? 2_GiB : 512_MiB;  // small ones start faster
   const sim::FaultOptions drawn = sim::draw_faults(seed);
   plan.faults = without_damage(drawn);
   plan.damage = plan.faults;
