@@ -174,14 +174,14 @@ struct Scenario {
   bool (*holds)();
 };
 constexpr Scenario kScenarios[] = {
-    {"meta_skips_sticky", sticky_protects},
-    {"meta_keeps_set_id", set_id_goes_with_the_owner},
+    {"meta_permission_skips_sticky", sticky_protects},
+    {"meta_permission_keeps_set_id", set_id_goes_with_the_owner},
     {"meta_exchanges_half", exchange_moves_both},
     {"meta_appends_where_told", appends_go_to_the_end},
-    {"meta_ignores_acl", a_list_counts},
-    {"meta_acl_leaves_mode", the_mode_follows_a_list},
-    {"meta_first_groups_only", every_group_counts},
-    {"meta_keeps_group_of_maker", groups_are_handed_on},
+    {"meta_permission_ignores_acl", a_list_counts},
+    {"meta_permission_acl_leaves_mode", the_mode_follows_a_list},
+    {"meta_permission_first_groups_only", every_group_counts},
+    {"meta_permission_keeps_group_of_maker", groups_are_handed_on},
 };
 
 TEST(Permission, rules_hold) {
