@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "data/tests/service_rig.h"
+#include "meta/commands.h"
 
 namespace claudefs::data {
 namespace {
