@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 struct Mount {
   runtime::Reactor& reactor;
   MountDaemonOptions options;
+  net::MethodTable pushes;  // what nodes may call on us
   std::unique_ptr<net::Client> rpc;
   std::unique_ptr<cluster::Router> router;
   std::shared_ptr<data::ChunkIo> chunks;
@@ -49,6 +50,14 @@ void collect(const Mount& mount, admin::MetricSet& set) {
   gauge("claudefs_fuse_known_inodes", "Inodes that the kernel holds.", fuse.known_inodes);
   gauge("claudefs_client_dirty_bytes", "Buffered writes not yet committed.", mount.files->dirty_bytes());
   gauge("claudefs_client_open_files", "Open handles.", mount.files->open_files());
+  const client::LeaseStats leases = mount.files->lease_stats();
+  gauge("claudefs_leases_held", "Inodes on which this client holds a lease.", leases.held);
+  counter("claudefs_lease_recalls_total", "Leases that others asked back.", leases.recalls);
+  counter("claudefs_lease_answers_total", "Lookups, attributes and opens answered without a message.",
+          leases.answered_here);
+  counter("claudefs_sessions_lost_total", "Sessions that expired under this client.", leases.sessions_lost);
+  counter("claudefs_rpc_calls_total", "Messages to nodes that want an answer.",
+          mount.rpc->stats().calls_made);
   if (!mount.chunks) return;
   const data::ChunkIoStats& io = mount.chunks->stats();
   counter("claudefs_chunks_stored_total", "Chunks written.", io.chunks_stored);
@@ -62,7 +71,7 @@ void collect(const Mount& mount, admin::MetricSet& set) {
 
 runtime::Task<Result<void>> connect(Mount& mount) {
   runtime::Env& env = mount.reactor.env();
-  mount.rpc = net::Client::create(env, identity_of(mount.options.spec, NodeId{}));
+  mount.rpc = net::Client::create(env, identity_of(mount.options.spec, NodeId{}), &mount.pushes);
   mount.router = cluster::Router::create(env, *mount.rpc, mount.options.seeds);
   const runtime::Instant deadline = env.now() + mount.options.connect_within;
   for (;;) {
@@ -86,7 +95,7 @@ runtime::Task<Result<void>> connect(Mount& mount) {
   };
   client::Options options;
   options.dirty_bytes_total = mount.options.dirty_bytes;
-  client::FileSystem::Parts parts{env, *mount.router, keep};
+  client::FileSystem::Parts parts{env, *mount.router, keep, mount.rpc.get(), &mount.pushes};
   mount.files = client::FileSystem::create(parts, options);
   co_return co_await mount.files->start().result();
 }

@@ -80,7 +80,11 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
     commit.modified = file->written_at;
     if (next != 0) commit.valid_until = stored.valid_until;
     const u64 before = file->attributes.data_version;
-    Result<meta::InodeReply> reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    Result<meta::InodeReply> reply;
+    {
+      const Leases::OwnChange change(state.own(), file->id());
+      reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    }
     if (reply) {
       state.note_own_change(reply->inode, before);
       co_return Result<void>();
@@ -94,7 +98,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
 bool may_succeed_later(const Error& error) {
   return is_retryable(error.code) || error.code == Errc::timed_out || error.code == Errc::unavailable ||
          error.code == Errc::connection_lost || error.code == Errc::overloaded ||
-         error.code == Errc::conflict || error.code == Errc::fenced;
+         error.code == Errc::conflict;
 }
 
 std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode) {

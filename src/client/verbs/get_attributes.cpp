@@ -3,10 +3,19 @@
 namespace claudefs::client {
 
 Task<Result<Inode>> FileSystem::get_attributes(InodeId inode) {
+  State& state = *state_;
+  if (state.leases) {
+    co_await state.leases->settled(inode);
+    if (const Inode* known = state.leases->attributes(inode)) {
+      state.leases->count_answered_here();
+      co_return state.present(*known);
+    }
+  }
   meta::GetAttributes get;
   get.inode = inode;
-  const meta::InodeReply reply = co_await state_->ask(inode.shard(), std::move(get));
-  co_return state_->present(reply.inode);
+  const u64 started = state.clock();
+  const meta::InodeReply reply = co_await state.ask(inode.shard(), std::move(get));
+  co_return state.learn(started, reply.inode);
 }
 
 bool FileSystem::may_have_set_id(InodeId inode) const {

@@ -6,10 +6,15 @@ Task<Result<Inode>> FileSystem::make_directory(NewNode node) {
   if (node.name.size() > meta::kNameMax) co_return fail(Errc::name_too_long, "a name has at most 255 bytes");
   meta::MakeDirectory make;
   make.parent = node.parent;
-  make.name = std::move(node.name);
+  make.name = node.name;
   make.mode = node.mode;
   make.caller = node.caller;
-  meta::InodeReply reply = co_await state_->command(node.parent.shard(), std::move(make));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange change(state_->own(), node.parent);
+    reply = co_await state_->command(node.parent.shard(), std::move(make));
+  }
+  if (state_->leases) state_->leases->now_named(node.parent, node.name, reply.inode.id);
   co_return std::move(reply.inode);
 }
 

@@ -23,13 +23,19 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
   const u64 before = file != nullptr                     ? file->attributes.data_version
                      : seen != state.seen_versions.end() ? seen->second
                                                          : 0;
-  const meta::InodeReply reply = co_await state.command(inode.shard(), operation_of(inode, change));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange own(state.own(), inode);
+    reply = co_await state.command(inode.shard(), operation_of(inode, change));
+  }
+  if (state.leases) state.leases->now_is(reply.inode);
   if (change.size) state.note_own_change(reply.inode, before);
   co_return state.present(reply.inode);
 }
 
 // Of an open file: in order with its write-backs.
 Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange change) {
+  const Leases::Use use = co_await state.use_for_writing(file);
   auto lock = co_await file->flush_lock.lock();
   // A write-back after this would put its own time over the one that is set.
   if (change.modified) co_await state.flush_locked(file, FlushMode::everything);

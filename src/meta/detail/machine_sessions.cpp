@@ -1,7 +1,10 @@
 // Exactly once: the outcomes of requests, by session and sequence.
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/machine.h"
 #include "meta/hlc.h"
+
+CFS_DEFINE_MUTANT(fence_not_checked, "meta: a fenced session's commands are executed");
 
 namespace claudefs::meta {
 namespace {
@@ -37,6 +40,8 @@ std::optional<Outcome> Machine::recall(const Batch& batch, const cluster::Reques
   const auto get = [&](std::string_view key) { return batch.overlay.get(key); };
   if (std::optional<Outcome> outcome = find(get, id, stored_.shard())) return outcome;
   const SessionRecord session = decode_session(get(session_key(id.session)), stored_.shard());
+  if (session.fenced && !CFS_MUTANT(fence_not_checked))
+    return Outcome{Errc::fenced, fmt::format("session {} has expired; open a new one", id.session), {}};
   if (id.sequence >= session.dropped_below) return std::nullopt;
   return Outcome{
       Errc::invalid_argument, "this request was answered before, and its sender has the answer", {}};

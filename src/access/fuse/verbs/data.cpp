@@ -47,7 +47,11 @@ Task<Result<Reply>> write(Context& context, Request request) {
     co_await context.fs.set_attributes(request.node(), std::move(change));
   }
   Buffer data = request.data.slice(0, in.size);
-  co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data));
+  // The kernel's idea of where the file ends may be old. A write-back of its pages says where it belongs.
+  if ((in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0)
+    co_await context.fs.append(client::HandleId{in.fh}, std::move(data));
+  else
+    co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data));
   fuse_write_out out{};
   out.size = in.size;
   co_return Reply::of(out);

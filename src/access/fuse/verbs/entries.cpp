@@ -10,8 +10,8 @@ void forget_one(Context& context, InodeId inode, u64 count) {
 }  // namespace
 
 Task<Result<Reply>> lookup(Context& context, Request request) {
-  const client::Inode inode = co_await context.fs.lookup(request.node(), std::move(request.names[0]));
-  co_return entry_reply(context, inode);
+  const client::Inode inode = co_await context.fs.lookup(request.node(), request.names[0]);
+  co_return entry_reply(context, request.node(), request.names[0], inode);
 }
 
 Task<Result<Reply>> forget(Context& context, Request request) {
