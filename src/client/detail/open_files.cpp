@@ -57,6 +57,7 @@ void State::note(OpenFile& file, const Inode& inode) {
 
 void State::note_own_change(const Inode& inode, u64 before) {
   if (FilePtr file = find_file(inode.id)) note(*file, inode);
+  if (leases) leases->now_is(inode);
   // One step further than we knew: nobody wrote in between, and the kernel's pages show what we wrote.
   auto seen = seen_versions.find(inode.id);
   if (seen == seen_versions.end()) return;

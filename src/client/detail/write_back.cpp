@@ -92,7 +92,11 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
       if (file->flushing_appended_from && planned.offset >= *file->flushing_appended_from)
         commit.appended_from = lower(commit.appended_from, planned.offset);
     const u64 before = file->attributes.data_version;
-    Result<meta::InodeReply> reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    Result<meta::InodeReply> reply;
+    {
+      const Leases::OwnChange change(state.own(), file->id());
+      reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    }
     if (reply) {
       state.note_own_change(reply->inode, before);
       co_return Result<void>();
@@ -106,7 +110,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
 bool may_succeed_later(const Error& error) {
   return is_retryable(error.code) || error.code == Errc::timed_out || error.code == Errc::unavailable ||
          error.code == Errc::connection_lost || error.code == Errc::overloaded ||
-         error.code == Errc::conflict || error.code == Errc::fenced;
+         error.code == Errc::conflict;
 }
 
 // What was appended is a run of its own.

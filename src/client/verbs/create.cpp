@@ -17,8 +17,17 @@ Task<Result<Inode>> make(State& state, NewNode node) {
   create.target = std::move(node.target);
   create.umask = node.umask;
   create.caller = state.known_as(std::move(node.caller));
-  meta::InodeReply reply = co_await state.command(node.parent.shard(), std::move(create));
+  const u64 started = state.clock();
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange change(state.own(), node.parent);
+    reply = co_await state.command(node.parent.shard(), std::move(create));
+  }
   state.remember_name(node.parent, node.name, reply.inode.id);
+  if (state.leases) {
+    state.leases->learn_attributes(started, reply.inode);
+    state.leases->now_named(node.parent, node.name, reply.inode.id);
+  }
   co_return std::move(reply.inode);
 }
 

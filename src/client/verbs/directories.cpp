@@ -11,6 +11,7 @@ Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool wit
   read.after_cookie = after;
   read.with_inodes = with_attributes;
   read.opener = state.directories.at(handle).opener;
+  const u64 started = state.clock();
   meta::ReadDirectoryReply reply = co_await state.ask(read.directory.shard(), read);
   auto found = state.directories.find(handle);
   if (found == state.directories.end()) co_return fail(Errc::stale, "the directory handle was released");
@@ -27,7 +28,7 @@ Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool wit
     out.inode = entry.dentry.inode;
     out.type = entry.dentry.type;
     out.cookie = entry.cookie;
-    if (entry.inode) out.attributes = state.present(*entry.inode);
+    if (entry.inode) out.attributes = state.learn(started, *entry.inode);
     out.name = std::move(entry.dentry.name);
     directory.page.push_back(std::move(out));
   }

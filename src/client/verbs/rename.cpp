@@ -15,7 +15,23 @@ Task<Result<void>> FileSystem::rename(RenameRequest request) {
   rename.mode = request.mode;
   rename.caller = state_->known_as(std::move(request.caller));
   rename.whiteout = request.whiteout;
-  const meta::RenameReply reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
+  meta::RenameReply reply;
+  const auto unknown = [&] {
+    if (!state_->leases) return;
+    state_->leases->now_unknown(request.old_parent, request.old_name);
+    state_->leases->now_unknown(request.new_parent, request.new_name);
+  };
+  {
+    const Leases::OwnChange from(state_->own(), request.old_parent);
+    const Leases::OwnChange to(state_->own(), request.new_parent);
+    unknown();
+    reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
+  }
+  unknown();
+  if (state_->leases) {
+    state_->leases->touched(reply.moved);
+    if (reply.replaced.value != 0) state_->leases->touched(reply.replaced);
+  }
   state_->forget_name(request.old_parent, request.old_name);
   if (request.mode == meta::RenameMode::exchange) {
     state_->forget_name(request.new_parent, request.new_name);

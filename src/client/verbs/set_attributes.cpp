@@ -33,7 +33,12 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
   set.caller = state.known_as(std::move(set.caller));
   if (const auto handle = state.handles.find(change.handle); handle != state.handles.end())
     set.size_granted = handle->second.flags.write && handle->second.file->id() == inode;
-  const meta::InodeReply reply = co_await state.command(inode.shard(), std::move(set));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange own(state.own(), inode);
+    reply = co_await state.command(inode.shard(), std::move(set));
+  }
+  if (state.leases) state.leases->now_is(reply.inode);
   if (change.accessed) state.accessed.erase(inode);
   if (change.size) state.note_own_change(reply.inode, before);
   co_return state.present(reply.inode);
@@ -41,6 +46,7 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
 
 // Of an open file: in order with its write-backs.
 Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange change) {
+  const Leases::Use use = co_await state.use_for_writing(file);
   auto lock = co_await file->flush_lock.lock();
   // A write-back after this would put its own time over the one that is set.
   // And what was appended before belongs before the new end, wherever it is put.

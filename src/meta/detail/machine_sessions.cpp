@@ -4,6 +4,8 @@
 #include "meta/detail/machine.h"
 #include "meta/hlc.h"
 
+CFS_DEFINE_MUTANT(fence_not_checked, "meta: a fenced session's commands are executed");
+
 namespace claudefs::meta {
 
 CFS_DEFINE_MUTANT(meta_retry_applied_twice, "meta: a request that comes again is executed again");
@@ -41,6 +43,8 @@ std::optional<Outcome> Machine::recall(const Batch& batch, const cluster::Reques
   const auto get = [&](std::string_view key) { return batch.overlay.get(key); };
   if (std::optional<Outcome> outcome = find(get, id, stored_.shard())) return outcome;
   const SessionRecord session = decode_session(get(session_key(id.session)), stored_.shard());
+  if (session.fenced && !CFS_MUTANT(fence_not_checked))
+    return Outcome{Errc::fenced, fmt::format("session {} has expired; open a new one", id.session), {}};
   if (id.sequence >= session.dropped_below) return std::nullopt;
   return Outcome{
       Errc::invalid_argument, "this request was answered before, and its sender has the answer", {}};

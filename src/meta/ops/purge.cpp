@@ -15,7 +15,8 @@ Result<Nothing> apply_purge_inode(ApplyContext& context, const PurgeInode& op) {
   TRY(check_free(context, inode_lock(op.inode), true));  // it may be getting a name
   if (!context.get(orphan_key(op.inode))) return Nothing{};
   TRY_ASSIGN(const Inode inode, load_inode(context, op.inode));
-  std::vector<std::string> gone{orphan_key(op.inode), inode_key(op.inode), inline_key(op.inode)};
+  std::vector<std::string> gone{orphan_key(op.inode), inode_key(op.inode), inline_key(op.inode),
+                                file_locks_key(op.inode)};
   const std::string xattrs = xattrs_key(op.inode);
   context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
     gone.emplace_back(key);
