@@ -117,7 +117,7 @@ TEST_F(LeasesTest, appends_of_two_are_both_there) {
     expected += line;
     auto& at = i % 2 == 0 ? a : b;
     ASSERT_TRUE(
-        cluster.run(at, at.fs->append(i % 2 == 0 ? file.handle : there, Buffer::copy_of(as_bytes(line))))
+        cluster.run(at, at.fs->write(i % 2 == 0 ? file.handle : there, 0, Buffer::copy_of(as_bytes(line)), true))
             .has_value());
   }
   EXPECT_EQ(read(a, file.handle), expected);
