@@ -19,7 +19,7 @@ using Run = std::function<Result<void>()>;
 
 struct Cli {
   CLI::App& root;
-  Run run;  // set by the subcommand that was chosen
+  Run run;            // set by the subcommand that was chosen
   int exit_code = 0;  // what the process ends with when `run` succeeded
 };
 

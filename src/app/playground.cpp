@@ -15,6 +15,7 @@
 #include "app/mount_table.h"
 #include "app/process.h"
 #include "app/text.h"
+#include "base/crc32c.h"
 #include "meta/operations.h"
 
 namespace claudefs::app {
@@ -22,6 +23,11 @@ namespace fs = std::filesystem;
 namespace {
 using namespace std::chrono_literals;
 constexpr int kFirstPort = 17700;
+// Playgrounds that start at the same moment in different directories do not look at the same ports.
+int first_port(const std::string& directory) {
+  constexpr u32 kPlaces = 500, kPortsEach = 20;
+  return kFirstPort + static_cast<int>(crc32c(as_bytes(directory)) % kPlaces * kPortsEach);
+}
 constexpr double kStopSeconds = 20;
 constexpr double kServingSeconds = 60;
 
@@ -79,7 +85,8 @@ Result<Playground> Playground::open_or_create(const PlaygroundOptions& options) 
   fs::create_directories(options.directory, error);
   if (error) return fail(Errc::io_error, fmt::format("make {}: {}", options.directory, error.message()));
   // Neighbouring ports for nodes and, above them, for their metrics pages.
-  TRY_ASSIGN(const int port, find_free_ports(static_cast<int>(options.nodes) * 2, kFirstPort));
+  TRY_ASSIGN(const int port,
+             find_free_ports(static_cast<int>(options.nodes) * 2, first_port(options.directory)));
   std::vector<cluster::NodeSpec> nodes;
   for (unsigned n = 1; n <= options.nodes; ++n)
     nodes.push_back(

@@ -115,6 +115,9 @@ class FileSystem {
   Task<Result<u64>> seek(HandleId handle, u64 offset, SeekTarget target);  // no_data (ENXIO) past the end
   // By reference to the same chunks: no content moves. Gives the bytes copied.
   Task<Result<u64>> copy_range(CopyRequest request);
+  // Of a file that is open here for writing: what set_attributes() left for its next commit is durable when
+  // this ends. Gives the attributes after it; nothing when nothing was left.
+  Task<Result<std::optional<Inode>>> commit_attributes(InodeId inode);
   Task<Result<void>> sync_all();  // syncfs
 
   // Directories.

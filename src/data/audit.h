@@ -1,5 +1,5 @@
-// What `claudefs fsck` asks of the chunk index and the segment table, page by page, and the mending of what it
-// proved wrong. Every page is one moment of its shard. Kinds are on the wire: never renumber.
+// What `claudefs fsck` asks of the chunk index and the segment table, page by page, and the mending of what
+// it proved wrong. Every page is one moment of its shard. Kinds are on the wire: never renumber.
 #pragma once
 
 #include <vector>

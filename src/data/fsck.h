@@ -1,5 +1,5 @@
-// `claudefs fsck`: is the file system consistent in itself? Online, while clients go on. How what it reads is made
-// comparable although it changes meanwhile: docs/fsck.md.
+// `claudefs fsck`: is the file system consistent in itself? Online, while clients go on. How what it reads is
+// made comparable although it changes meanwhile: docs/fsck.md.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,8 @@
 namespace claudefs::data {
 
 struct FsckFinding {
-  std::string kind;  // references, lost_chunk, live_bytes, lost_segment, shards, entry, links, directory, pending
+  std::string
+      kind;  // references, lost_chunk, live_bytes, lost_segment, shards, entry, links, directory, pending
   std::string text;  // names the thing
   bool repaired = false;
 };
@@ -36,6 +37,7 @@ struct FsckOptions {
 
 // Errors: unavailable, timed_out (a shard has no leader, or messages between shards do not arrive).
 runtime::Task<Result<FsckReport>> fsck(runtime::Env& env, net::Client& client, cluster::Router& router,
-                                       FsckOptions options, std::function<void(const FsckProgress&)> progress);
+                                       FsckOptions options,
+                                       std::function<void(const FsckProgress&)> progress);
 
 }  // namespace claudefs::data

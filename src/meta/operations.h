@@ -324,9 +324,12 @@ struct CommitWrite {  // to the inode's shard. stale; conflict when if_data_vers
   Hlc valid_until{};  // conflict when applied later: the pins of its chunks may be gone. 0: no bound
   // Extents from here on were appended (O_APPEND): they move, together, to where the file really ends.
   std::optional<u64> appended_from;
+  // Follow the write, in order, under the rules of SetAttributes; none changes the size. All or nothing.
+  std::vector<SetAttributes> then;
   static auto fields(auto& self) {
     return std::tie(self.inode, self.extents, self.punch, self.size_at_least, self.modified,
-                    self.if_data_version, self.keep_data_version, self.valid_until, self.appended_from);
+                    self.if_data_version, self.keep_data_version, self.valid_until, self.appended_from,
+                    self.then);
   }
 };
 // Registers which unlinked-or-not inodes of this shard a session has open (leader's memory, not replicated):

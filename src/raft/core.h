@@ -237,7 +237,7 @@ class Core {
   EntryLog log_;
   LogIndex commit_{};
   LogIndex applied_{};
-  LogEnd floor_{};               // see rejoin()
+  LogEnd floor_{};  // see rejoin()
   bool doubts_ = false;
   bool needs_snapshot_ = false;  // the state machine stands before the log's start: must not lead
 

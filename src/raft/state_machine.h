@@ -41,8 +41,8 @@ class StateMachine {
   virtual Result<std::unique_ptr<SnapshotSource>> snapshot() = 0;
   // Installing: begin (drops the old state), add pieces in order, finish. A crash in between leaves the old
   // state, or one that applied() reports as index 0, so that the leader starts again. A piece that install()
-  // refuses changes nothing: it is sent again. finish_install() ends when all of it is durable: only then does
-  // the log let go of the entries it stands for.
+  // refuses changes nothing: it is sent again. finish_install() ends when all of it is durable: only then
+  // does the log let go of the entries it stands for.
   virtual Result<void> begin_install() = 0;
   virtual Result<void> install(const Buffer& piece) = 0;
   virtual runtime::Task<Result<void>> finish_install(LogIndex index, Term term) = 0;

@@ -21,7 +21,7 @@ struct WorkResult {
 
 struct WorkLimits {
   unsigned jobs = 1;
-  double seconds_each = 120;  // a run that takes longer is killed and counts as a violation
+  double seconds_each = 120;  // of processor time: a run that takes more is killed and counts as a violation
   bool quiet = false;         // the children's standard error goes nowhere
 };
 

@@ -269,6 +269,10 @@ Prediction Model::change_inode(const Operation& op) {
   }
   Prediction out;
   const bool there = find(symbol)->xattrs.contains(op.name);
+  // user.* is for what holds data.
+  const FileType type = find(symbol)->type;
+  const bool may_have = type == FileType::regular || type == FileType::directory;
+  if (op.verb != Verb::set_mode && !may_have) return failed(Errc::not_permitted);
   if (op.verb == Verb::set_mode) {
     change(symbol).mode = op.mode;
   } else if (op.verb == Verb::set_xattr) {

@@ -92,7 +92,10 @@ class Run {
   void audit_without_one() {
     if (cluster_.servers().size() < 3) return;
     sim::RandomStream random(plan_.seed, "server that is down", 0);
-    Server& away = *cluster_.servers()[random.between(0, cluster_.servers().size() - 1)];
+    // Damage at rest that nobody has read yet is a loss that counts (there is no scrubbing): with it and
+    // another server away two would be lost.
+    const u64 any = random.between(0, cluster_.servers().size() - 1);
+    Server& away = *cluster_.servers()[plan_.victim ? *plan_.victim : any];
     workload_.note("SERVER AWAY");
     cluster_.crash_server(away);
     audit();

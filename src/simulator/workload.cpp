@@ -255,6 +255,10 @@ runtime::Task<Outcome> Workload::call(Client* client, const Operation* op) {
       client::AttributeChange change;
       change.mode = op->mode;
       Outcome out = outcome_of(co_await files.set_attributes(op->inode, change).result());
+      // Of a file that is open for writing it would be told only at the close whether it took effect.
+      Result<std::optional<client::Inode>> committed = co_await files.commit_attributes(op->inode).result();
+      if (!committed) co_return failure_of(committed);
+      if (*committed) out = outcome_of(Result<client::Inode>(std::move(**committed)));
       co_return out;
     }
     case Verb::read_link: {

@@ -68,4 +68,5 @@ def run(context):
                                                      os.path.join(context.work, "journal-%d-%d" % (turn, w)), "t%dw%d" % (turn, w))
             check(not errors, "\n".join(errors[:5]))
     seconds, _ = pg.wait_whole(90)
+    pg.fsck()
     return "%d crashes, %d acknowledged steps, all there; full redundancy %.1f s later" % (len(times), total, seconds)

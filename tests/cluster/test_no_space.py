@@ -102,5 +102,6 @@ def run(context):
         with open(os.path.join(base, "again-%d" % n), "rb") as f:
             check(f.read() == content(10000 + n), "what was written after the deletion reads otherwise")
     check_pieces(base, kept[len(freed):])
+    pg.fsck()
     shutil.rmtree(base)
     return "ENOSPC after %s; space back %.0f s after deleting" % (mib(len(kept) * PIECE), took)

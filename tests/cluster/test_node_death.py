@@ -54,5 +54,6 @@ def run(context):
     gaps, repairs = zip(*[one_death(pg, source, count, node) for node in range(1, pg.nodes + 1)])
     for node in range(1, pg.nodes + 1):  # and all of it is still there when everybody is back
         trees.compare(source, os.path.join(pg.mount, "copy-%d" % node))
+    pg.fsck()
     check(max(gaps) <= LONGEST_GAP, "longest time without an operation: %.2f s; at most %.0f s is allowed" % (max(gaps), LONGEST_GAP))
     return "longest gap %.2f s, full redundancy after %.1f s at most" % (max(gaps), max(repairs))

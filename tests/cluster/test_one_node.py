@@ -11,6 +11,7 @@ def run(context, nodes=1):
     pg = Playground(context.work, nodes=nodes).up()
     copied = trees.copy(source, os.path.join(pg.mount, "copy"))
     trees.compare(source, os.path.join(pg.mount, "copy"))
+    pg.wait_whole(60)  # what a node that just started holds is looked at first
     status = pg.status()
     check(len(status["nodes"]) == nodes, "status lists %d nodes" % len(status["nodes"]))
     check(status["cluster"]["state"] == "healthy", "state is %s: %s" % (status["cluster"]["state"], status["alerts"]))

@@ -64,9 +64,9 @@ nlohmann::json to_json(const data::FsckReport& report) {
   nlohmann::json findings = nlohmann::json::array();
   for (const data::FsckFinding& finding : report.findings)
     findings.push_back({{"kind", finding.kind}, {"text", finding.text}, {"repaired", finding.repaired}});
-  return {{"inodes", report.inodes},     {"entries", report.entries},   {"extents", report.extents},
-          {"chunks", report.chunks},     {"segments", report.segments}, {"undecided", report.undecided},
-          {"found", report.found()},     {"repaired", report.repaired()}, {"findings", findings}};
+  return {{"inodes", report.inodes}, {"entries", report.entries},     {"extents", report.extents},
+          {"chunks", report.chunks}, {"segments", report.segments},   {"undecided", report.undecided},
+          {"found", report.found()}, {"repaired", report.repaired()}, {"findings", findings}};
 }
 
 void print(const data::FsckReport& report, bool repair) {
@@ -121,10 +121,8 @@ Result<void> check(Options options, Cli& cli) {
 
 void add_fsck(Cli& cli) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      add_command(cli, "fsck", "check the file system while it is in use", [options, &cli]() -> Result<void> {
-        return check(*options, cli);
-      });
+  CLI::App* command = add_command(cli, "fsck", "check the file system while it is in use",
+                                  [options, &cli]() -> Result<void> { return check(*options, cli); });
   command->add_option("address", options->address,
                       "HOST:PORT of any node (default: those of the cluster file)");
   add_option(command, "cluster", options->file, "the cluster's file")->capture_default_str();

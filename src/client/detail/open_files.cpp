@@ -41,6 +41,7 @@ void State::drop_if_idle(const FilePtr& file) {
   if (file->handles != 0 || find_file(file->id()) != file) return;
   if (file->unlinked) {
     file->dirty.clear();
+    file->attribute_changes.clear();
     recount(*file);
   }
   if (!file->is_dirty()) files.erase(file->id());
@@ -69,11 +70,21 @@ void State::note_own_change(const Inode& inode, u64 before) {
 
 Inode State::visible(const OpenFile& file) const {
   Inode out = with_access_time(file.attributes);
-  if (!file.is_dirty()) return out;
-  out.size = std::max({out.size, file.dirty.end(), file.flushing.end()});
-  out.allocated_bytes = std::min(out.size, out.allocated_bytes + file.dirty.bytes() + file.flushing.bytes());
-  out.modified = std::max(out.modified, file.written_at);
-  out.changed = std::max(out.changed, file.written_at);
+  if (file.has_dirty_bytes()) {
+    out.size = std::max({out.size, file.dirty.end(), file.flushing.end()});
+    out.allocated_bytes =
+        std::min(out.size, out.allocated_bytes + file.dirty.bytes() + file.flushing.bytes());
+    out.modified = std::max(out.modified, file.written_at);
+    out.changed = std::max(out.changed, file.written_at);
+  }
+  for (const meta::SetAttributes& change : file.attribute_changes) {
+    if (change.mode) out.mode = *change.mode & 07777;
+    if (change.uid) out.uid = *change.uid;
+    if (change.gid) out.gid = *change.gid;
+    if (change.accessed) out.accessed = *change.accessed;
+    if (change.modified) out.modified = *change.modified;
+  }
+  if (!file.attribute_changes.empty()) out.changed = std::max(out.changed, file.attributes_changed_at);
   return out;
 }
 

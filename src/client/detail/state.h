@@ -25,7 +25,8 @@ struct OpenFile {
     extents.reset(attributes.data_version);
   }
   InodeId id() const { return attributes.id; }
-  bool is_dirty() const { return !dirty.empty() || !flushing.empty(); }
+  bool has_dirty_bytes() const { return !dirty.empty() || !flushing.empty(); }
+  bool is_dirty() const { return has_dirty_bytes() || !attribute_changes.empty(); }
 
   Inode attributes;  // the server's, as last heard
   u32 handles = 0;
@@ -38,6 +39,10 @@ struct OpenFile {
   // Where dirty (flushing) bytes begin that were appended: only the shard knows where they really go.
   std::optional<u64> appended_from;
   std::optional<u64> flushing_appended_from;
+  // After all of `dirty` and `flushing`, in order: they ride on the commit that a close or a timer brings.
+  // Never of the size. A file that cp or tar makes has three of them.
+  std::vector<meta::SetAttributes> attribute_changes;
+  meta::Time attributes_changed_at;
   ExtentCache extents;
   // Until then it is taken to have no file capability, for which the kernel asks before a write.
   runtime::Instant no_capability_until{};
@@ -109,6 +114,8 @@ class State {
   // `inode` is what a change of content by us was answered with; `before` the version known until then.
   void note_own_change(const Inode& inode, u64 before);
   Inode visible(const OpenFile& file) const;
+  // Commits what changed of the file's attributes, before something that the servers judge by them.
+  Task<Result<void>> settle_attributes(InodeId inode);
   void recount(OpenFile& file);
   void note_no_capability(OpenFile& file);
   meta::Time time_now() const;
@@ -186,6 +193,8 @@ class State {
   Task<void> run_write_back(FilePtr file);
   Task<void> run_write_back_later(FilePtr file);
   Task<Result<void>> write_out(FilePtr file, FlushMode mode);
+  Task<Result<void>> flush_attributes(FilePtr file);
+  void refuse_attributes(OpenFile& file, std::size_t count, const Error& why);
   Task<void> read_chunk_quietly(meta::ChunkRef ref);
   Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);
   Task<Result<Buffer>> send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body);

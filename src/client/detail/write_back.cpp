@@ -69,7 +69,8 @@ std::vector<std::vector<PlannedExtent>> batches_of(std::vector<PlannedExtent> ex
 }
 
 // Data first, metadata second. Again when the commit came after the chunks' pins had run out.
-Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedExtent> batch) {
+Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedExtent> batch,
+                                std::vector<meta::SetAttributes> then) {
   for (int attempt = 1;; ++attempt) {
     std::vector<Buffer> chunks;
     for (const PlannedExtent& planned : batch)
@@ -87,6 +88,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
                                                    : chunk_extent(planned, stored.chunks[next++]));
     commit.size_at_least = batch.back().offset + batch.back().bytes.size();
     commit.modified = file->written_at;
+    commit.then = then;
     if (next != 0) commit.valid_until = stored.valid_until;
     for (const PlannedExtent& planned : batch)
       if (file->flushing_appended_from && planned.offset >= *file->flushing_appended_from)
@@ -113,6 +115,9 @@ bool may_succeed_later(const Error& error) {
          error.code == Errc::conflict;
 }
 
+// Of the changes of attributes that ride on a write, not of the write.
+bool is_refusal(Errc code) { return code == Errc::access_denied || code == Errc::not_permitted; }
+
 // What was appended is a run of its own.
 std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode, std::optional<u64> appended_from) {
   std::vector<FlushRun> out;
@@ -133,6 +138,7 @@ std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode, std::option
 // A fast stream keeps its tail, so that chunks end where the content says and not where a timer fell. A tail
 // alone is written: keeping it for ever would leave writers without room.
 FlushMode mode_of(const OpenFile& file) {
+  if (!file.attribute_changes.empty()) return FlushMode::everything;
   return file.dirty.bytes() >= kFastStream ? FlushMode::keep_stream : FlushMode::everything;
 }
 
@@ -149,13 +155,70 @@ Task<Result<void>> State::write_out(FilePtr file, FlushMode mode) {
     if (file->flushing_appended_from && kept.offset >= *file->flushing_appended_from)
       file->appended_from = lower(file->appended_from, kept.offset);
   }
-  for (std::vector<PlannedExtent>& batch : batches_of(std::move(plan.extents)))
-    co_await commit_batch(*this, file, std::move(batch));
+  std::vector<std::vector<PlannedExtent>> batches = batches_of(std::move(plan.extents));
+  // Behind all that was written before: not while a part of it stays here.
+  const bool carry = plan.kept.empty() && !batches.empty();
+  const std::vector<meta::SetAttributes> changes =
+      carry ? file->attribute_changes : std::vector<meta::SetAttributes>();
+  for (std::vector<PlannedExtent>& batch : batches) {
+    std::vector<meta::SetAttributes> then;
+    if (&batch == &batches.back()) then = changes;
+    Result<void> done = co_await commit_batch(*this, file, batch, std::move(then)).result();
+    if (!done && !changes.empty() && is_refusal(done.error().code)) {
+      refuse_attributes(*file, changes.size(), done.error());
+      done = co_await commit_batch(*this, file, std::move(batch), {}).result();
+    }
+    if (!done) co_return done;
+  }
+  file->attribute_changes.erase(
+      file->attribute_changes.begin(),
+      file->attribute_changes.begin() +
+          static_cast<std::ptrdiff_t>(std::min(changes.size(), file->attribute_changes.size())));
   co_return Result<void>();
 }
 
+// Nothing was written that could carry them.
+Task<Result<void>> State::flush_attributes(FilePtr file) {
+  const std::vector<meta::SetAttributes> changes = file->attribute_changes;
+  meta::CommitWrite commit;
+  commit.inode = file->id();
+  commit.keep_data_version = true;
+  commit.then = changes;
+  Result<meta::InodeReply> reply = co_await command(file->id().shard(), std::move(commit)).result();
+  if (!reply && may_succeed_later(reply.error())) {
+    write_back_soon(file);
+    co_return fail(std::move(reply.error()));
+  }
+  if (!reply) {
+    refuse_attributes(*file, changes.size(), reply.error());
+    co_return fail(std::move(reply.error()));
+  }
+  file->attribute_changes.erase(
+      file->attribute_changes.begin(),
+      file->attribute_changes.begin() + static_cast<std::ptrdiff_t>(changes.size()));
+  note(*file, reply->inode);
+  co_return Result<void>();
+}
+
+// The caller was told that they were done: the next close or fsync tells that they were not.
+void State::refuse_attributes(OpenFile& file, std::size_t count, const Error& why) {
+  ++file.failures;
+  file.failure = why;
+  log::warn("client", "a change of attributes was refused when it was committed",
+            {log::kv("inode", file.id()), log::kv("error", why.to_string())});
+  file.attribute_changes.erase(file.attribute_changes.begin(),
+                               file.attribute_changes.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+Task<Result<void>> State::settle_attributes(InodeId inode) {
+  const FilePtr file = find_file(inode);
+  if (file == nullptr || file->attribute_changes.empty()) co_return Result<void>();
+  co_return co_await flush(file, FlushMode::everything).result();
+}
+
 Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
-  if (file->dirty.empty()) co_return Result<void>();
+  if (file->dirty.empty() && file->attribute_changes.empty()) co_return Result<void>();
+  if (file->dirty.empty()) co_return co_await flush_attributes(file).result();
   CFS_CHECK(file->flushing.empty());
   file->flushing = std::exchange(file->dirty, {});
   file->flushing_appended_from = std::exchange(file->appended_from, std::nullopt);
@@ -204,7 +267,7 @@ Task<void> State::run_write_back(FilePtr file) {
   (void)co_await flush(file, mode_of(*file)).result();
   file->write_back_running = false;
   room.notify_all();
-  if (!file->dirty.empty()) write_back_soon(file);
+  if (file->is_dirty()) write_back_soon(file);
   drop_if_idle(file);
 }
 
@@ -219,7 +282,7 @@ Task<void> State::run_write_back_later(FilePtr file) {
   co_await env.executor().sleep(failures == 0 ? options.write_back_after : options.retry_after);
   file->write_back_scheduled = false;
   (void)co_await flush(file, mode_of(*file)).result();
-  if (!file->dirty.empty()) write_back_soon(file);
+  if (file->is_dirty()) write_back_soon(file);
   drop_if_idle(file);
 }
 

@@ -71,6 +71,13 @@ class FileSystemTest : public ::testing::Test {
   FakeCluster cluster_{node_};
 };
 
+// A read that would renew one costs the kernel its pages: not what these tests are about.
+Options without_access_times() {
+  Options options;
+  options.access_times = AccessTimes::none;
+  return options;
+}
+
 void overwrite(std::string& file, u64 offset, const std::string& data) {
   if (file.size() < offset + data.size()) file.resize(offset + data.size());
   file.replace(offset, data.size(), data);
@@ -152,7 +159,7 @@ TEST_F(FileSystemTest, AFileAgreesWithAString) {
 }
 
 TEST_F(FileSystemTest, AStreamIsCutByContentWhateverTheWritesWere) {
-  auto fs = mount();
+  auto fs = mount(without_access_times());
   sim::RandomStream random(3, "stream");
   const std::string content = random_text(random, 20_MiB);
   std::size_t after_first = 0;
@@ -174,8 +181,8 @@ TEST_F(FileSystemTest, AStreamIsCutByContentWhateverTheWritesWere) {
 }
 
 TEST_F(FileSystemTest, WhatAnotherClientClosedIsSeenByWhoOpensLater) {
-  auto one = mount();
-  auto two = mount();
+  auto one = mount(without_access_times());
+  auto two = mount(without_access_times());
   const Opened writer = run(one->create_file(named("f"), kReadWrite)).value();
   ASSERT_TRUE(run(one->write(writer.handle, 0, Buffer::copy_of("first"))));
   ASSERT_TRUE(run(one->release(writer.handle)));
@@ -214,6 +221,55 @@ TEST_F(FileSystemTest, AnUnlinkedFileLivesWhileItIsOpen) {
   world_.run_for(1s);
   EXPECT_TRUE(cluster_.router.held.empty());
   ASSERT_TRUE(run(fs->stop()));
+}
+
+// cp -a and tar: what is set between the last write and the close costs no call of its own.
+TEST_F(FileSystemTest, ChangesOfAttributesRideOnTheWrite) {
+  auto one = mount(without_access_times());
+  auto two = mount(without_access_times());
+  const Opened opened = run(one->create_file(named("f"), kReadWrite)).value();
+  const InodeId inode = opened.inode.id;
+  const meta::Time then{1'000'000, 5};
+  AttributeChange times, mode, owner;
+  times.accessed = times.modified = then;
+  mode.mode = 0640;
+  owner.uid = owner.gid = 7;
+  ASSERT_TRUE(run(one->write(opened.handle, 0, Buffer::copy_of("content"))));
+  cluster_.router.calls.clear();
+  for (const AttributeChange& change : {times, owner, mode})
+    ASSERT_TRUE(run(one->set_attributes(inode, change)));
+  const Inode here = run(one->get_attributes(inode)).value();
+  EXPECT_EQ(here.modified, then);
+  EXPECT_EQ(here.mode & 07777, 0640);
+  EXPECT_EQ(here.uid, 7u);
+  EXPECT_EQ(cluster_.router.calls[meta::SetAttributes::kKind], 0);
+  ASSERT_TRUE(run(one->release(opened.handle)));
+  EXPECT_EQ(cluster_.router.calls[meta::CommitWrite::kKind], 1);
+  const Inode there = run(two->get_attributes(inode)).value();
+  EXPECT_EQ(there.size, 7u);
+  EXPECT_EQ(there.modified, then);
+  EXPECT_EQ(there.accessed, then);
+  EXPECT_EQ(there.mode & 07777, 0640);
+  EXPECT_EQ(there.uid, 7u);
+
+  // A write is later than the time that was set before it; who opens elsewhere is judged by what was set.
+  const Opened again = run(one->open(inode, kReadWrite)).value();
+  ASSERT_TRUE(run(one->set_attributes(inode, times)));
+  ASSERT_TRUE(run(one->write(again.handle, 0, Buffer::copy_of("C"))));
+  ASSERT_TRUE(run(one->set_attributes(inode, mode)));
+  ASSERT_TRUE(run(one->fsync(again.handle)));
+  EXPECT_GT(run(two->get_attributes(inode)).value().modified, then);
+  // A refused change is told, and loses no byte.
+  cluster_.router.fail_kind[meta::CommitWrite::kKind] = {Errc::not_permitted, 1};
+  ASSERT_TRUE(run(one->write(again.handle, 7, Buffer::copy_of("!"))));
+  mode.mode = 0600;
+  ASSERT_TRUE(run(one->set_attributes(inode, mode)));
+  EXPECT_EQ(run(one->fsync(again.handle)).error().code, Errc::not_permitted);
+  EXPECT_EQ(run(two->get_attributes(inode)).value().size, 8u);
+  EXPECT_EQ(run(two->get_attributes(inode)).value().mode & 07777, 0640);
+  ASSERT_TRUE(run(one->release(again.handle)));
+  ASSERT_TRUE(run(one->stop()));
+  ASSERT_TRUE(run(two->stop()));
 }
 
 TEST_F(FileSystemTest, ALostWriteIsToldOncePerHandle) {

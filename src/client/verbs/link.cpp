@@ -4,6 +4,7 @@ namespace claudefs::client {
 
 Task<Result<Inode>> FileSystem::link(InodeId inode, InodeId new_parent, std::string new_name, Caller caller) {
   if (new_name.size() > meta::kNameMax) co_return fail(Errc::name_too_long, "a name has at most 255 bytes");
+  co_await state_->settle_attributes(inode);
   meta::Link link;
   link.inode = inode;
   link.new_parent = new_parent;

@@ -59,6 +59,7 @@ Task<Result<meta::InodeReply>> attributes_to_open(State& state, InodeId inode, O
 
 Task<Result<Opened>> FileSystem::open(InodeId inode, OpenFlags flags) {
   State& state = *state_;
+  co_await state.settle_attributes(inode);
   if (flags.truncate) co_await truncate(*this, inode, flags);
   const meta::InodeReply reply = co_await attributes_to_open(state, inode, flags);
   if (reply.inode.type == FileType::directory) co_return fail(Errc::is_directory, "open: a directory");

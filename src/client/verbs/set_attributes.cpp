@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/mutant.h"
 #include "client/detail/state.h"
 
@@ -50,7 +52,7 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   auto lock = co_await file->flush_lock.lock();
   // A write-back after this would put its own time over the one that is set.
   // And what was appended before belongs before the new end, wherever it is put.
-  if (change.modified || (change.size && file->appended_from))
+  if (change.modified || (change.size && file->appended_from) || !file->attribute_changes.empty())
     co_await state.flush_locked(file, FlushMode::everything);
   co_await apply(state, file->id(), change);
   if (change.size) {
@@ -61,15 +63,48 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   co_return state.visible(*file);
 }
 
+// Who has a file open for writing closes it, and then it is committed. Not where the shard has more to judge
+// than this client's kernel did, or where more follows than what the change says.
+bool may_wait(const State& state, const OpenFile& file, const AttributeChange& change) {
+  const bool written_here = std::ranges::any_of(state.handles, [&](const auto& handle) {
+    return handle.second.file.get() == &file && handle.second.flags.write;
+  });
+  const Inode now = state.visible(file);
+  const bool root = change.caller.uid == 0 && !state.options.squash_root;
+  const bool allowed = root || (change.caller.uid == now.uid && !change.uid && !change.gid);
+  constexpr u16 kSetId = 06000;
+  const bool plain =
+      (now.mode & kSetId) == 0 && (!change.mode || (*change.mode & kSetId) == 0) && now.flags == 0;
+  return written_here && allowed && plain && !change.size && !file.unlinked;
+}
+
+Inode keep_for_later(State& state, const FilePtr& file, const AttributeChange& change) {
+  meta::SetAttributes set = operation_of(file->id(), change);
+  set.caller = state.known_as(std::move(set.caller));
+  file->attribute_changes.push_back(std::move(set));
+  file->attributes_changed_at = state.time_now();
+  if (change.accessed) state.accessed.erase(file->id());
+  state.write_back_soon(file);
+  return state.visible(*file);
+}
+
 }  // namespace
 
 Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange change) {
   if (change.size && *change.size > meta::kFileSizeMax)
     co_return fail(Errc::file_too_big, "beyond the largest file");
   const FilePtr file = state_->find_file(inode);
-  if (file != nullptr && (change.size || change.modified))
+  if (file != nullptr && may_wait(*state_, *file, change)) co_return keep_for_later(*state_, file, change);
+  if (file != nullptr && (change.size || change.modified || !file->attribute_changes.empty()))
     co_return co_await apply_to_open(*state_, file, std::move(change));
   co_return co_await apply(*state_, inode, std::move(change));
+}
+
+Task<Result<std::optional<Inode>>> FileSystem::commit_attributes(InodeId inode) {
+  const FilePtr file = state_->find_file(inode);
+  if (file == nullptr || file->attribute_changes.empty()) co_return std::optional<Inode>();
+  co_await state_->settle_attributes(inode);
+  co_return std::optional<Inode>(state_->visible(*file));
 }
 
 }  // namespace claudefs::client

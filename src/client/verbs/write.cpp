@@ -11,6 +11,8 @@ Task<Result<void>> put(State& state, HandleId handle, u64 offset, Buffer data, b
   if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
   const FilePtr file = found->file;
   const Leases::Use use = co_await state.use_for_writing(file);
+  // What is written now is later than a time that was set.
+  if (!file->attribute_changes.empty()) co_await state.flush(file, FlushMode::everything);
   co_await state.wait_for_room(file, data.size());
   // Right behind what is appended and not committed yet, even where others have moved the end on meanwhile:
   // the shard moves all of it as one piece.

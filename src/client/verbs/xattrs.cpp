@@ -1,4 +1,5 @@
 #include "client/detail/state.h"
+#include "meta/acl.h"
 
 namespace claudefs::client {
 
@@ -12,6 +13,7 @@ Task<Result<Buffer>> FileSystem::get_xattr(InodeId inode, std::string name, Call
   const bool capability = state_->leases && name == kCapability;
   if (capability && state_->leases->knows_no_capability(inode)) co_return fail(Errc::no_data);
   const u64 started = state_->clock();
+  co_await state_->settle_attributes(inode);
   meta::GetXattr get;
   get.inode = inode;
   get.name = std::move(name);
@@ -37,7 +39,20 @@ Task<Result<std::vector<std::string>>> FileSystem::list_xattrs(InodeId inode, Ca
 
 Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode,
                                          Caller caller) {
-  if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
+  const FilePtr file = state_->find_file(inode);
+  if (file != nullptr) file->no_capability_until = {};
+  if (name == meta::kAccessAcl && file != nullptr && file->attributes.flags == 0) {
+    // A list that says no more than the mode does is a change of mode: cp -a sets one on every file.
+    const Result<meta::Acl> acl = meta::Acl::parse(value.text());
+    if (acl && acl->is_minimal()) {
+      AttributeChange change;
+      change.mode = acl->apply_to(state_->visible(*file).mode);
+      change.caller = std::move(caller);
+      co_await set_attributes(inode, std::move(change));
+      co_return Result<void>();
+    }
+  }
+  co_await state_->settle_attributes(inode);
   meta::SetXattr set;
   set.inode = inode;
   set.name = std::move(name);
@@ -48,11 +63,12 @@ Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer
     const Leases::OwnChange change(state_->own(), inode);
     co_await state_->command(inode.shard(), std::move(set));
   }
-  if (const FilePtr file = state_->find_file(inode)) file->no_capability_until = {};
+  if (const FilePtr open = state_->find_file(inode)) open->no_capability_until = {};
   co_return Result<void>();
 }
 
 Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name, Caller caller) {
+  co_await state_->settle_attributes(inode);
   meta::RemoveXattr remove;
   remove.inode = inode;
   remove.name = std::move(name);

@@ -87,18 +87,20 @@ std::optional<Wrong> judge(InodeId id, const meta::AuditInodesReply::Row* row, c
   const u64 count = names == nullptr ? 0 : names->count;
   if (row == nullptr) {
     if (count != 0)
-      return Wrong{"entry", fmt::format("entry '{}' of directory {:#x} leads to inode {:#x}, which is not there",
-                                        names->name, names->directory.value, id.value)};
+      return Wrong{"entry",
+                   fmt::format("entry '{}' of directory {:#x} leads to inode {:#x}, which is not there",
+                               names->name, names->directory.value, id.value)};
     if (content != nullptr && content->entries != 0)
-      return Wrong{"directory",
-                   fmt::format("{} entries are in directory {:#x}, which is not there", content->entries, id.value)};
+      return Wrong{"directory", fmt::format("{} entries are in directory {:#x}, which is not there",
+                                            content->entries, id.value)};
     return std::nullopt;
   }
   const meta::Inode& inode = row->inode;
   const bool root = id == meta::kRootInode;
   if (names != nullptr && names->type != inode.type)
-    return Wrong{"entry", fmt::format("entry '{}' of directory {:#x} says that inode {:#x} is of another type",
-                                      names->name, names->directory.value, id.value)};
+    return Wrong{"entry",
+                 fmt::format("entry '{}' of directory {:#x} says that inode {:#x} is of another type",
+                             names->name, names->directory.value, id.value)};
   if (inode.type == meta::FileType::directory) {
     const Content held = content == nullptr ? Content{} : *content;
     if (!root && count != 1)
@@ -108,12 +110,13 @@ std::optional<Wrong> judge(InodeId id, const meta::AuditInodesReply::Row* row, c
                                             names->directory.value, inode.parent.value)};
     if (inode.size != held.entries || inode.nlink != 2 + held.directories)
       return Wrong{"directory",
-                   fmt::format("directory {:#x} counts {} entries and {} links; there are {} and {}", id.value,
-                               inode.size, inode.nlink, held.entries, 2 + held.directories)};
+                   fmt::format("directory {:#x} counts {} entries and {} links; there are {} and {}",
+                               id.value, inode.size, inode.nlink, held.entries, 2 + held.directories)};
     return std::nullopt;
   }
   if (inode.nlink != count)
-    return Wrong{"links", fmt::format("inode {:#x} says {} links, {} entries name it", id.value, inode.nlink, count)};
+    return Wrong{"links",
+                 fmt::format("inode {:#x} says {} links, {} entries name it", id.value, inode.nlink, count)};
   if (count == 0 && !row->orphan)
     return Wrong{"links", fmt::format("inode {:#x} has no name and does not wait to be purged", id.value)};
   return std::nullopt;
@@ -128,7 +131,8 @@ auto find_in(const Map& map, InodeId id) {
 Task<bool> repair(FsckRun& run, InodeId id, const meta::AuditInodesReply::Row* row, const Names* names,
                   const Content* content) {
   if (row == nullptr) {
-    if (names == nullptr) co_return false;  // entries of a directory that is gone: their inodes come up by themselves
+    if (names == nullptr)
+      co_return false;  // entries of a directory that is gone: their inodes come up by themselves
     meta::RepairDentry op;
     op.directory = names->directory;
     op.name = names->name;

@@ -125,12 +125,14 @@ Task<Result<void>> one_pass(FsckRun& run, Pass& pass, int number) {
   co_await run.settle();
   const FsckRun::Stamps start = co_await run.stamp();
   for (u16 shard = 0; shard < run.shards(); ++shard) {
-    run.progress({fmt::format("references, pass {}: reading extents of shard", number + 1), shard, run.shards()});
+    run.progress(
+        {fmt::format("references, pass {}: reading extents of shard", number + 1), shard, run.shards()});
     co_await mark_shard(run, pass, ShardId{shard}, first);
   }
   co_await run.settle();
   for (u16 shard = 0; shard < run.shards(); ++shard) {
-    run.progress({fmt::format("references, pass {}: comparing index of shard", number + 1), shard, run.shards()});
+    run.progress(
+        {fmt::format("references, pass {}: comparing index of shard", number + 1), shard, run.shards()});
     co_await judge_shard(run, pass, ShardId{shard}, start[shard], first);
   }
   // Order does not matter: they go into a sorted map.
@@ -174,8 +176,8 @@ Task<Result<void>> report(FsckRun& run, const Pass& pass) {
     bool repaired = false;
     if (run.options.repair) {
       const RepairChunk op{wrong.row.hash, wrong.row.changed, wrong.marked};
-      repaired =
-          (co_await run.router.call(meta::shard_of_chunk(wrong.row.hash, run.shards()), op).result()).has_value();
+      repaired = (co_await run.router.call(meta::shard_of_chunk(wrong.row.hash, run.shards()), op).result())
+                     .has_value();
     }
     run.found("references",
               fmt::format("chunk {} counts {} references, {} extents refer to it{}", wrong.row.hash.to_hex(),

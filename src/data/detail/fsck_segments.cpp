@@ -49,8 +49,8 @@ Task<Result<void>> compare(FsckRun& run, const SegmentRecord& record, Uses use) 
     repaired = (co_await run.router.call(shard_of(record.id), op).result()).has_value();
   }
   run.found("live_bytes",
-            fmt::format("segment {} counts {} live bytes, the index has {} in it", record.id, record.live_bytes,
-                        use.bytes),
+            fmt::format("segment {} counts {} live bytes, the index has {} in it", record.id,
+                        record.live_bytes, use.bytes),
             repaired);
   co_return Result<void>();
 }
@@ -66,7 +66,8 @@ Task<Result<void>> ask_holders(FsckRun& run, std::vector<SegmentRecord> records)
       for (auto& [shard, ask] : asks) {
         SegmentsReply now = co_await run.router.call(shard, std::move(ask));
         for (SegmentRecord& record : now.records)
-          if (record.state == SegmentState::sealed && record.live_bytes > 0) records.push_back(std::move(record));
+          if (record.state == SegmentState::sealed && record.live_bytes > 0)
+            records.push_back(std::move(record));
       }
     }
     std::map<NodeId, ShardHolds> asks;
@@ -94,8 +95,9 @@ Task<Result<void>> ask_holders(FsckRun& run, std::vector<SegmentRecord> records)
         const ReportBadCopy bad{record.id, record.generation, i, false};
         (void)co_await run.router.call(shard_of(record.id), bad).result();
       }
-    run.found("shards", fmt::format("segment {}: nodes that are up lack shards of it; its leader lays it out anew",
-                                    record.id),
+    run.found("shards",
+              fmt::format("segment {}: nodes that are up lack shards of it; its leader lays it out anew",
+                          record.id),
               run.options.repair);
   }
   co_return Result<void>();
@@ -142,9 +144,10 @@ Task<Result<void>> check_segments(FsckRun& run) {
     // Chunks whose segment is not in the table: twice in a row, or they have just moved.
     for (const SegmentId segment : absent)
       if (unknown.contains(segment))
-        run.found("lost_segment", fmt::format("the index has {} bytes in segment {}, which the table does not know: "
-                                              "restore the files that are damaged from elsewhere",
-                                              uses[segment].bytes, segment));
+        run.found("lost_segment",
+                  fmt::format("the index has {} bytes in segment {}, which the table does not know: "
+                              "restore the files that are damaged from elsewhere",
+                              uses[segment].bytes, segment));
       else
         changed.insert(segment);
     unknown = std::move(absent);

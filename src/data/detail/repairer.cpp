@@ -18,6 +18,7 @@ using runtime::Task;
 constexpr runtime::Duration kBetweenPasses = 1500ms;
 constexpr runtime::Duration kBetweenSteps = 20ms;
 constexpr runtime::Duration kVerifyEvery = 5min;
+constexpr runtime::Duration kAskAgain = 2s;  // holders that did not answer
 constexpr runtime::Duration kRetryAfter = 30s;
 constexpr runtime::Duration kWriteTimeout = 10s;
 constexpr runtime::Duration kWorkTime =
@@ -126,6 +127,7 @@ Task<void> Repairer::pass(Care& care) {
     care.verified.clear();
     for (const auto& [node, incarnation] : incarnations)
       if (!silent.contains(node)) care.verified[node] = incarnation;
+    if (!silent.empty()) care.verify_at = background_.env.now() + kAskAgain;
   }
   co_await work_off(care, std::move(jobs));
 }
@@ -221,7 +223,9 @@ Task<std::set<NodeId>> Repairer::verify(Care& care, std::vector<SegmentRecord> r
       const auto [r, i] = places[answer.node][n];
       const ShardMask bit = ShardMask{1} << i;
       // Who says nothing has what it had.
-      if (answer.held ? (*answer.held)[n] == 0 && !CFS_MUTANT(data_repair_skips_missing) : (care.losses.lost(records[r]) & bit) != 0) lost[r] |= bit;
+      if (answer.held ? (*answer.held)[n] == 0 && !CFS_MUTANT(data_repair_skips_missing)
+                      : (care.losses.lost(records[r]) & bit) != 0)
+        lost[r] |= bit;
     }
   }
   for (std::size_t r = 0; r < records.size(); ++r)

@@ -56,9 +56,9 @@ Result<meta::Nothing> apply_repair_chunk(meta::ApplyContext& context, const Repa
   std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(op.hash));
   if (!record || record->changed != op.if_changed)
     return fail(Errc::conflict, "the chunk's record changed meanwhile");
-  log::warn("data", "a chunk's count of references is mended",
-            {log::kv("chunk", op.hash.to_hex()), log::kv("was", record->references),
-             log::kv("is", op.references)});
+  log::warn(
+      "data", "a chunk's count of references is mended",
+      {log::kv("chunk", op.hash.to_hex()), log::kv("was", record->references), log::kv("is", op.references)});
   if (record->zero_since != Hlc{}) context.remove(zero_key(record->zero_since, op.hash));
   record->references = op.references;
   record->zero_since = op.references == 0 ? context.hlc() : Hlc{};
@@ -72,9 +72,9 @@ Result<meta::Nothing> apply_repair_segment(meta::ApplyContext& context, const Re
   std::optional<SegmentRecord> record = context.load<SegmentRecord>(segment_key(op.segment));
   if (!record || record->changed != op.if_changed)
     return fail(Errc::conflict, "the segment's record changed meanwhile");
-  log::warn("data", "a segment's live bytes are mended",
-            {log::kv("segment", op.segment), log::kv("was", record->live_bytes),
-             log::kv("is", op.live_bytes)});
+  log::warn(
+      "data", "a segment's live bytes are mended",
+      {log::kv("segment", op.segment), log::kv("was", record->live_bytes), log::kv("is", op.live_bytes)});
   record->live_bytes = op.live_bytes;
   record->ever_live = record->ever_live || op.live_bytes > 0;
   record->changed = context.hlc();

@@ -78,9 +78,10 @@ class MiniShards {
     MiniShard& target = shard(to);
     target.set_hlc(std::max(meta::Hlc{target.hlc().value + 1}, now));
     const auto it = calls_.find(kind);
-    if (it == calls_.end()) return fail(Errc::unsupported, fmt::format("kind {:#x}", kind));
+    if (it == calls_.end() && more != nullptr)
+      if (const auto* query = more->find_query(kind)) return (*query)(target, body);
     auto before = target.rows;
-    Result<Buffer> out = it->second(target, body);
+    Result<Buffer> out = it != calls_.end() ? it->second(target, body) : from_table(target, kind, body);
     if (!out) {
       target.rows = std::move(before);
       target.outbox.clear();
@@ -106,11 +107,17 @@ class MiniShards {
     return shard(meta::shard_of_chunk(hash, count())).load<ChunkRecord>(chunk_key(hash));
   }
   std::map<u16, u64> calls_made;  // by kind
+  // What is asked beside the operations of data/.
+  const meta::OperationTable* more = nullptr;
   void handle(u16 kind, std::function<Result<Buffer>(MiniShard&, const Buffer&)> call) {
     calls_[kind] = std::move(call);
   }
 
  private:
+  Result<Buffer> from_table(MiniShard& shard, u16 kind, const Buffer& body) {
+    if (const auto* run = more == nullptr ? nullptr : more->find_command(kind)) return (*run)(shard, body);
+    return fail(Errc::unsupported, fmt::format("kind {:#x}", kind));
+  }
   template <class Op>
   void command(Result<typename Op::Reply> (*apply)(meta::ApplyContext&, const Op&)) {
     calls_[Op::kKind] = [apply](MiniShard& shard, const Buffer& body) -> Result<Buffer> {

@@ -1,4 +1,4 @@
-#include "meta/detail/acl.h"
+#include "meta/acl.h"
 
 #include <algorithm>
 

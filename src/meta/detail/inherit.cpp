@@ -1,7 +1,7 @@
 #include "meta/detail/inherit.h"
 
 #include "base/mutant.h"
-#include "meta/detail/acl.h"
+#include "meta/acl.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"

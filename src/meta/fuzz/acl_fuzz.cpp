@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "base/check.h"
-#include "meta/detail/acl.h"
+#include "meta/acl.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace claudefs;

@@ -32,7 +32,8 @@ Result<AuditInodesReply> read_inodes(const ReadContext& context, const AuditInod
                  if (reply.end) reply.rows.push_back({decoded<Inode>(value), false});
                  return reply.end;
                });
-  for (AuditInodesReply::Row& row : reply.rows) row.orphan = context.get(orphan_key(row.inode.id)).has_value();
+  for (AuditInodesReply::Row& row : reply.rows)
+    row.orphan = context.get(orphan_key(row.inode.id)).has_value();
   return reply;
 }
 
@@ -74,7 +75,8 @@ Result<AuditExtentsReply> read_extents(const ReadContext& context, const AuditEx
     }
     ++reply.seen;
     const Extent extent = decoded<Extent>(value);
-    if (const auto* chunk = std::get_if<ChunkRef>(&extent.content)) reply.rows.push_back({inode, chunk->hash});
+    if (const auto* chunk = std::get_if<ChunkRef>(&extent.content))
+      reply.rows.push_back({inode, chunk->hash});
     return true;
   });
   if (reply.end) return reply;

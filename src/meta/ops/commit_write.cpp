@@ -21,6 +21,8 @@ Result<void> check(const ApplyContext& context, const CommitWrite& op, const Ino
     return fail(Errc::conflict, "the promise that its chunks stay has run out; write again");
   if (op.size_at_least && *op.size_at_least > kFileSizeMax) return fail(Errc::file_too_big);
   for (const Extent& extent : op.extents) TRY(check_extent(extent));
+  for (const SetAttributes& change : op.then)
+    if (change.size) return fail(Errc::invalid_argument, "a change of size is no part of a write");
   for (const CommitWrite::Range& range : op.punch) {
     if (range.length > kFileSizeMax || range.offset > kFileSizeMax - range.length)
       return fail(Errc::file_too_big);
@@ -70,7 +72,12 @@ Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& 
     inode.changed = std::max(inode.changed, context.now());
   }
   store_inode(context, inode);
-  return InodeReply{inode};
+  InodeReply reply{std::move(inode)};
+  for (SetAttributes change : op.then) {
+    change.inode = op.inode;
+    TRY_ASSIGN(reply, apply_set_attributes(context, change));
+  }
+  return reply;
 }
 
 }  // namespace claudefs::meta

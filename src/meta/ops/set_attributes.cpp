@@ -1,5 +1,5 @@
 #include "base/mutant.h"
-#include "meta/detail/acl.h"
+#include "meta/acl.h"
 #include "meta/detail/extents.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"

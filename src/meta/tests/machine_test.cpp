@@ -145,7 +145,8 @@ TEST(Machine, a_snapshot_carries_the_state) {
   }
   EXPECT_EQ(target.machine->applied(), LogIndex{});
   sim::World world(1);
-  ASSERT_TRUE(*sim::run(world, world.add_node("n1"), target.machine->finish_install(snapshot->index(), Term{1})));
+  ASSERT_TRUE(
+      *sim::run(world, world.add_node("n1"), target.machine->finish_install(snapshot->index(), Term{1})));
   EXPECT_EQ(target.machine->applied(), LogIndex{half});
   // The log lets go of what the snapshot stands for: no crash may take it back.
   sim::RandomStream random(1, "crash");

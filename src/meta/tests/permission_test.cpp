@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mutant.h"
-#include "meta/detail/acl.h"
+#include "meta/acl.h"
 #include "meta/squash.h"
 #include "meta/tests/one_shard.h"
 

@@ -46,7 +46,8 @@ Faults Faults::swarm(u64 seed) {
     faults.crash_after_vote = rate(0.1, 0.8);
     faults.straggle_votes = rate(0.1, 0.5);
     faults.proposals_a_tick = 0.1 + 0.4 * unit();
-    faults.loss = faults.partition_a_tick = faults.lost_disk_a_tick = faults.idle_a_tick = faults.pause_a_tick = 0;
+    faults.loss = faults.partition_a_tick = faults.lost_disk_a_tick = faults.idle_a_tick =
+        faults.pause_a_tick = 0;
     faults.transfer_a_tick = 0;
     faults.restart_ms_max = 10;
   }
@@ -491,7 +492,10 @@ std::string CoreSimulator::settle_idle(const std::function<void(i64)>& run_for) 
   Node* leader = nullptr;
   for (auto& n : nodes_) {
     if (!violation_.empty()) return violation_;
-    if (!n->core->is_quiescent()) return fmt::format("replica {} does not fall silent: leads {}, commit {}, applied {}, last {}", n->id, n->core->is_leader(), n->core->commit(), n->core->applied_index(), n->core->log().last());
+    if (!n->core->is_quiescent())
+      return fmt::format("replica {} does not fall silent: leads {}, commit {}, applied {}, last {}", n->id,
+                         n->core->is_leader(), n->core->commit(), n->core->applied_index(),
+                         n->core->log().last());
     if (n->core->is_leader()) leader = n.get();
   }
   if (leader == nullptr) return "a silent group has no leader";

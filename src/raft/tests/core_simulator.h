@@ -17,7 +17,8 @@
 namespace claudefs::raft::testing {
 
 struct Faults {
-  // A random subset of the kinds below at random rates, so that rare histories are not drowned by common ones.
+  // A random subset of the kinds below at random rates, so that rare histories are not drowned by common
+  // ones.
   static Faults swarm(u64 seed);
 
   int members = 3;
@@ -36,13 +37,13 @@ struct Faults {
   double leader_crash_a_tick = 0;  // besides crash_a_tick
   i64 restart_ms_max = 300;
   std::size_t append_bytes = 200;
-  double pause_a_tick = 0.002;       // per node: no event reaches it for a while, its clock goes on
+  double pause_a_tick = 0.002;  // per node: no event reaches it for a while, its clock goes on
   i64 pause_ms_max = 600;
-  double idle_a_tick = 0.01;         // clients stop, until they go on
+  double idle_a_tick = 0.01;  // clients stop, until they go on
   i64 quiesce_ms = 150;
-  double crash_after_vote = 0;       // a node that made a vote durable
-  double straggle_votes = 0;         // of messages of elections
-  double new_leader_trouble = 0;     // a leader crashes or is cut off within its first 20 ms
+  double crash_after_vote = 0;    // a node that made a vote durable
+  double straggle_votes = 0;      // of messages of elections
+  double new_leader_trouble = 0;  // a leader crashes or is cut off within its first 20 ms
 };
 
 class CoreSimulator {
@@ -147,8 +148,8 @@ class CoreSimulator {
     Term in_term{};  // when: a leader of an earlier term, elected late by old votes, need not have it
   };
   std::map<u64, Commitment> committed_;  // by index
-  std::vector<std::string> applied_;                    // value of entry i + 1
-  u64 acknowledged_ = 0;                                // the newest entry that a client was told of
+  std::vector<std::string> applied_;     // value of entry i + 1
+  u64 acknowledged_ = 0;                 // the newest entry that a client was told of
 };
 
 }  // namespace claudefs::raft::testing

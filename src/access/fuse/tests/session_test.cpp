@@ -257,8 +257,7 @@ TEST_F(FuseSessionTest, XattrsTellTheirSizeFirst) {
   get.size = 64;
   EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("user.k")).body, "value");
   EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("user.none")).error, -ENODATA);
-  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("system.posix_acl_access")).error,
-            -EOPNOTSUPP);
+  EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(get) + name("system.nfs4_acl")).error, -EOPNOTSUPP);
   EXPECT_EQ(ask(FUSE_LISTXATTR, file.node, bytes_of(get)).body, name("user.k"));
 }
 

@@ -8,7 +8,8 @@ namespace claudefs::raft {
 
 CFS_DEFINE_MUTANT(raft_vote_not_persisted, "raft: the term is durable before a vote leaves, the vote is not");
 CFS_DEFINE_MUTANT(raft_answers_before_flush, "raft: promises leave before they are durable");
-CFS_DEFINE_MUTANT(raft_own_entries_unflushed, "raft: a leader counts its own entries before they are durable");
+CFS_DEFINE_MUTANT(raft_own_entries_unflushed,
+                  "raft: a leader counts its own entries before they are durable");
 
 Core::Core(CoreOptions options, Recovered recovered, Instant now)
     : options_(options),

@@ -5,7 +5,8 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_rolled_back_unnoticed, "raft: a replica that lost acknowledged entries goes on voting");
+CFS_DEFINE_MUTANT(raft_rolled_back_unnoticed,
+                  "raft: a replica that lost acknowledged entries goes on voting");
 
 // Strictly increasing, and otherwise the clock: an answer to a later stamp was surely sent later.
 u64 Core::next_stamp(Instant now) {

@@ -16,11 +16,11 @@ struct Progress {
     snapshot,   // its next entry is gone here: nothing until the snapshot is in
   };
   State state = State::probe;
-  LogIndex match{};  // durable there
+  LogIndex match{};              // durable there
   LogIndex acknowledged_most{};  // what it said to be durable, whatever it says now
-  LogIndex next{};   // the next entry to send
-  u64 stamp = 0;     // the newest stamp it echoed
-  u64 quiet = 0;     // the newest stamp at which it fell silent
+  LogIndex next{};               // the next entry to send
+  u64 stamp = 0;                 // the newest stamp it echoed
+  u64 quiet = 0;                 // the newest stamp at which it fell silent
   LogIndex commit_sent{};
   bool paused = false;          // probe: an answer is awaited
   bool fetching = false;        // the host is reading entries for it

@@ -1,8 +1,8 @@
 // A group in which nothing goes on falls silent: no heartbeats, no ticks. The leader asks with its heartbeats
 // once nothing was asked of it for a while and everybody has, durably and applied, all there is; it falls
 // silent itself when all have answered that they did. From then on the nodes watch each other instead of each
-// group its leader (PeerWatch). Silence ends with anything but a late answer. A silent leader's lease runs out
-// like any other: its first read is a ReadIndex round.
+// group its leader (PeerWatch). Silence ends with anything but a late answer. A silent leader's lease runs
+// out like any other: its first read is a ReadIndex round.
 #include "raft/core.h"
 
 namespace claudefs::raft {
@@ -82,9 +82,9 @@ void Core::wake(Instant now) {
 }
 
 void Core::wake_by(const Message& message, Instant now) {
-  const bool late_answer = role_ == Role::leader && message.term == hard_.term && !message.wants_snapshot &&
-                           (message.kind == MessageKind::heartbeat_reply ||
-                            message.kind == MessageKind::quiet_reply);
+  const bool late_answer =
+      role_ == Role::leader && message.term == hard_.term && !message.wants_snapshot &&
+      (message.kind == MessageKind::heartbeat_reply || message.kind == MessageKind::quiet_reply);
   // Sent before, or along with, what silenced this replica, and overtaken.
   const bool overtaken = role_ != Role::leader && message.term == hard_.term &&
                          message.kind == MessageKind::heartbeat && message.stamp <= quiet_stamp_;

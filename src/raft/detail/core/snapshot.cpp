@@ -7,7 +7,8 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_snapshot_installed_half, "raft: a replica goes on while its state machine is replaced");
+CFS_DEFINE_MUTANT(raft_snapshot_installed_half,
+                  "raft: a replica goes on while its state machine is replaced");
 
 void Core::compact(LogIndex index) {
   if (index <= log_.start()) return;

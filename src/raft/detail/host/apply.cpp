@@ -137,8 +137,7 @@ runtime::Task<void> HostImpl::fetch(Group* group, Ready::Fetch what) {
     log::error("raft", "an entry cannot be read back; who needs it gets a snapshot",
                {log::kv("group", group->id), log::kv("error", entries.error().to_string())});
     Core& core = group->core;
-    const LogIndex upto =
-        std::min({group->machine.durable(), core.applied_index(), core.log().persisted()});
+    const LogIndex upto = std::min({group->machine.durable(), core.applied_index(), core.log().persisted()});
     if (upto >= what.from) core.compact(upto);
     entries = std::vector<Entry>{};
   }

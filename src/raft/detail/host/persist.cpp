@@ -10,7 +10,8 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_hard_state_not_written, "raft: term and vote are not written before they are answered");
+CFS_DEFINE_MUTANT(raft_hard_state_not_written,
+                  "raft: term and vote are not written before they are answered");
 
 void HostImpl::want_write(Group& group) {
   if (!group.core.wants_persist() || group.wants_write) return;

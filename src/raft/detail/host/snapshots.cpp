@@ -102,7 +102,8 @@ Result<void> HostImpl::begin_install(Group& group, const SnapshotPiece& piece) {
   return {};
 }
 
-runtime::Task<Result<SnapshotReply>> HostImpl::install_piece(Group* group, SnapshotPiece piece, Buffer content) {
+runtime::Task<Result<SnapshotReply>> HostImpl::install_piece(Group* group, SnapshotPiece piece,
+                                                             Buffer content) {
   Core& core = group->core;
   SnapshotReply reply;
   if (!core.snapshot_heard(piece.from, piece.term, env_.now())) co_return reply;
