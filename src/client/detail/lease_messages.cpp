@@ -106,10 +106,12 @@ Task<void> Leases::reclaim(ShardId shard, Term term, runtime::Instant sent) {
     if (done.error().code == Errc::fenced) (void)co_await state_.renew_session(session).result();
     co_return;  // otherwise the next keep-alive tries again
   }
-  for (auto& [inode, entry] : entries_) {
-    if (inode.shard() != shard || entry.term != old) continue;
-    entry.term = term;
-    entry.sequence = 0;
+  for (const cluster::LeaseGrant& told : held) {
+    Entry* entry = find(told.inode);
+    if (entry == nullptr || entry->term != old) continue;
+    entry->term = term;
+    entry->sequence = 0;
+    entry->mode = std::min(entry->mode, told.mode);
   }
   link.term = term;
   link.valid_until = std::max(link.valid_until, sent + meta::kLeaseTrusted);
@@ -152,7 +154,9 @@ Task<Result<net::Reply>> Leases::on_recall(net::Request request) {
   const net::Reply done{wire::encode(net::Empty{}), {}};
   if (recall.session != state_.session) co_return done;
   ++counts_.recalls;
-  if (in_flight_ != 0 && !recall.keep_read) recalled_[recall.inode] = {recall.term, recall.sequence};
+  if (in_flight_ != 0)
+    recalled_[recall.inode] = {recall.term, recall.sequence,
+                               recall.keep_read ? LeaseMode::read : LeaseMode::none};
   for (;;) {
     const Entry* entry = find(recall.inode);
     if (entry == nullptr || entry->mode <= (recall.keep_read ? LeaseMode::read : LeaseMode::none))

@@ -47,19 +47,22 @@ const Leases::Entry* Leases::find_valid(InodeId inode) const {
   const auto at = entries_.find(inode);
   if (at == entries_.end() || at->second.mode == LeaseMode::none || at->second.recalling) return nullptr;
   const auto link = links_.find(inode.shard());
-  if (link == links_.end() || link->second.term != at->second.term) return nullptr;
+  // What comes from the former leader while the new one is told is not among what it is told.
+  if (link == links_.end() || link->second.reclaiming || link->second.term != at->second.term) return nullptr;
   if (env_.now() >= link->second.valid_until && !CFS_MUTANT(lease_outlives_its_time)) return nullptr;
   return &at->second;
 }
 
 void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
   --in_flight_;
-  for (const cluster::LeaseGrant& lease : grants.leases) {
+  for (cluster::LeaseGrant lease : grants.leases) {
     const auto recalled = recalled_.find(lease.inode);
     if (recalled != recalled_.end() &&
         (grants.term < recalled->second.term ||
-         (grants.term == recalled->second.term && grants.sequence < recalled->second.sequence)))
-      continue;
+         (grants.term == recalled->second.term && grants.sequence < recalled->second.sequence))) {
+      lease.mode = std::min(lease.mode, recalled->second.left);
+      if (lease.mode == LeaseMode::none) continue;
+    }
     auto [at, is_new] = entries_.try_emplace(lease.inode);
     Entry& entry = at->second;
     if (entry.term > grants.term) continue;
@@ -69,6 +72,12 @@ void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
         entry.own_changes = own->second;
         changing_.erase(own);
       }
+    }
+    if (!is_new && entry.term != grants.term) {  // what was known under a lease that is over
+      entry.last_change = std::max(entry.last_change, started);
+      entry.attributes.reset();
+      entry.names.clear();
+      entry.no_capability = false;
     }
     entry.mode = lease.mode;
     entry.term = grants.term;

@@ -141,6 +141,7 @@ class Leases {
   struct Recalled {
     Term term{};
     u64 sequence = 0;
+    LeaseMode left = LeaseMode::none;
   };
   Entry* find(InodeId inode);
   const Entry* find_valid(InodeId inode) const;

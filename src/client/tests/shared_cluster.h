@@ -75,6 +75,7 @@ class SharedCluster {
     store::MemoryKv kv;
     meta::OperationTable table;
     net::MethodTable methods;
+    net::MethodTable counted;  // the same behind counters: what clients reach
     std::unique_ptr<net::Client> rpc;
     raft::StateMachine* machine = nullptr;
     std::unique_ptr<raft::Host> host;
@@ -156,13 +157,14 @@ class SharedCluster {
     meta::register_namespace(*server.service);
     EXPECT_TRUE(server.service->add_shard(ShardId{0}, {NodeId{1}, NodeId{2}}).has_value());
     const net::MethodTable::Handler serve = *server.methods.find(cluster::ShardRequest::kMethod);
-    server.methods.add(cluster::ShardRequest::kMethod, [this, serve](net::Request request) {
+    server.counted.add(cluster::ShardRequest::kMethod, [this, serve](net::Request request) {
       ++requests;
       return serve(std::move(request));
     });
-    server.methods.add(cluster::GetMap::kMethod, [this](net::Request) { return map(this); });
+    server.counted.add(meta::KeepAlive::kMethod, *server.methods.find(meta::KeepAlive::kMethod));
+    server.counted.add(cluster::GetMap::kMethod, [this](net::Request) { return map(this); });
     server.service->start();
-    auto started = net::Server::start(server.node, number == 0 ? "s0:1" : "s1:1", identity, server.methods);
+    auto started = net::Server::start(server.node, number == 0 ? "s0:1" : "s1:1", identity, server.counted);
     EXPECT_TRUE(started.has_value());
     server.rpc_server = std::move(*started);
   }
