@@ -241,6 +241,25 @@ runtime::Duration Leases::give_name(InodeId parent, const std::string& name) {
   return valid;
 }
 
+runtime::Instant Leases::name_given_until(InodeId parent, const std::string& name) {
+  const Entry* entry = find(parent);
+  if (entry == nullptr) return {};
+  const auto at = entry->kernel_names.find(name);
+  return at == entry->kernel_names.end() ? entry->kernel_names_until
+                                         : std::max(at->second, entry->kernel_names_until);
+}
+
+Task<void> Leases::kernel_moved(InodeId new_parent, std::string new_name, runtime::Instant trusted_until) {
+  if (trusted_until <= env_.now()) co_return;
+  Entry* entry = find(new_parent);
+  if (find_valid(new_parent) == nullptr || entry->leaving) {
+    co_await env_.executor().sleep_until(trusted_until);
+    co_return;
+  }
+  runtime::Instant& until = entry->kernel_names[std::move(new_name)];
+  until = std::max(until, trusted_until);
+}
+
 void Leases::forget(InodeId inode) {
   const auto at = entries_.find(inode);
   if (at == entries_.end() || at->second.uses != 0 || at->second.leaving || at->second.own_changes != 0 ||

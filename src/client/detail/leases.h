@@ -102,6 +102,11 @@ class Leases {
   // What the kernel was told, so that it can be told otherwise.
   runtime::Duration give_attributes(InodeId inode);
   runtime::Duration give_name(InodeId parent, const std::string& name);
+  // Until when the kernel may trust the name.
+  runtime::Instant name_given_until(InodeId parent, const std::string& name);
+  // The kernel moves a name with the trust that it has in it. Ends when that can be taken back, or has run
+  // out.
+  Task<void> kernel_moved(InodeId new_parent, std::string new_name, runtime::Instant trusted_until);
   void set_kernel(KernelCaches* kernel) { kernel_ = kernel; }
   void forget(InodeId inode);  // the kernel does not know it any more
 

@@ -129,6 +129,13 @@ std::vector<InodeId> shown_by(u16 kind, const Buffer& body, const Buffer& reply,
     case Create::kKind:
       if (found) with<InodeReply>(reply, [&](const auto& got) { out.push_back(got.inode.id); });
       break;
+    case Rename::kKind:
+      if (found)
+        with<Rename>(body, [&](const auto& op) {
+          out.push_back(op.old_parent);
+          if (op.new_parent != op.old_parent) out.push_back(op.new_parent);
+        });
+      break;
     case GetExtents::kKind:
       if (found) with<GetExtentsReply>(reply, [&](const auto& got) { out.push_back(got.inode.id); });
       break;
