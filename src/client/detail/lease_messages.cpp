@@ -221,6 +221,10 @@ Task<void> Leases::make_kernel_forget_names(InodeId directory) {
   Entry* entry = find(directory);
   if (entry == nullptr || kernel_ == nullptr) co_return;
   const runtime::Instant now = env_.now();
+  if (!entry->names.empty() || !entry->kernel_names.empty() || contended_.contains(directory)) {
+    std::erase_if(contended_, [&](const auto& other) { return other.second <= now; });
+    contended_[directory] = now + kContendedFor;
+  }
   runtime::Instant last = now;
   std::vector<std::string> names;
   for (const auto& [name, until] : entry->kernel_names) {
@@ -230,7 +234,6 @@ Task<void> Leases::make_kernel_forget_names(InodeId directory) {
   }
   const runtime::Instant unlisted = entry->kernel_names_until;
   if (names.empty() && unlisted <= now) co_return;
-  contended_[directory] = now + kContendedFor;
   const auto left = std::make_shared<std::size_t>(names.size());
   const auto done = std::make_shared<runtime::Event>(env_.executor());
   for (std::string& name : names)

@@ -34,6 +34,7 @@ class Collector {
     if (const auto* removed = std::get_if<RemoveDirInode>(&part)) change(removed->inode);
     if (const auto* moved = std::get_if<SetParent>(&part)) change(moved->inode);
   }
+  void on_behalf_of(SessionId session) { claims_.session = session; }
   Claims take() { return std::move(claims_); }
 
  private:
@@ -105,6 +106,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
       break;
     case Prepare::kKind:
       with<Prepare>(body, [&](const auto& op) {
+        out.on_behalf_of(op.session);
         for (const Part& part : op.parts) out.part(part);
       });
       break;

@@ -11,6 +11,7 @@ struct Claims {
   bool covered = false;          // leases say something about this operation
   std::vector<InodeId> changes;  // nobody else may hold a lease
   std::vector<InodeId> reads;    // nobody else may hold a write lease
+  SessionId session{};           // whose operation it is a part of, where it is not the sender's
 };
 // As far as the applied state tells: who is behind a name may change until the operation is executed.
 // A body that cannot be decoded claims nothing: the operation itself will say so.

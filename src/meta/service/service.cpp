@@ -216,7 +216,7 @@ runtime::Task<Result<Buffer>> Service::query(ShardId shard, u16 kind, Buffer bod
 // No lease of another session is left on what it changes when it is proposed.
 runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest request, Claims claims,
                                                        cluster::LeaseGrants* grants) {
-  const SessionId session = request.id.session;
+  const SessionId session = claims.session != SessionId{} ? claims.session : request.id.session;
   const LeaseKeeper::Guard guard = co_await leases_.admit(request.shard, session, claims);
   Result<Buffer> result;
   if (const auto procedure = procedures_.find(request.kind); procedure != procedures_.end())
