@@ -126,8 +126,9 @@ struct KeepAlive {
   using Reply = KeepAliveReply;
   struct Release {
     InodeId inode{};
-    u64 sequence = 0;  // of the grant
-    static auto fields(auto& self) { return std::tie(self.inode, self.sequence); }
+    Term term{};  // of the grant
+    u64 sequence = 0;
+    static auto fields(auto& self) { return std::tie(self.inode, self.term, self.sequence); }
   };
   SessionId session{};
   std::vector<Release> released;  // leases that the client has given up

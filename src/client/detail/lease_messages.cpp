@@ -172,6 +172,7 @@ Task<void> Leases::give_back(meta::Recall recall) {
   const InodeId inode = recall.inode;
   const SessionId session = state_.session;
   find(inode)->leaving = true;
+  if (const FilePtr file = state_.find_file(inode)) file->only_ours = false;
   const bool has_pages = kernel_ != nullptr && state_.seen_versions.contains(inode);
   if (has_pages && !recall.keep_read) {
     // Still in possession: pages that a program has changed through a map come back as writes.

@@ -67,14 +67,17 @@ void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
     Entry& entry = at->second;
     if (entry.term > grants.term) continue;
     if (is_new) {
-      entry.last_change = started;
+      // An answer that crossed a recall may be older than what was recalled for.
+      entry.last_change = recalled == recalled_.end() ? started : ++clock_;
       if (const auto own = changing_.find(lease.inode); own != changing_.end()) {
         entry.own_changes = own->second;
+        entry.crossed = true;
         changing_.erase(own);
       }
     }
     if (!is_new && entry.term != grants.term) {  // what was known under a lease that is over
       entry.last_change = std::max(entry.last_change, started);
+      entry.sequence = 0;
       entry.attributes.reset();
       entry.names.clear();
       entry.no_capability = false;
@@ -101,7 +104,7 @@ void Leases::trim() {
       ++at;
       continue;
     }
-    released_.push_back({at->first, entry.sequence});
+    released_.push_back({at->first, entry.term, entry.sequence});
     at = entries_.erase(at);
     if (entries_.empty()) return;
   }
@@ -156,7 +159,7 @@ Leases::OwnChange::OwnChange(Leases* leases, InodeId inode) : leases_(leases), i
   if (leases_ == nullptr) return;
   ++leases_->clock_;
   if (Entry* entry = leases_->find(inode_))
-    ++entry->own_changes;
+    entry->crossed = ++entry->own_changes > 1;
   else
     ++leases_->changing_[inode_];
 }
@@ -188,13 +191,13 @@ void Leases::touched(InodeId inode) {
 
 void Leases::now_is(const meta::Inode& inode) {
   Entry* entry = find(inode.id);
-  if (entry != nullptr && entry->own_changes == 0 && entry->last_change == clock_) entry->attributes = inode;
+  if (entry != nullptr && entry->own_changes == 0 && !entry->crossed) entry->attributes = inode;
 }
 
 void Leases::now_named(InodeId parent, const std::string& name, InodeId inode) {
   Entry* entry = find(parent);
   if (entry == nullptr) return;
-  if (entry->own_changes == 0)
+  if (entry->own_changes == 0 && !entry->crossed)
     entry->names[name] = inode;
   else
     entry->names.erase(name);
@@ -217,7 +220,7 @@ Task<void> Leases::settled(InodeId inode) {
 runtime::Duration Leases::give_attributes(InodeId inode) {
   const std::optional<runtime::Duration> left = time_left(inode);
   Entry* entry = find(inode);
-  if (!left || entry->leaving || entry->own_changes != 0) return runtime::Duration(0);
+  if (!left || entry->leaving || entry->own_changes != 0 || !entry->attributes) return runtime::Duration(0);
   entry->kernel_attributes_until = env_.now() + *left;
   return *left;
 }
@@ -266,7 +269,7 @@ void Leases::forget(InodeId inode) {
       at->second.kernel_names_until > env_.now() || !at->second.kernel_names.empty() ||
       state_.find_file(inode) != nullptr)
     return;
-  released_.push_back({inode, at->second.sequence});
+  released_.push_back({inode, at->second.term, at->second.sequence});
   entries_.erase(at);
 }
 

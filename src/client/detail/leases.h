@@ -124,8 +124,9 @@ class Leases {
     LeaseMode mode = LeaseMode::none;
     Term term{};
     u64 sequence = 0;
-    u64 last_change = 0;  // by us, on `clock_`
-    u32 own_changes = 0;  // under way
+    u64 last_change = 0;   // by us, on `clock_`
+    u32 own_changes = 0;   // under way
+    bool crossed = false;  // they crossed each other, or a recall: no answer of them says what is there now
     u32 uses = 0;
     bool leaving = false;    // being recalled: nothing more is given to the kernel
     bool recalling = false;  // and no new uses

@@ -39,17 +39,20 @@ Task<Result<Buffer>> State::send(ShardId shard, u16 kind, cluster::RequestId id,
 }
 
 Inode State::learn(u64 started, const Inode& inode) {
-  if (leases) leases->learn_attributes(started, inode);
-  return present(inode);
+  if (leases == nullptr) return present(inode);
+  leases->learn_attributes(started, inode);
+  // Another answer may have come first that is newer.
+  const Inode* known = leases->attributes(inode.id);
+  return present(known != nullptr ? *known : inode);
 }
 
 Task<Result<Leases::Use>> State::use_for_writing(FilePtr file) {
-  if (leases == nullptr || file->unlinked) co_return Leases::Use();
+  if (leases == nullptr) co_return Leases::Use();
   co_return co_await leases->use_for_writing(file->id()).result();
 }
 
 Task<Result<void>> State::ensure_current(FilePtr file) {
-  if (leases == nullptr || file->unlinked) co_return Result<void>();
+  if (leases == nullptr) co_return Result<void>();
   co_await leases->settled(file->id());
   if (leases->held(file->id()) != LeaseMode::none) co_return Result<void>();
   const u64 started = clock();
@@ -60,10 +63,14 @@ Task<Result<void>> State::ensure_current(FilePtr file) {
 
 void State::drop_what_is_not_committed() {
   for (auto& [inode, file] : files) {
-    if (file->dirty.empty()) continue;  // what is being committed now finds out by itself
+    file->only_ours = false;
+    if (file->dirty.empty() && file->attribute_changes.empty())
+      continue;  // what is being committed now finds out by itself
     log::warn("client", "written data is lost with its session",
               {log::kv("inode", inode), log::kv("bytes", file->dirty.bytes())});
     file->dirty.clear();
+    file->appended_from.reset();
+    file->attribute_changes.clear();
     ++file->failures;
     file->failure = {Errc::io_error, "the session expired before the write was committed; it is lost"};
     recount(*file);

@@ -31,7 +31,9 @@ struct OpenFile {
   Inode attributes;  // the server's, as last heard
   u32 handles = 0;
   bool has_locks = false;  // that programs have taken through us
-  bool unlinked = false;   // no name is left: nobody will read it after the last handle
+  bool unlinked = false;   // no name is left
+  bool only_ours =
+      false;  // made here, under a write lease that nobody has asked back: nobody else has it open
   DirtySet dirty;
   DirtySet flushing;      // being committed; older than `dirty`
   u64 counted_dirty = 0;  // its share of State::dirty_total

@@ -184,7 +184,11 @@ Task<Result<void>> State::flush_attributes(FilePtr file) {
   commit.inode = file->id();
   commit.keep_data_version = true;
   commit.then = changes;
-  Result<meta::InodeReply> reply = co_await command(file->id().shard(), std::move(commit)).result();
+  Result<meta::InodeReply> reply;
+  {
+    const Leases::OwnChange change(own(), file->id());
+    reply = co_await command(file->id().shard(), std::move(commit)).result();
+  }
   if (!reply && may_succeed_later(reply.error())) {
     write_back_soon(file);
     co_return fail(std::move(reply.error()));
@@ -197,6 +201,7 @@ Task<Result<void>> State::flush_attributes(FilePtr file) {
       file->attribute_changes.begin(),
       file->attribute_changes.begin() + static_cast<std::ptrdiff_t>(changes.size()));
   note(*file, reply->inode);
+  if (leases) leases->now_is(reply->inode);
   co_return Result<void>();
 }
 

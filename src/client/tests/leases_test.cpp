@@ -131,7 +131,8 @@ TEST_F(LeasesTest, appends_of_two_are_both_there) {
     expected += line;
     auto& at = i % 2 == 0 ? a : b;
     ASSERT_TRUE(
-        cluster.run(at, at.fs->write(i % 2 == 0 ? file.handle : there, 0, Buffer::copy_of(as_bytes(line)), true))
+        cluster
+            .run(at, at.fs->write(i % 2 == 0 ? file.handle : there, 0, Buffer::copy_of(as_bytes(line)), true))
             .has_value());
   }
   EXPECT_EQ(read(a, file.handle), expected);
@@ -188,6 +189,58 @@ TEST_F(LeasesTest, a_new_leader_knows_what_was_granted_before) {
     EXPECT_LT(cluster.world.now() - began, 5s);  // everybody reclaimed: no need to wait longer
   }
   EXPECT_EQ(a.fs->lease_stats().sessions_lost + b.fs->lease_stats().sessions_lost, 0u);
+}
+
+// A change that waits at the new leader must not hide what the others tell it meanwhile.
+TEST_F(LeasesTest, a_new_leader_recalls_what_it_is_told_while_a_change_waits) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  EXPECT_EQ(size_of(b, file.inode.id), 0u);  // a read lease
+  b.node.pause(3s);
+  cluster.lead(1);
+  AttributeChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(file.inode.id, change)).has_value());
+  const auto seen = cluster.run(b, b.fs->get_attributes(file.inode.id));
+  ASSERT_TRUE(seen.has_value());
+  EXPECT_EQ(seen->mode & 0777, 0600);
+}
+
+// Kept for the commit only while nobody else can look.
+TEST_F(LeasesTest, changes_of_attributes_that_wait_for_a_commit_are_seen_at_once) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, "bytes").has_value());
+  const auto set_mode = [&](u16 mode) {
+    AttributeChange change;
+    change.mode = mode;
+    ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(file.inode.id, change)).has_value());
+  };
+  const auto seen_by_b = [&] { return cluster.run(b, b.fs->get_attributes(file.inode.id))->mode & 0777; };
+  const u64 before = cluster.requests;
+  set_mode(0600);
+  EXPECT_EQ(cluster.requests, before);  // it waits
+  EXPECT_EQ(seen_by_b(), 0600);         // asked back with the lease
+  set_mode(0640);                       // with a lease to read only, shared with b
+  EXPECT_EQ(seen_by_b(), 0640);
+  ASSERT_TRUE(write(a, file.handle, 0, "BYTES").has_value());
+  set_mode(0604);
+  a.node.pause(60s);
+  EXPECT_EQ(seen_by_b(), 0640);  // a is fenced: its change goes with its bytes
+  cluster.world.run_for(70s);
+  EXPECT_FALSE(cluster.run(a, a.fs->fsync(file.handle)).has_value());
+  EXPECT_EQ(cluster.run(a, a.fs->get_attributes(file.inode.id))->mode & 0777, 0640);
+}
+
+// Who else has it open reads what was written to a file without a name, also after its writer's close.
+TEST_F(LeasesTest, a_file_without_a_name_is_one_file_too) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, reading());
+  ASSERT_TRUE(cluster.run(a, a.fs->unlink(meta::kRootInode, "f", {})).has_value());
+  ASSERT_TRUE(write(a, file.handle, 0, "one").has_value());
+  EXPECT_EQ(read(b, there), "one");
+  ASSERT_TRUE(write(a, file.handle, 0, "two").has_value());
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  EXPECT_EQ(read(b, there), "two");
 }
 
 TEST_F(LeasesTest, a_new_leader_waits_for_one_that_stands_still_but_not_for_ever) {

@@ -38,7 +38,9 @@ Opened opened_new(State& state, const Inode& inode, OpenFlags flags) {
   opened.inode = inode;
   opened.keep_cache = true;
   state.seen_versions[inode.id] = inode.data_version;
-  state.note_no_capability(*state.find_file(inode.id));
+  const FilePtr file = state.find_file(inode.id);
+  file->only_ours = state.leases && state.leases->held(inode.id) == LeaseMode::write;
+  state.note_no_capability(*file);
   return opened;
 }
 

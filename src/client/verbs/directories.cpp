@@ -49,6 +49,15 @@ std::optional<std::vector<DirectoryEntry>> rest_of(const DirectoryHandle& direct
   return std::vector<DirectoryEntry>(from, directory.page.end());
 }
 
+// They were read with an earlier part of the page: others may have changed them.
+void refresh(State& state, std::vector<DirectoryEntry>& entries) {
+  if (!state.leases) return;
+  for (DirectoryEntry& entry : entries) {
+    const Inode* known = state.leases->attributes(entry.inode);
+    entry.attributes = known == nullptr ? std::nullopt : std::optional(state.present(*known));
+  }
+}
+
 }  // namespace
 
 Task<Result<HandleId>> FileSystem::open_directory(InodeId directory, Caller caller) {
@@ -66,7 +75,10 @@ Task<Result<DirectoryPage>> FileSystem::read_directory(HandleId handle, u64 afte
   if (!state.directories.contains(handle)) co_return fail(Errc::stale, "unknown directory handle");
   // From the start again (rewinddir) means afresh.
   std::optional<std::vector<DirectoryEntry>> entries;
-  if (after_cookie != 0) entries = rest_of(state.directories.at(handle), after_cookie, with_attributes);
+  if (after_cookie != 0) {
+    entries = rest_of(state.directories.at(handle), after_cookie, with_attributes);
+    if (entries && with_attributes) refresh(state, *entries);
+  }
   if (!entries) {
     co_await fetch_page(state, handle, after_cookie, with_attributes);
     entries = state.directories.at(handle).page;

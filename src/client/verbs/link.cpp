@@ -16,7 +16,10 @@ Task<Result<Inode>> FileSystem::link(InodeId inode, InodeId new_parent, std::str
     const Leases::OwnChange target(state_->own(), inode);
     reply = co_await state_->command(new_parent.shard(), std::move(link));
   }
-  if (state_->leases) state_->leases->now_unknown(new_parent, new_name);
+  if (state_->leases) {
+    state_->leases->now_unknown(new_parent, new_name);
+    if (reply.inode.type != FileType::none) state_->leases->now_is(reply.inode);
+  }
   state_->remember_name(new_parent, new_name, inode);
   if (const FilePtr file = state_->find_file(inode)) file->unlinked = false;
   if (reply.inode.type == FileType::none) co_return co_await get_attributes(inode);

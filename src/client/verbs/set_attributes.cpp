@@ -6,6 +6,8 @@
 namespace claudefs::client {
 
 CFS_DEFINE_MUTANT(client_truncate_keeps_dirty, "client: buffered bytes survive a truncation");
+CFS_DEFINE_MUTANT(client_keeps_attributes_without_lease,
+                  "client: a change of attributes waits for a commit though others may look");
 
 namespace {
 
@@ -63,9 +65,13 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   co_return state.visible(*file);
 }
 
-// Who has a file open for writing closes it, and then it is committed. Not where the shard has more to judge
-// than this client's kernel did, or where more follows than what the change says.
+// Who has a file open for writing closes it, and then it is committed. Only under the write lease, whose
+// recall commits it first. Not where the shard has more to judge than this client's kernel did, or where more
+// follows than what the change says.
 bool may_wait(const State& state, const OpenFile& file, const AttributeChange& change) {
+  if (state.leases && state.leases->held(file.id()) != LeaseMode::write &&
+      !CFS_MUTANT(client_keeps_attributes_without_lease))
+    return false;
   const bool written_here = std::ranges::any_of(state.handles, [&](const auto& handle) {
     return handle.second.file.get() == &file && handle.second.flags.write;
   });

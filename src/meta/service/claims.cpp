@@ -1,5 +1,6 @@
 #include "meta/service/claims.h"
 
+#include "meta/audit.h"
 #include "meta/commands.h"
 #include "meta/detail/namespace.h"
 #include "meta/lease_operations.h"
@@ -34,6 +35,8 @@ class Collector {
     if (const auto* removed = std::get_if<RemoveDirInode>(&part)) change(removed->inode);
     if (const auto* moved = std::get_if<SetParent>(&part)) change(moved->inode);
   }
+  void cover() { claims_.covered = true; }
+  void unknown() { claims_.known = false; }
   void on_behalf_of(SessionId session) { claims_.session = session; }
   Claims take() { return std::move(claims_); }
 
@@ -61,6 +64,12 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
       break;
     case GetExtents::kKind:
       with<GetExtents>(body, [&](const auto& op) { out.read(op.inode); });
+      break;
+    case GetXattr::kKind:  // an access list says what the mode is
+      with<GetXattr>(body, [&](const auto& op) { out.read(op.inode); });
+      break;
+    case ListXattrs::kKind:
+      with<ListXattrs>(body, [&](const auto& op) { out.read(op.inode); });
       break;
     case ReadDirectory::kKind:
       with<ReadDirectory>(body, [&](const auto& op) { out.read(op.directory); });
@@ -101,7 +110,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case CommitWrite::kKind:
       // The same bytes at another place: caches of the content stay right.
       with<CommitWrite>(body, [&](const auto& op) {
-        if (!op.keep_data_version) out.change(op.inode);
+        if (!op.keep_data_version || !op.then.empty()) out.change(op.inode);
       });
       break;
     case Prepare::kKind:
@@ -110,8 +119,35 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
         for (const Part& part : op.parts) out.part(part);
       });
       break;
-    default:
+    case RepairInode::kKind:
+      with<RepairInode>(body, of_inode);
       break;
+    case RepairDentry::kKind:
+      with<RepairDentry>(body, [&](const auto& op) { out.change(op.directory); });
+      break;
+    case CreateUnnamed::kKind:
+      out.cover();  // nobody can have anything of it yet; its maker gets a lease
+      break;
+    case NoteAccessed::kKind:  // each client shows its own reads; those of others, when it asks the next time
+    case CommitTransaction::kKind:  // what Prepare claimed, and its locks have kept from being shown since
+    case AbortTransaction::kKind:
+    case Resolve::kKind:
+    case PurgeInode::kKind:  // no name, no handle
+    case PurgeExtents::kKind:
+    case OutboxStatus::kKind:  // not about inodes
+    case OutboxAck::kKind:
+    case AdmitSession::kKind:
+    case OpenSession::kKind:
+    case HoldOpen::kKind:
+    case AttachSession::kKind:
+    case FenceSession::kKind:
+    case SetLock::kKind:
+    case Format::kKind:
+    case Expire::kKind:
+    case Decide::kKind:  // a step of the operation that has claimed
+      break;
+    default:
+      out.unknown();
   }
   return out.take();
 }
@@ -129,6 +165,7 @@ std::vector<InodeId> shown_by(u16 kind, const Buffer& body, const Buffer& reply,
     case GetAttributes::kKind:
     case SetAttributes::kKind:
     case Create::kKind:
+    case CreateUnnamed::kKind:
       if (found) with<InodeReply>(reply, [&](const auto& got) { out.push_back(got.inode.id); });
       break;
     case Rename::kKind:

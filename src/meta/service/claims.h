@@ -12,6 +12,7 @@ struct Claims {
   std::vector<InodeId> changes;  // nobody else may hold a lease
   std::vector<InodeId> reads;    // nobody else may hold a write lease
   SessionId session{};           // whose operation it is a part of, where it is not the sender's
+  bool known = true;             // false: a kind of the name space that claims_of() has no row for
 };
 // As far as the applied state tells: who is behind a name may change until the operation is executed.
 // A body that cannot be decoded claims nothing: the operation itself will say so.

@@ -252,12 +252,14 @@ runtime::Task<Result<net::Reply>> LeaseKeeper::keep_alive(net::Request request) 
   heard.at = env_.now();
   heard.channel = request.channel;
   for (const KeepAlive::Release& release : message.released)
-    if (const LedPtr led = this->led(release.inode.shard()))
+    if (const LedPtr led = this->led(release.inode.shard()); led != nullptr && led->term == release.term)
       led->table.release(release.inode, session, release.sequence);
   KeepAliveReply reply;
   std::vector<LedPtr> all;
   for (const auto& [shard, led] : led_) all.push_back(led);
   for (const LedPtr& led : all) {
+    // A silent group stays silent: leases that nobody has used for so long run out.
+    if (raft_.status(led->shard).quiescent && !led->unreclaimed.contains(session)) continue;
     // Only a leader that is one now may prolong leases.
     if (!raft_.holds_lease(led->shard) && !co_await raft_.read_barrier(led->shard).result()) continue;
     if (led->over) continue;
@@ -299,7 +301,7 @@ runtime::Task<Result<Buffer>> LeaseKeeper::reclaim(cluster::ShardRequest request
   if (led->unreclaimed.contains(op.session)) {
     ++led->sequence;
     for (const cluster::LeaseGrant& lease : op.leases)
-      led->table.grant(lease.inode, op.session, lease.mode, led->sequence);
+      led->table.restore(lease.inode, op.session, lease.mode, led->sequence);
     if (op.last) led->unreclaimed.erase(op.session);
     led->changed.notify_all();
   }
@@ -343,8 +345,9 @@ runtime::Task<Result<Buffer>> LeaseKeeper::acquire(cluster::ShardRequest request
     claims.reads.push_back(op.inode);
   Guard guard = co_await admit(request.shard, session, claims);
   const LedPtr led = guard.led();
-  Buffer reply = co_await service_.machine(request.shard)
-                     ->query(GetAttributes::kKind, wire::encode(GetAttributes{op.inode, op.access, op.caller}));
+  Buffer reply =
+      co_await service_.machine(request.shard)
+          ->query(GetAttributes::kKind, wire::encode(GetAttributes{op.inode, op.access, op.caller}));
   grant(*led, session, {op.inode}, op.write, grants);
   co_return reply;
 }

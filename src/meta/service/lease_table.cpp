@@ -47,6 +47,12 @@ LeaseMode LeaseTable::grant(InodeId inode, SessionId session, LeaseMode wanted, 
   return holder->second.mode;
 }
 
+void LeaseTable::restore(InodeId inode, SessionId session, LeaseMode mode, u64 sequence) {
+  auto [holder, is_new] = entries_[inode].holders.try_emplace(session);
+  if (is_new) ++leases_;
+  holder->second = {std::max(holder->second.mode, mode), sequence};
+}
+
 void LeaseTable::erase(std::map<InodeId, Entry>::iterator at, SessionId session) {
   leases_ -= at->second.holders.erase(session);
   if (at->second.empty()) entries_.erase(at);

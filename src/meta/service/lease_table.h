@@ -31,6 +31,8 @@ class LeaseTable {
 
   // What `session` has from now on: at most `wanted`, more when it had more.
   LeaseMode grant(InodeId inode, SessionId session, LeaseMode wanted, u64 sequence);
+  // What `session` was granted by a former leader: a fact, whatever goes on.
+  void restore(InodeId inode, SessionId session, LeaseMode mode, u64 sequence);
   void reduce(InodeId inode, SessionId session, LeaseMode to);
   // Only when the holder's latest grant is not newer than `sequence`.
   void release(InodeId inode, SessionId session, u64 sequence);

@@ -47,6 +47,7 @@ Result<Buffer> result_of(cluster::ShardReply reply) {
 struct Service::InFlight {
   explicit InFlight(runtime::Executor& executor) : done(executor) {}
   runtime::Event done;
+  Term admitted{};  // in which the leases in its way were recalled
   cluster::ShardReply reply{Errc::unavailable, "the first copy of this request was given up", {}, {}};
 };
 class Service::InFlightGuard {
@@ -195,14 +196,14 @@ runtime::Task<cluster::ShardReply> Service::execute_patiently(cluster::ShardRequ
 
 runtime::Task<Result<Buffer>> Service::attempt(cluster::ShardRequest request, cluster::LeaseGrants* grants) {
   if (LeaseKeeper::serves(request.kind)) return leases_.serve(std::move(request), grants);
-  if (parts_.table.find_query(request.kind) != nullptr && request.id.session != SessionId{})
-    return query_covered(std::move(request), grants);
+  if (parts_.table.find_query(request.kind) != nullptr) {
+    if (request.id.session != SessionId{}) return query_covered(std::move(request), grants);
+    return query(request.shard, request.kind, std::move(request.body));
+  }
   Claims claims = claims_of(shards_.at(request.shard)->machine->reader(), request.kind, request.body);
-  if (!claims.changes.empty()) return execute_covered(std::move(request), std::move(claims), grants);
+  if (claims.covered) return execute_covered(std::move(request), std::move(claims), grants);
   if (const auto procedure = procedures_.find(request.kind); procedure != procedures_.end())
     return procedure->second(request.shard, request.id, std::move(request.body));
-  if (parts_.table.find_query(request.kind) != nullptr)
-    return query(request.shard, request.kind, std::move(request.body));
   return propose(request.shard, request.kind, request.id, std::move(request.body));
 }
 
@@ -218,6 +219,8 @@ runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest req
                                                        cluster::LeaseGrants* grants) {
   const SessionId session = claims.session != SessionId{} ? claims.session : request.id.session;
   const LeaseKeeper::Guard guard = co_await leases_.admit(request.shard, session, claims);
+  const auto in_flight = in_flight_.find({request.shard, request.id.session, request.id.sequence});
+  if (in_flight != in_flight_.end()) in_flight->second->admitted = guard.led()->term;
   Result<Buffer> result;
   if (const auto procedure = procedures_.find(request.kind); procedure != procedures_.end())
     result = co_await procedure->second(request.shard, request.id, request.body).result();
@@ -231,7 +234,7 @@ runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest req
       more.changes.push_back(inode);
   if (!more.changes.empty()) (void)co_await leases_.admit(request.shard, session, std::move(more)).result();
   leases_.grant(*guard.led(), session, shown_by(request.kind, request.body, *result, true),
-                request.kind == Create::kKind, grants);
+                request.kind == Create::kKind || request.kind == CreateUnnamed::kKind, grants);
   co_return result;
 }
 
@@ -263,6 +266,11 @@ runtime::Task<Result<Buffer>> Service::query_covered(cluster::ShardRequest reque
 runtime::Task<Result<Buffer>> Service::propose(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
   const auto at = shards_.find(shard);
   if (at == shards_.end()) co_return fail(Errc::not_leader, fmt::format("shard {} is not here", shard));
+  // Leading again in a later term: others may have been granted leases in between.
+  const auto in_flight = in_flight_.find({shard, id.session, id.sequence});
+  if (in_flight != in_flight_.end() && in_flight->second->admitted != Term{} &&
+      in_flight->second->admitted != at->second->leading)
+    co_return fail(Errc::not_leader, fmt::format("shard {} has another leader", shard));
   const ShardMachine& machine = *at->second->machine;
   const Hlc stamp = std::max(hlc_of(parts_.env.wall_now()), Hlc{machine.last_hlc().value + 1});
   const CommandEntry entry{kind, stamp, id, std::move(body)};

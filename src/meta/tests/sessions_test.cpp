@@ -6,6 +6,7 @@
 #include "base/mutant.h"
 
 #include "meta/detail/file_locks.h"
+#include "meta/service/claims.h"
 #include "meta/service/lease_table.h"
 #include "meta/service/lock_waits.h"
 #include "meta/tests/one_shard.h"
@@ -53,6 +54,32 @@ TEST(Sessions, a_fenced_one_changes_nothing_and_its_locks_go) {
   EXPECT_EQ(shard.run(AttachSession{SessionId{5}}).error().code, Errc::fenced);
   // Also long after.
   ASSERT_TRUE(shard.run(Expire{Hlc{~u64{0}}, Hlc{~u64{0}}}).has_value());
+}
+
+// A mutation without a row would leave others' caches as they are.
+TEST(Claims, every_command_of_the_name_space_has_a_row) {
+  OneShard shard;
+  int commands = 0;
+  for (u16 kind = 0x0100; kind < 0x0200; ++kind) {
+    if (shard.table.find_command(kind) == nullptr) continue;
+    ++commands;
+    EXPECT_TRUE(claims_of(shard.machine->reader(), kind, {}).known) << fmt::format("kind {:#x}", kind);
+  }
+  EXPECT_GT(commands, 25);
+}
+
+// What rides on a commit that moves no byte changes what others have cached all the same.
+TEST(Claims, changes_of_attributes_on_a_commit_are_changes) {
+  OneShard shard;
+  const auto made = shard.run(create("a"));
+  ASSERT_TRUE(made.has_value());
+  CommitWrite commit;
+  commit.inode = made->inode.id;
+  commit.keep_data_version = true;
+  EXPECT_TRUE(claims_of(shard.machine->reader(), CommitWrite::kKind, wire::encode(commit)).changes.empty());
+  commit.then.emplace_back();
+  EXPECT_EQ(claims_of(shard.machine->reader(), CommitWrite::kKind, wire::encode(commit)).changes,
+            std::vector<InodeId>{made->inode.id});
 }
 
 // Against a plain array of who has which byte.
