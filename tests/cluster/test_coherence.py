@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 
-from lib import Playground, check, wait_for
+from lib import Playground, check, must, wait_for
 
 
 def swap(rounds, mounts):
@@ -108,7 +108,7 @@ def refused(fd, kind):
     return False
 
 
-def locks(mounts, pg):
+def locks(mounts, pg, nodes):
     paths = [os.path.join(m, "locked") for m in mounts]
     for kind in ("fcntl", "flock"):
         child = child_holds(paths[1], kind)
@@ -169,7 +169,7 @@ def locks(mounts, pg):
     # A lock outlives the leader of its shard.
     child = child_holds(paths[1], "fcntl")
     fd = os.open(paths[0], os.O_RDWR)
-    for node in (1, 2, 3):
+    for node in nodes:
         pg.kill(node)
         check(refused(fd, "fcntl"), "node %d died and the lock had two holders" % node)
         pg.start(node)
@@ -230,8 +230,13 @@ def server_killed(mounts, pg, rounds):
     return "write and read on the other mount take %.2f s at worst" % worst
 
 
-def stands_still(mounts, pids):
-    """A mount is stopped with a lease, dirty bytes and a lock; the other goes on in time; the late bytes are refused."""
+def stands_still(mounts, pids, third, third_pid):
+    """A mount is stopped with a lease, dirty bytes and a lock, one is killed with locks; the other goes on in time; the late bytes are
+    refused."""
+    kinds = ("fcntl", "flock")
+    holders = [child_holds(os.path.join(third, "of-dead-" + kind), kind) for kind in kinds]
+    of_dead = [os.open(os.path.join(mounts[0], "of-dead-" + kind), os.O_RDWR) for kind in kinds]
+    check(all(refused(*each) for each in zip(of_dead, kinds)), "two mounts hold one lock")
     paths = [os.path.join(m, "still") for m in mounts]
     with open(paths[1], "wb") as f:
         f.write(b"old" * 1000)
@@ -242,6 +247,7 @@ def stands_still(mounts, pids):
                                "sys.stdin.readline()\nprint(os.pread(fd,4,0).decode())", paths[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     check(reader.stdout.readline() == b"ready\n", "the reader does not start")
     os.pwrite(fd, b"late", 0)
+    os.kill(third_pid, signal.SIGKILL)
     os.kill(pids[1], signal.SIGSTOP)
     try:
         began = time.monotonic()
@@ -255,6 +261,11 @@ def stands_still(mounts, pids):
         reader.stdin.flush()
         time.sleep(1)
         check(reader.poll() is None, "a mount that stands still answers from its caches after its lease")
+        for fd_of_dead, kind in zip(of_dead, kinds):
+            wait_for(lambda: not refused(fd_of_dead, kind), 15, "%s: the lock of a killed mount is free" % kind, 0.1)
+            os.close(fd_of_dead)
+        freed = time.monotonic() - began
+        check(freed < 25, "the locks of a killed mount were free after %.1f s" % freed)
     finally:
         os.kill(pids[1], signal.SIGCONT)
     check(reader.communicate(timeout=60)[0].strip() == b"new!", "resumed, it reads what is not there any more")
@@ -270,7 +281,11 @@ def stands_still(mounts, pids):
     with open(paths[1], "w") as f:  # it works again
         f.write("again")
     check(open(paths[0]).read() == "again", "after the fence the mount's writes are not seen")
-    return "the other mount waited %.1f s" % took
+    for holder in holders:
+        holder.kill()
+        holder.wait()
+    must(["umount", "-l", third])
+    return "the other mount waited %.1f s; a killed mount's locks were free after %.1f s" % (took, freed)
 
 
 def run(context):
@@ -294,8 +309,10 @@ def run(context):
     step("mapped", mapped, mounts)
     step("appends", appends, mounts, context.pick(50, 300, 2000))
     step("cached", cached, second, os.path.join(pg.directory, "second.log"))
-    step("locks", locks, mounts, pg, limit=300)
+    step("locks", locks, mounts, pg, context.pick((2,), (1, 2, 3), (1, 2, 3)), limit=300)
     step("server_killed", server_killed, mounts, pg, context.pick(40, 100, 400), limit=300)
-    step("stands_still", stands_still, mounts, [pg.client_pid(), second_pid], limit=180)
+    third = pg.mount_again("third", node=3)
+    third_pid = int(open(os.path.join(pg.directory, "third.pid")).read())
+    step("stands_still", stands_still, mounts, [pg.client_pid(), second_pid], third, third_pid, limit=180)
     pg.umount(second)
     return "; ".join("%s: %s" % f for f in facts)

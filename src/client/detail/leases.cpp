@@ -155,7 +155,7 @@ void Leases::learn_no_capability(u64 started, InodeId inode) {
   if (entry != nullptr && may_learn(*entry, started)) entry->no_capability = true;
 }
 
-Leases::OwnChange::OwnChange(Leases* leases, InodeId inode) : leases_(leases), inode_(inode) {
+Leases::OwnChange::OwnChange(Leases* leases, InodeId inode, Of of) : leases_(leases), inode_(inode), of_(of) {
   if (leases_ == nullptr) return;
   ++leases_->clock_;
   if (Entry* entry = leases_->find(inode_))
@@ -173,16 +173,16 @@ Leases::OwnChange::~OwnChange() {
   } else if (Entry* entry = leases_->find(inode_); entry != nullptr && entry->own_changes != 0) {
     --entry->own_changes;
   }
-  leases_->touched(inode_);
+  leases_->touched(inode_, of_);
 }
 
-void Leases::touched(InodeId inode) {
+void Leases::touched(InodeId inode, Of of) {
   ++clock_;
   if (Entry* entry = find(inode)) {
     entry->last_change = clock_;
     entry->attributes.reset();
     entry->no_capability = false;
-    if (kernel_ != nullptr && entry->kernel_attributes_until > env_.now()) {
+    if (of == Of::inode && kernel_ != nullptr && entry->kernel_attributes_until > env_.now()) {
       entry->kernel_attributes_until = {};
       kernel_->forget_attributes(inode);
     }

@@ -53,10 +53,11 @@ class Leases {
   void learn_no_capability(u64 started, InodeId inode);
 
   // A change by this client of an inode, from before it is sent until it is answered: what is learnt of the
-  // inode meanwhile may be older than the change.
+  // inode meanwhile may be older than the change. Of the names in a directory the kernel knows it by itself.
+  enum class Of : u8 { inode, names };
   class [[nodiscard]] OwnChange {
    public:
-    OwnChange(Leases* leases, InodeId inode);
+    OwnChange(Leases* leases, InodeId inode, Of of = Of::inode);
     OwnChange(const OwnChange&) = delete;
     OwnChange& operator=(const OwnChange&) = delete;
     ~OwnChange();
@@ -64,9 +65,10 @@ class Leases {
    private:
     Leases* leases_;
     InodeId inode_;
+    Of of_;
   };
   // After its end: what the inode is now, or that the name is.
-  void touched(InodeId inode);
+  void touched(InodeId inode, Of of = Of::inode);
   void now_is(const meta::Inode& inode);
   void now_named(InodeId parent, const std::string& name, InodeId inode);
   void now_unknown(InodeId parent, const std::string& name);

@@ -17,10 +17,11 @@ Task<Result<Inode>> make(State& state, NewNode node) {
   create.target = std::move(node.target);
   create.umask = node.umask;
   create.caller = state.known_as(std::move(node.caller));
-  const u64 started = state.clock();
   meta::InodeReply reply;
+  u64 started = 0;
   {
-    const Leases::OwnChange change(state.own(), node.parent);
+    const Leases::OwnChange change(state.own(), node.parent, Leases::Of::names);
+    started = state.clock();
     reply = co_await state.command(node.parent.shard(), std::move(create));
   }
   state.remember_name(node.parent, node.name, reply.inode.id);
@@ -61,7 +62,9 @@ Task<Result<Opened>> FileSystem::create_unnamed(NewNode node, OpenFlags flags, b
   create.umask = node.umask;
   create.linkable = linkable;
   create.caller = state_->known_as(std::move(node.caller));
+  const u64 started = state_->clock();
   const meta::InodeReply reply = co_await state_->command(node.parent.shard(), std::move(create));
+  if (state_->leases) state_->leases->learn_attributes(started, reply.inode);
   const Opened opened = opened_new(*state_, reply.inode, std::move(flags));
   state_->find_file(reply.inode.id)->unlinked = true;  // its holder is told so when it closes
   co_return opened;

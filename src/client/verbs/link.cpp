@@ -12,7 +12,7 @@ Task<Result<Inode>> FileSystem::link(InodeId inode, InodeId new_parent, std::str
   link.caller = state_->known_as(std::move(caller));
   meta::InodeReply reply;
   {
-    const Leases::OwnChange parent(state_->own(), new_parent);
+    const Leases::OwnChange parent(state_->own(), new_parent, Leases::Of::names);
     const Leases::OwnChange target(state_->own(), inode);
     reply = co_await state_->command(new_parent.shard(), std::move(link));
   }

@@ -17,7 +17,7 @@ Task<Result<Inode>> FileSystem::make_directory(NewNode node) {
     ++make.first_attempt;
   meta::InodeReply reply;
   {
-    const Leases::OwnChange change(state_->own(), node.parent);
+    const Leases::OwnChange change(state_->own(), node.parent, Leases::Of::names);
     reply = co_await state_->command(node.parent.shard(), std::move(make));
   }
   if (state_->leases) state_->leases->now_named(node.parent, node.name, reply.inode.id);

@@ -9,7 +9,7 @@ Task<Result<void>> FileSystem::remove_directory(InodeId parent, std::string name
   remove.caller = state_->known_as(std::move(caller));
   meta::UnlinkReply reply;
   {
-    const Leases::OwnChange change(state_->own(), parent);
+    const Leases::OwnChange change(state_->own(), parent, Leases::Of::names);
     if (state_->leases) state_->leases->now_unknown(parent, name);
     reply = co_await state_->command(parent.shard(), std::move(remove));
   }

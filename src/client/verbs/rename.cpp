@@ -27,8 +27,8 @@ Task<Result<void>> FileSystem::rename(RenameRequest request) {
     new_trusted = state_->leases->name_given_until(request.new_parent, request.new_name);
   }
   {
-    const Leases::OwnChange from(state_->own(), request.old_parent);
-    const Leases::OwnChange to(state_->own(), request.new_parent);
+    const Leases::OwnChange from(state_->own(), request.old_parent, Leases::Of::names);
+    const Leases::OwnChange to(state_->own(), request.new_parent, Leases::Of::names);
     unknown();
     reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
   }

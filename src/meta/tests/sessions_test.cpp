@@ -56,6 +56,19 @@ TEST(Sessions, a_fenced_one_changes_nothing_and_its_locks_go) {
   ASSERT_TRUE(shard.run(Expire{Hlc{~u64{0}}, Hlc{~u64{0}}}).has_value());
 }
 
+// What a session asks for without a number is executed each time, whatever it asked before.
+TEST(Sessions, requests_without_a_number_are_not_taken_for_each_other) {
+  OneShard shard;
+  const SessionId session{5};
+  for (u64 sequence = 1; sequence < 100; ++sequence)
+    ASSERT_TRUE(shard.run(create(fmt::format("n{}", sequence)), {session, sequence, sequence}).has_value());
+  for (const char* name : {"a", "b"}) {
+    const auto made = shard.run(create(name), {session, 0, 0});
+    ASSERT_TRUE(made.has_value()) << made.error().to_string();
+    EXPECT_EQ(shard.ask(Lookup{kRootInode, name})->inode.id, made->inode.id);
+  }
+}
+
 // A mutation without a row would leave others' caches as they are.
 TEST(Claims, every_command_of_the_name_space_has_a_row) {
   OneShard shard;
