@@ -9,6 +9,9 @@
 
 namespace claudefs::meta {
 
+// Kinds from here on are the data plane's accounting (ChunkDeltas and what data/ registers).
+inline constexpr u16 kFirstDataKind = 0x0200;
+
 // The messages of another shard's outbox from number `first` on. Those already applied are skipped; a gap is
 // refused. Executed by the machine itself.
 struct DeliverReply {
@@ -109,17 +112,17 @@ struct Resolve {  // to the coordinator's shard: settles for good whether `txn` 
 
 // --- the leader's own ---
 
-struct PurgeInode {  // forgets an inode that nobody names any more; its extents go to the purge list
+struct PurgeInodes {  // forgets inodes that nobody names any more; their extents go to the purge list
   static constexpr u16 kKind = 0x0138;
   using Reply = Nothing;
-  InodeId inode{};
-  static auto fields(auto& self) { return std::tie(self.inode); }
+  std::vector<InodeId> inodes{};  // those that a transaction holds, or that are no orphans, are passed over
+  static auto fields(auto& self) { return std::tie(self.inodes); }
 };
 struct PurgeReply {
   bool more = false;
   static auto fields(auto& self) { return std::tie(self.more); }
 };
-struct PurgeExtents {  // deletes a bounded number of extents of the first on the purge list
+struct PurgeExtents {  // deletes a bounded number of extents of those on the purge list
   static constexpr u16 kKind = 0x0139;
   using Reply = PurgeReply;
   u32 extents_max = 1000;
@@ -134,6 +137,17 @@ struct Expire {  // drops the outcomes of idle sessions, and old tombstones
   static auto fields(auto& self) {
     return std::tie(self.sessions_before, self.tombstones_before, self.records_max);
   }
+};
+// Background rewriting of many files at once. Each by itself is done or, because somebody wrote or removed
+// the file meanwhile, not: what was stored for that one is swept as never referred to.
+struct RewriteContents {
+  static constexpr u16 kKind = 0x013d;
+  struct Reply {
+    std::vector<InodeId> done;
+    static auto fields(auto& self) { return std::tie(self.done); }
+  };
+  std::vector<CommitWrite> rewrites;  // with keep_data_version, without `then`
+  static auto fields(auto& self) { return std::tie(self.rewrites); }
 };
 struct Format {  // makes the root directory, once
   static constexpr u16 kKind = 0x013b;

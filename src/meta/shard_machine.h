@@ -123,8 +123,8 @@ class ShardMachine : public raft::StateMachine {
   virtual std::optional<Outcome> recorded(const cluster::RequestId& id) const = 0;
   virtual Hlc last_hlc() const = 0;
   virtual void set_leadership_listener(std::function<void(bool leader, Term term)> listener) = 0;
-  // Called after each applied batch that put something into the outbox.
-  virtual void set_outbox_listener(std::function<void()> listener) = 0;
+  // Called after each applied batch that put something into the outbox; `soon`: somebody waits for it.
+  virtual void set_outbox_listener(std::function<void(bool soon)> listener) = 0;
   // Direct read access for leader tasks (after a barrier). Valid until the next suspension.
   virtual const ReadContext& reader() const = 0;
   // Told by the owner after Kv::flush(): `index` is durable.

@@ -1,6 +1,7 @@
 #include "sim/world.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "sim/detail/sim_network.h"
 #include "sim/node.h"
@@ -14,7 +15,8 @@ World::World(u64 seed, FaultOptions faults)
 
 World::~World() {
   // Actions may hold connections, which look at their nodes when they go.
-  while (!queue_.empty()) queue_.erase(queue_.begin());
+  for (u32 slot = 0; slot < events_to_come_.size(); ++slot)
+    if (events_to_come_[slot].sequence != 0) (void)take_back(slot);
 }
 
 Node& World::add_node(std::string name) {
@@ -33,16 +35,65 @@ Node* World::find_node(const std::string& name) {
   return found == nodes_.end() ? nullptr : found->second.get();
 }
 
-World::EventKey World::schedule(Instant at, Node* owner, EventKind kind, std::function<void()> action) {
+World::Scheduled World::schedule(Instant at, Node* owner, EventKind kind, std::function<void()> action) {
   const u64 sequence = ++sequence_;
-  const EventKey key{std::max(at, now_), mix(seed_ ^ mix(sequence)), sequence};
-  queue_.emplace(key, Event{owner, kind, std::move(action)});
-  return key;
+  u32 slot = static_cast<u32>(events_to_come_.size());
+  if (free_slots_.empty()) {
+    events_to_come_.emplace_back();
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  events_to_come_[slot] = Event{sequence, owner, kind, std::move(action)};
+  push({{std::max(at, now_), mix(seed_ ^ mix(sequence)), sequence}, slot});
+  return {sequence, slot};
 }
-void World::unschedule(const EventKey& key) { queue_.erase(key); }
+
+void World::push(Due due) {
+  if (soonest_ && *soonest_ > due) std::swap(*soonest_, due);
+  if (!soonest_ && (heap_.empty() || heap_.front() > due)) {
+    soonest_ = due;
+    return;
+  }
+  heap_.push_back(due);
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+}
+
+World::Due World::pop() {
+  if (soonest_) {
+    const Due due = *soonest_;
+    soonest_.reset();
+    return due;
+  }
+  std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+  const Due due = heap_.back();
+  heap_.pop_back();
+  return due;
+}
+
+const World::Due* World::next_due() {
+  while (soonest_ || !heap_.empty()) {
+    const Due& due = soonest_ ? *soonest_ : heap_.front();
+    if (events_to_come_[due.slot].sequence == due.key.sequence) return &due;
+    pop();
+  }
+  return nullptr;
+}
+
+World::Event World::take_back(u32 slot) {
+  Event event = std::move(events_to_come_[slot]);
+  events_to_come_[slot] = Event();
+  free_slots_.push_back(slot);
+  return event;
+}
+
+void World::unschedule(Scheduled event) {
+  if (events_to_come_[event.slot].sequence == event.sequence) (void)take_back(event.slot);
+}
 
 void World::drop_events_of(const Node& owner) {
-  std::erase_if(queue_, [&](const auto& item) { return item.second.owner == &owner; });
+  for (u32 slot = 0; slot < events_to_come_.size(); ++slot)
+    if (events_to_come_[slot].owner == &owner) (void)take_back(slot);
 }
 
 void World::after(Duration delay, std::function<void()> action) {
@@ -50,16 +101,13 @@ void World::after(Duration delay, std::function<void()> action) {
 }
 
 void World::step() {
-  auto item = queue_.extract(queue_.begin());
-  EventKey& key = item.key();
-  Event& event = item.mapped();
-  now_ = key.at;
-  if (event.owner != nullptr && event.owner->paused_until() > now_) {
-    // A timer that is disarmed during the pause is not found under its key: firing it then does nothing.
-    key.at = event.owner->paused_until();
-    queue_.insert(std::move(item));
-    return;
+  Due due = pop();
+  now_ = due.key.at;
+  if (const Node* owner = events_to_come_[due.slot].owner; owner != nullptr && owner->paused_until() > now_) {
+    due.key.at = owner->paused_until();
+    return push(due);
   }
+  const Event event = take_back(due.slot);
   ++events_;
   trace_hash_ = mix(trace_hash_ ^ static_cast<u64>(now_.ns));
   trace_hash_ = mix(trace_hash_ ^ ((event.owner == nullptr ? 0 : event.owner->index()) << 8) ^
@@ -71,7 +119,8 @@ bool World::run_until(const std::function<bool()>& holds, Duration limit) {
   const Instant end = now_ + limit;
   for (;;) {
     if (holds()) return true;
-    if (queue_.empty() || queue_.begin()->first.at > end) break;
+    const Due* next = next_due();
+    if (next == nullptr || next->key.at > end) break;
     step();
   }
   now_ = end;

@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -79,9 +80,13 @@ class World {
     u64 sequence = 0;
     auto operator<=>(const EventKey&) const = default;
   };
+  struct Scheduled {
+    u64 sequence = 0;
+    u32 slot = 0;
+  };
   // `owner` null: survives every crash. The event runs at `at`, or now when that has passed.
-  EventKey schedule(runtime::Instant at, Node* owner, EventKind kind, std::function<void()> action);
-  void unschedule(const EventKey& key);
+  Scheduled schedule(runtime::Instant at, Node* owner, EventKind kind, std::function<void()> action);
+  void unschedule(Scheduled event);  // nothing happens when it has run already
   void drop_events_of(const Node& owner);
   Node* find_node(const std::string& name);
   bool is_blocked(const Node& from, const Node& to) const;
@@ -91,11 +96,22 @@ class World {
 
  private:
   struct Event {
+    u64 sequence = 0;  // of its key; 0: none, or taken back
     Node* owner = nullptr;
     EventKind kind{};
     std::function<void()> action;
   };
+  // What is to come, in a heap of keys: an event that was taken back leaves its key behind, which is skipped.
+  struct Due {
+    EventKey key;
+    u32 slot = 0;
+    bool operator>(const Due& other) const { return key > other.key; }
+  };
   using Link = std::pair<std::string, std::string>;
+  void push(Due due);
+  const Due* next_due();  // nullptr: nothing is to come
+  Due pop();
+  Event take_back(u32 slot);
   void step();
   void lose_if_still_blocked(Link link, u64 since);
 
@@ -110,7 +126,11 @@ class World {
   std::map<Link, u64> blocked_;  // with the serial of its blocking
   std::map<Link, runtime::Instant> clogged_;
   std::map<std::string, u64, std::less<>> fault_counts_;
-  std::map<EventKey, Event> queue_;  // destroyed before the nodes it refers to
+  // Destroyed before the nodes they refer to.
+  std::vector<Event> events_to_come_;
+  std::vector<u32> free_slots_;
+  std::vector<Due> heap_;
+  std::optional<Due> soonest_;  // ahead of all of the heap: a node's next turn, mostly
 };
 
 }  // namespace claudefs::sim

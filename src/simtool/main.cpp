@@ -11,6 +11,12 @@
 #include "base/log.h"
 #include "simtool/commands.h"
 
+// A run lasts a second or two and its servers start and die all the time: what they free is kept.
+extern "C" {
+extern const char* malloc_conf;
+const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0,narenas:1";
+}
+
 int main(int argc, char** argv) {
   using namespace claudefs;
   CLI::App app{

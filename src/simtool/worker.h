@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "simulator/run.h"
 
@@ -29,6 +31,9 @@ struct WorkLimits {
 // `done` returns false.
 void run_all(const WorkLimits& limits, const std::function<std::optional<WorkItem>()>& next,
              const std::function<bool(const WorkItem&, const WorkResult&)>& done);
+
+// Runs a program to its end, its output nowhere; true in `succeeded` for status 0. Gives its processor time.
+double processor_seconds_of(const std::vector<std::string>& command, bool& succeeded);
 
 // One run in this process.
 WorkResult run_here(const WorkItem& item, const simulator::Trace& trace = {});

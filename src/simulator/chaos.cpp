@@ -35,6 +35,7 @@ void Chaos::after(runtime::Duration delay, std::function<void()> action) {
 
 void Chaos::begin_round(u32 round) {
   ++round_serial_;
+  round_ends_ = cluster_.world().now() + plan_.round_time;
   cluster_.world().faults() = plan_.faults;
   if (plan_.victim) cluster_.servers()[*plan_.victim]->machine->set_disk_faults(plan_.damage);
   for (u32 index = 0; index < plan_.faults_most; ++index) {
@@ -93,6 +94,11 @@ void Chaos::cut_for(std::vector<std::string> one, std::vector<std::string> other
   });
 }
 
+// Healing wakes nobody up.
+void Chaos::pause(sim::Node& machine, runtime::Duration time) {
+  if (machine.is_up()) machine.pause(std::min(time, round_ends_ - cluster_.world().now()));
+}
+
 void Chaos::strike(FaultKind kind, sim::RandomStream random) {
   sim::World& world = cluster_.world();
   Server& server = some_server(random);
@@ -113,8 +119,7 @@ void Chaos::strike(FaultKind kind, sim::RandomStream random) {
         after(random.between_times(0ms, 300ms) + 400ms * i, [this, &server] { bring_down(server, 20ms); });
       return;
     case FaultKind::pause:
-      if (server.machine->is_up()) server.machine->pause(time);
-      return;
+      return pause(*server.machine, time);
     case FaultKind::isolate:
       return cut_for({server.machine->name()}, all_but(server.machine->name()), true, time);
     case FaultKind::cut_one_way: {
@@ -147,7 +152,7 @@ void Chaos::strike(FaultKind kind, sim::RandomStream random) {
     }
     case FaultKind::pause_client: {
       Client* client = some_client(random);
-      if (client != nullptr) client->machine->pause(time);
+      if (client != nullptr) pause(*client->machine, time);
       return;
     }
     case FaultKind::wipe: {

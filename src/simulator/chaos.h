@@ -44,6 +44,7 @@ class Chaos {
   void after(runtime::Duration delay, std::function<void()> action);  // unless healed before
   void cut_for(std::vector<std::string> one, std::vector<std::string> other, bool both_ways,
                runtime::Duration time);
+  void pause(sim::Node& machine, runtime::Duration time);
   Server& some_server(sim::RandomStream& random);
   Client* some_client(sim::RandomStream& random);
   std::vector<std::string> all_but(const std::string& name) const;
@@ -52,6 +53,7 @@ class Chaos {
   Workload& workload_;
   const Plan& plan_;
   Report& report_;
+  runtime::Instant round_ends_{};
   u64 round_serial_ = 0;  // actions of a healed round do nothing
   bool wiped_ = false;
 };

@@ -9,7 +9,6 @@ namespace claudefs::simulator {
 using namespace std::chrono_literals;
 
 namespace {
-constexpr u64 kDiskBytes = 2_GiB;
 constexpr runtime::Duration kStartAgainAfter = 2s;  // as a service manager does
 
 cluster::ClusterSpec make_spec(const ClusterOptions& options) {
@@ -26,7 +25,7 @@ cluster::ClusterSpec make_spec(const ClusterOptions& options) {
 
 Cluster::Cluster(ClusterOptions options, sim::FaultOptions faults)
     : options_(options), spec_(make_spec(options)), world_(options.seed, faults) {
-  world_.faults().disk_bytes = kDiskBytes * 2;
+  world_.faults().disk_bytes = options.server_bytes * 2;
   for (u32 i = 0; i < options_.servers; ++i) {
     servers_.push_back(std::make_unique<Server>());
     servers_.back()->number = i;
@@ -56,7 +55,7 @@ void Cluster::start_server(Server& server) {
   options.spec = spec_;
   options.self = spec_.nodes[server.number].id;
   options.data_directory = "data";
-  options.size_bytes = kDiskBytes;
+  options.size_bytes = options_.server_bytes;
   options.open_kv = ImageKv::open;
   server.started.reset();
   server.wanted = true;

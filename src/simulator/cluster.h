@@ -19,6 +19,7 @@ struct ClusterOptions {
   u32 servers = 3;
   u32 clients = 3;
   u16 shards = 8;
+  u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
 };
 
 // A machine that runs one server process.

@@ -27,9 +27,13 @@ Plan draw(u64 seed, bool dense) {
   plan.cluster.shards = static_cast<u16>(u64{1} << random.between(0, 3));
   plan.lanes = static_cast<u32>(random.between(1, dense ? 2 : 3));
   plan.rounds = static_cast<u32>(random.between(1, 3));
-  plan.round_time = random.between_times(5s, dense ? 20s : 90s);
-  plan.think_max = dense ? random.between_times(50ms, 1s) : random.between_times(1s, 30s);
+  // Mixed: long and quiet or short and busy, and all between.
+  const runtime::Duration shortest = 5s * (i64{1} << random.between(0, 6));
+  plan.round_time = dense ? random.between_times(5s, 20s) : random.between_times(shortest, shortest * 2);
+  plan.think_max =
+      dense ? random.between_times(50ms, 1s) : random.between_times(1s, 30s) + plan.round_time / 10;
   if (random.chance(300'000)) plan.large_write_max = random.between(256_KiB, 3_MiB);
+  plan.cluster.server_bytes = plan.large_write_max != 0 ? 2_GiB : 512_MiB;  // small ones start faster
   const sim::FaultOptions drawn = sim::draw_faults(seed);
   plan.faults = without_damage(drawn);
   plan.damage = plan.faults;

@@ -45,7 +45,9 @@ class KvBatch {
 class KvIterator {
  public:
   virtual ~KvIterator() = default;
-  virtual void seek(std::string_view key) = 0;  // first key >= `key`
+  // The first key >= `key`; the iteration ends before `end` (nothing: with the last key). Who knows an end
+  // says so: rows removed behind it then cost nothing.
+  virtual void seek(std::string_view key, std::string_view end = {}) = 0;
   virtual bool valid() const = 0;
   virtual void next() = 0;
   virtual std::string_view key() const = 0;
@@ -53,6 +55,9 @@ class KvIterator {
   // When valid() has become false: ok at the end of the keys, else the disk error that cut the scan short.
   virtual Result<void> status() const { return {}; }
 };
+
+// The first key behind all those that begin with `prefix`: the end of a scan of them.
+std::string end_of_prefix(std::string_view prefix);
 
 struct KvStats {
   u64 disk_bytes = 0;

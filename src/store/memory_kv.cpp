@@ -1,12 +1,18 @@
 #include "store/memory_kv.h"
 
+#include <algorithm>
+
 namespace claudefs::store {
 namespace {
 class MapIterator final : public KvIterator {
  public:
-  explicit MapIterator(std::shared_ptr<const MemoryKv::Map> map) : map_(std::move(map)), at_(map_->end()) {}
-  void seek(std::string_view key) override { at_ = map_->lower_bound(key); }
-  bool valid() const override { return at_ != map_->end(); }
+  explicit MapIterator(std::shared_ptr<const MemoryKv::Map> map)
+      : map_(std::move(map)), at_(map_->end()), end_(at_) {}
+  void seek(std::string_view key, std::string_view end) override {
+    at_ = map_->lower_bound(key);
+    end_ = end.empty() ? map_->end() : map_->lower_bound(std::max(key, end));
+  }
+  bool valid() const override { return at_ != end_; }
   void next() override { ++at_; }
   std::string_view key() const override { return at_->first; }
   std::string_view value() const override { return at_->second; }
@@ -14,6 +20,7 @@ class MapIterator final : public KvIterator {
  private:
   std::shared_ptr<const MemoryKv::Map> map_;
   MemoryKv::Map::const_iterator at_;
+  MemoryKv::Map::const_iterator end_;
 };
 }  // namespace
 

@@ -78,8 +78,16 @@ rocksdb::Options options_for(const RocksOptions& wanted) {
 
 class RocksIterator final : public KvIterator {
  public:
-  explicit RocksIterator(std::unique_ptr<rocksdb::Iterator> it) : it_(std::move(it)) {}
-  void seek(std::string_view key) override { it_->Seek(slice(key)); }
+  explicit RocksIterator(rocksdb::DB& db) {
+    rocksdb::ReadOptions how;
+    how.iterate_upper_bound = &end_;  // read anew by every Seek
+    it_.reset(db.NewIterator(how));
+  }
+  void seek(std::string_view key, std::string_view end) override {
+    end_text_ = end.empty() ? kBehindAll : end;
+    end_ = slice(end_text_);
+    it_->Seek(slice(key));
+  }
   bool valid() const override {
     if (it_->Valid()) return true;
     // An iteration that ends early must not look like one that is complete: nobody can act on half a scan.
@@ -96,6 +104,10 @@ class RocksIterator final : public KvIterator {
   }
 
  private:
+  static constexpr std::string_view kBehindAll =
+      "\xff\xff\xff\xff\xff\xff\xff\xff";  // no shard has such a number
+  std::string end_text_{kBehindAll};
+  rocksdb::Slice end_ = slice(end_text_);
   std::unique_ptr<rocksdb::Iterator> it_;
 };
 
@@ -129,7 +141,7 @@ class RocksKv final : public Kv {
   }
 
   std::unique_ptr<KvIterator> iterate() const override {
-    auto below = std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator({})));
+    auto below = std::make_unique<RocksIterator>(*db_);
     if (recent_.empty()) return below;
     return detail::merge(recent_.watch(), std::move(below));
   }

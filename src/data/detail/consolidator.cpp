@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "meta/commands.h"
 #include "meta/hlc.h"
 
 namespace claudefs::data {
@@ -117,7 +118,7 @@ Task<Result<void>> Consolidator::move(std::vector<Rewrite> rewrites, Skips& skip
   ChunkIo* io = co_await chunk_io();
   const StoredChunks stored = co_await io->store(std::move(plain));
   auto chunk = stored.chunks.begin();
-  std::vector<Task<Result<meta::InodeReply>>> commits;
+  meta::RewriteContents all;
   for (const Rewrite& rewrite : rewrites) {
     meta::CommitWrite op;
     op.inode = rewrite.inode;
@@ -126,12 +127,11 @@ Task<Result<void>> Consolidator::move(std::vector<Rewrite> rewrites, Skips& skip
     op.if_data_version = rewrite.data_version;
     op.keep_data_version = true;
     op.valid_until = stored.valid_until;
-    commits.push_back(background_.router.call(rewrite.inode.shard(), std::move(op)));
+    all.rewrites.push_back(std::move(op));
   }
-  // A refused one was written or removed meanwhile: what was stored for it is swept as never referred to.
-  const auto results = co_await runtime::join_all(background_.env.executor(), std::move(commits));
-  for (std::size_t i = 0; i < results.size(); ++i)
-    if (results[i]) skips.erase(rewrites[i].inode);
+  const ShardId shard = rewrites.front().inode.shard();
+  const meta::RewriteContents::Reply reply = co_await background_.router.call(shard, std::move(all));
+  for (const InodeId inode : reply.done) skips.erase(inode);
   co_return Result<void>();
 }
 

@@ -54,7 +54,7 @@ struct FsckRig : ServiceRig {
     const InodeId inode = files[name];
     co_await router.call(ShardId{0}, op);
     files.erase(name);
-    co_await router.call(ShardId{0}, meta::PurgeInode{inode});
+    co_await router.call(ShardId{0}, meta::PurgeInodes{{inode}});
     co_await router.call(ShardId{0}, meta::PurgeExtents{});
     co_return Result<void>();
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "data/tests/service_rig.h"
+#include "meta/commands.h"
 
 namespace claudefs::data {
 namespace {
@@ -197,22 +198,27 @@ struct FakeFiles {
       }
       return wire::encode(reply);
     });
-    shards.handle(meta::CommitWrite::kKind, [this](MiniShard&, const Buffer& body) -> Result<Buffer> {
-      const auto op = *wire::decode<meta::CommitWrite>(body);
-      File& file = files[op.inode];
-      if (op.if_data_version != file.data_version) return fail(Errc::conflict, "moved on");
-      EXPECT_TRUE(op.keep_data_version);
-      EXPECT_NE(op.valid_until, Hlc{});
-      for (const meta::Extent& extent : op.extents) {
-        std::erase_if(file.extents, [&](const meta::Extent& old) {
-          return old.offset >= extent.offset && old.offset + old.length <= extent.offset + extent.length;
-        });
-        file.extents.push_back(extent);
-      }
-      std::ranges::sort(file.extents, {}, &meta::Extent::offset);
-      ++file.commits;
-      return wire::encode(meta::InodeReply{});
+    shards.handle(meta::RewriteContents::kKind, [this](MiniShard&, const Buffer& body) -> Result<Buffer> {
+      meta::RewriteContents::Reply reply;
+      for (const meta::CommitWrite& op : wire::decode<meta::RewriteContents>(body)->rewrites)
+        if (rewrite(op)) reply.done.push_back(op.inode);
+      return wire::encode(reply);
     });
+  }
+  bool rewrite(const meta::CommitWrite& op) {
+    File& file = files[op.inode];
+    if (op.if_data_version != file.data_version) return false;
+    EXPECT_TRUE(op.keep_data_version);
+    EXPECT_NE(op.valid_until, Hlc{});
+    for (const meta::Extent& extent : op.extents) {
+      std::erase_if(file.extents, [&](const meta::Extent& old) {
+        return old.offset >= extent.offset && old.offset + old.length <= extent.offset + extent.length;
+      });
+      file.extents.push_back(extent);
+    }
+    std::ranges::sort(file.extents, {}, &meta::Extent::offset);
+    ++file.commits;
+    return true;
   }
 };
 

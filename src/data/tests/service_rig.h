@@ -18,7 +18,7 @@ class FakeMachine final : public meta::ShardMachine {
   std::optional<meta::Outcome> recorded(const cluster::RequestId&) const override { return std::nullopt; }
   Hlc last_hlc() const override { return shard_.hlc(); }
   void set_leadership_listener(std::function<void(bool, Term)>) override {}
-  void set_outbox_listener(std::function<void()>) override {}
+  void set_outbox_listener(std::function<void(bool)>) override {}
   void note_durable(LogIndex) override {}
   std::vector<Buffer> apply(const std::vector<raft::Committed>&) override { return {}; }
   LogIndex applied() const override { return {}; }

@@ -8,7 +8,7 @@
 
 namespace claudefs::meta {
 
-CFS_DEFINE_MUTANT(meta_keeps_group_of_maker, "meta: a set-group-id directory does not hand on its group");
+CFS_DEFINE_MUTANT(meta_permission_keeps_group_of_maker, "meta: a set-group-id directory does not hand on its group");
 
 namespace {
 
@@ -35,7 +35,7 @@ void inherit(const ReadContext& context, Newborn& newborn, const Inode& parent, 
              u16 umask) {
   Inode& inode = newborn.inode;
   inode.uid = caller.uid;
-  const bool of_parent = (parent.mode & kSetGroup) != 0 && !CFS_MUTANT(meta_keeps_group_of_maker);
+  const bool of_parent = (parent.mode & kSetGroup) != 0 && !CFS_MUTANT(meta_permission_keeps_group_of_maker);
   inode.gid = of_parent ? parent.gid : caller.gid;
   inode.volume = parent.volume;
   if (of_parent && inode.type == FileType::directory) {

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "meta/commands.h"
 #include "meta/detail/keys.h"
 #include "meta/hlc.h"
 
@@ -49,6 +50,7 @@ class Machine::Context final : public ApplyContext {
     if (CFS_MUTANT(meta_message_lost) && number % 9 == 0) message.body = {};
     ApplyContext::store(outbox_key(to, number), message);
     batch_.emitted = true;
+    batch_.emitted_urgent |= kind < kFirstDataKind;
   }
   u64 next(std::string_view counter) override {
     const std::string key = counter_key(counter);
@@ -76,7 +78,7 @@ std::vector<Buffer> Machine::apply(const std::vector<raft::Committed>& entries) 
   batch.overlay.put(applied_key(), std::string(wire::encode(applied_).text()));
   batch.overlay.put(hlc_key(), std::string(wire::encode(HlcRecord{hlc_}).text()));
   write(batch.overlay.finish());
-  if (batch.emitted && outbox_listener_) outbox_listener_();
+  if (batch.emitted && outbox_listener_) outbox_listener_(batch.emitted_urgent);
   return replies;
 }
 

@@ -31,7 +31,7 @@ class Machine final : public ShardMachine {
   void set_leadership_listener(std::function<void(bool, Term)> listener) override {
     leadership_listener_ = std::move(listener);
   }
-  void set_outbox_listener(std::function<void()> listener) override {
+  void set_outbox_listener(std::function<void(bool)> listener) override {
     outbox_listener_ = std::move(listener);
   }
   const ReadContext& reader() const override { return stored_; }
@@ -44,6 +44,7 @@ class Machine final : public ShardMachine {
     Overlay overlay;
     std::deque<CommandEntry> to_self;  // emitted by commands of this batch to this very shard
     bool emitted = false;
+    bool emitted_urgent = false;
   };
   class Context;
 
@@ -64,7 +65,7 @@ class Machine final : public ShardMachine {
   LogIndex durable_{};
   Hlc hlc_{};
   std::function<void(bool, Term)> leadership_listener_;
-  std::function<void()> outbox_listener_;
+  std::function<void(bool)> outbox_listener_;
 };
 
 // Pieces of a snapshot: docs/formats/metadata.md.

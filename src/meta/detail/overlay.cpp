@@ -30,8 +30,8 @@ void StoredState::scan(std::string_view prefix, std::string_view first,
                        const std::function<bool(std::string_view, std::string_view)>& visit) const {
   const std::string full_prefix = prefix_ + std::string(prefix);
   const std::unique_ptr<store::KvIterator> it = kv_.iterate();
-  for (it->seek(prefix_ + std::string(std::max(prefix, first))); it->valid(); it->next()) {
-    if (!it->key().starts_with(full_prefix)) return;
+  it->seek(prefix_ + std::string(std::max(prefix, first)), store::end_of_prefix(full_prefix));
+  for (; it->valid(); it->next()) {
     if (!visit(it->key().substr(prefix_.size()), it->value())) return;
   }
 }
@@ -47,10 +47,10 @@ void Overlay::scan(std::string_view prefix, std::string_view first,
   const std::string full_prefix = shard_prefix + std::string(prefix);
   const std::string start(std::max(prefix, first));
   std::unique_ptr<store::KvIterator> it = spare_ ? std::move(spare_) : stored_.iterate();
-  it->seek(shard_prefix + start);
+  it->seek(shard_prefix + start, store::end_of_prefix(full_prefix));
   auto own = writes_.lower_bound(start);
   for (bool go_on = true; go_on;) {
-    const bool in_store = it->valid() && it->key().starts_with(full_prefix);
+    const bool in_store = it->valid();
     const bool in_own = own != writes_.end() && own->first.starts_with(prefix);
     if (!in_store && !in_own) break;
     const std::string_view stored_key = in_store ? it->key().substr(shard_prefix.size()) : std::string_view();

@@ -10,9 +10,9 @@
 
 namespace claudefs::meta {
 
-CFS_DEFINE_MUTANT(meta_skips_sticky, "meta: the sticky bit protects nothing");
-CFS_DEFINE_MUTANT(meta_ignores_acl, "meta: permission is judged by mode bits alone");
-CFS_DEFINE_MUTANT(meta_first_groups_only, "meta: only the first 16 supplementary groups count");
+CFS_DEFINE_MUTANT(meta_permission_skips_sticky, "meta: the sticky bit protects nothing");
+CFS_DEFINE_MUTANT(meta_permission_ignores_acl, "meta: permission is judged by mode bits alone");
+CFS_DEFINE_MUTANT(meta_permission_first_groups_only, "meta: only the first 16 supplementary groups count");
 
 namespace {
 
@@ -32,7 +32,7 @@ bool allowed(const ReadContext& context, const Inode& inode, const Caller& calle
     const bool runnable = inode.type == FileType::directory || (inode.mode & 0111) != 0;
     return (want & kMayExecute) == 0 || runnable;
   }
-  if ((inode.flags & kHasAccessAcl) == 0 || CFS_MUTANT(meta_ignores_acl))
+  if ((inode.flags & kHasAccessAcl) == 0 || CFS_MUTANT(meta_permission_ignores_acl))
     return mode_allows(inode, caller, want);
   const std::optional<std::string> stored = context.get(xattr_key(inode.id, kAccessAcl));
   if (!stored) return mode_allows(inode, caller, want);
@@ -54,7 +54,7 @@ bool may_have_user_xattrs(const Inode& inode) {
 bool is_member(const Caller& caller, u32 group) {
   if (caller.gid == group) return true;
   auto end = caller.groups.end();
-  if (CFS_MUTANT(meta_first_groups_only) && caller.groups.size() > 16) end = caller.groups.begin() + 16;
+  if (CFS_MUTANT(meta_permission_first_groups_only) && caller.groups.size() > 16) end = caller.groups.begin() + 16;
   return std::find(caller.groups.begin(), end, group) != end;
 }
 
@@ -73,7 +73,7 @@ Result<Inode> open_directory(const ReadContext& context, InodeId id, const Calle
 
 std::optional<u32> sticky_owner(const Inode& directory, const Caller& caller) {
   if ((directory.mode & 01000) == 0 || is_owner(caller, directory)) return std::nullopt;
-  if (CFS_MUTANT(meta_skips_sticky)) return std::nullopt;
+  if (CFS_MUTANT(meta_permission_skips_sticky)) return std::nullopt;
   return caller.uid;
 }
 

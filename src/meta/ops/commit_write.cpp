@@ -80,4 +80,15 @@ Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& 
   return reply;
 }
 
+Result<RewriteContents::Reply> apply_rewrite_contents(ApplyContext& context, const RewriteContents& op) {
+  for (const CommitWrite& rewrite : op.rewrites)
+    if (!rewrite.keep_data_version || !rewrite.then.empty())
+      return fail(Errc::invalid_argument, "only a rewrite of the same bytes can be one of many");
+  RewriteContents::Reply reply;
+  // Refused before anything is changed, or done.
+  for (const CommitWrite& rewrite : op.rewrites)
+    if (apply_commit_write(context, rewrite)) reply.done.push_back(rewrite.inode);
+  return reply;
+}
+
 }  // namespace claudefs::meta

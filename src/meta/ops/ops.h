@@ -35,11 +35,12 @@ Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttribut
 Result<Nothing> apply_set_xattr(ApplyContext& context, const SetXattr& op);
 Result<Nothing> apply_remove_xattr(ApplyContext& context, const RemoveXattr& op);
 Result<InodeReply> apply_commit_write(ApplyContext& context, const CommitWrite& op);
+Result<RewriteContents::Reply> apply_rewrite_contents(ApplyContext& context, const RewriteContents& op);
 Result<OutboxStatusReply> apply_outbox_status(ApplyContext& context, const OutboxStatus& op);
 Result<Nothing> apply_outbox_ack(ApplyContext& context, const OutboxAck& op);
 Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitSession& op);
 Result<Nothing> apply_format(ApplyContext& context, const Format& op);
-Result<Nothing> apply_purge_inode(ApplyContext& context, const PurgeInode& op);
+Result<Nothing> apply_purge_inodes(ApplyContext& context, const PurgeInodes& op);
 Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents& op);
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
 

@@ -28,11 +28,12 @@ void register_namespace(OperationTable& table) {
   table.command<SetXattr>(apply_set_xattr);
   table.command<RemoveXattr>(apply_remove_xattr);
   table.command<CommitWrite>(apply_commit_write);
+  table.command<RewriteContents>(apply_rewrite_contents);
   table.command<OutboxStatus>(apply_outbox_status);
   table.command<OutboxAck>(apply_outbox_ack);
   table.command<AdmitSession>(apply_admit_session);
   table.command<Format>(apply_format);
-  table.command<PurgeInode>(apply_purge_inode);
+  table.command<PurgeInodes>(apply_purge_inodes);
   table.command<PurgeExtents>(apply_purge_extents);
   table.command<Expire>(apply_expire);
   table.query<TestLock>(read_lock);

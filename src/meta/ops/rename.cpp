@@ -1,4 +1,5 @@
 #include "base/mutant.h"
+#include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"
 #include "meta/names.h"
@@ -110,6 +111,7 @@ Result<FindDentryReply> find_target(const ReadContext& context, const Rename& op
 
 Result<RenameReply> apply_rename(ApplyContext& context, const Rename& op) {
   if (!is_local(context, op.new_parent)) return fail(Errc::cross_device);
+  TRY(check_free(context, inode_lock(op.old_parent), false));  // it may be on its way
   TRY(load_directory(context, op.old_parent));
   TRY_ASSIGN(const FindDentryReply there_is, find_target(context, op));
   TRY_ASSIGN(const Plan<RenameReply> plan, plan_rename(context, op, there_is, context.now()));

@@ -8,7 +8,7 @@
 
 namespace claudefs::meta {
 
-CFS_DEFINE_MUTANT(meta_acl_leaves_mode, "meta: setting an access list does not change the mode");
+CFS_DEFINE_MUTANT(meta_permission_acl_leaves_mode, "meta: setting an access list does not change the mode");
 
 namespace {
 
@@ -53,7 +53,7 @@ Result<bool> take_acl(Inode& inode, const SetXattr& op) {
     return !acl.empty();
   }
   if (acl.empty()) return false;
-  if (!CFS_MUTANT(meta_acl_leaves_mode)) inode.mode = acl.apply_to(inode.mode);
+  if (!CFS_MUTANT(meta_permission_acl_leaves_mode)) inode.mode = acl.apply_to(inode.mode);
   if (!is_root(op.caller) && !is_member(op.caller, inode.gid)) inode.mode &= static_cast<u16>(~02000);
   return !acl.is_minimal();
 }

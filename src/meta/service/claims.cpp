@@ -132,7 +132,8 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case CommitTransaction::kKind:  // what Prepare claimed, and its locks have kept from being shown since
     case AbortTransaction::kKind:
     case Resolve::kKind:
-    case PurgeInode::kKind:  // no name, no handle
+    case RewriteContents::kKind:  // the same bytes at another place
+    case PurgeInodes::kKind:      // no name, no handle
     case PurgeExtents::kKind:
     case OutboxStatus::kKind:  // not about inodes
     case OutboxAck::kKind:

@@ -10,6 +10,9 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::size_t kBatchMessages = 256;
 constexpr std::size_t kBatchBytes = 512 << 10;
+// Counts of references: nobody waits for them, and many to a destination cost as much as one.
+constexpr runtime::Duration kGather = 250ms;
+constexpr runtime::Duration kGatherAcks = 100ms;
 
 class Pump {
  public:
@@ -19,10 +22,13 @@ class Pump {
   runtime::Task<void> run() {
     scope_.spawn(acknowledge());
     for (;;) {
-      shard_.outbox_dirty = false;
+      shard_.outbox_dirty = shard_.outbox_urgent = false;
       for (const ShardId to : waiting())
         if (sending_.insert(to).second) scope_.spawn(send(to));
       if (!shard_.outbox_dirty) co_await shard_.outbox_grew.wait_until(executor().now() + 1s);
+      const runtime::Instant gathered = executor().now() + kGather;
+      while (!shard_.outbox_urgent && shard_.outbox_dirty && executor().now() < gathered)
+        co_await shard_.outbox_grew.wait_until(gathered);
     }
   }
 
@@ -89,7 +95,7 @@ class Pump {
   runtime::Task<void> acknowledge() {
     for (;;) {
       while (unacknowledged_.empty()) co_await delivered_.wait();
-      co_await executor().sleep(5ms);  // several at once
+      co_await executor().sleep(kGatherAcks);
       OutboxAck op;
       for (const auto& [to, through] : unacknowledged_) op.delivered.push_back({to, through});
       unacknowledged_.clear();

@@ -99,8 +99,9 @@ Result<void> Service::add_shard(ShardId shard, std::vector<NodeId> members) {
     at->leading = leader ? term : Term{};
     at->leadership_changed.notify_all();
   });
-  at->machine->set_outbox_listener([at] {
+  at->machine->set_outbox_listener([at](bool soon) {
     at->outbox_dirty = true;
+    at->outbox_urgent |= soon;
     at->outbox_grew.notify_all();
   });
   shards_[shard] = std::move(hosted);

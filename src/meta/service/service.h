@@ -19,6 +19,7 @@ struct HostedShard {
   Term leading{};  // 0: not the leader
   runtime::Condition leadership_changed;
   bool outbox_dirty = false;
+  bool outbox_urgent = false;
   runtime::Condition outbox_grew;
   std::unique_ptr<runtime::Scope> tasks;  // while leading; only supervise() makes and destroys it
 };

@@ -154,7 +154,7 @@ TEST_P(Content, reads_back_and_counts_exactly) {
   }
   for (const auto& [id, bytes] : files) {
     ASSERT_TRUE(shard.run(Unlink{kRootInode, id == files.begin()->first ? "0" : "1"}));
-    ASSERT_TRUE(shard.run(PurgeInode{id}));
+    ASSERT_TRUE(shard.run(PurgeInodes{{id}}));
   }
   files.clear();
   check();
@@ -189,6 +189,30 @@ TEST(CommitWriteTest, refuses_what_came_too_late) {
   EXPECT_EQ(shard.run(op).error().code, Errc::invalid_argument);
   op.extents = {{kFileSizeMax - 1, 3, InlineData{Buffer::copy_of("abc")}}};
   EXPECT_EQ(shard.run(op).error().code, Errc::file_too_big);
+}
+
+TEST(RewriteContentsTest, does_those_that_nobody_wrote_meanwhile) {
+  OneShard shard;
+  shard.table.command<ChunkDeltas>(count_deltas);
+  RewriteContents op;
+  std::vector<Inode> files;
+  for (const char* name : {"a", "b", "c"}) {
+    CommitWrite write;
+    write.inode = shard.run(Create{kRootInode, name})->inode.id;
+    write.extents = {{0, 3, InlineData{Buffer::copy_of("abc")}}};
+    files.push_back(shard.run(write)->inode);
+    write.if_data_version = files.back().data_version;
+    write.keep_data_version = true;
+    op.rewrites.push_back(write);
+  }
+  CommitWrite meanwhile;
+  meanwhile.inode = files[1].id;
+  meanwhile.extents = {{0, 1, InlineData{Buffer::copy_of("x")}}};
+  ASSERT_TRUE(shard.run(meanwhile));
+  EXPECT_EQ(shard.run(op)->done, (std::vector{files[0].id, files[2].id}));
+  EXPECT_EQ(shard.ask(GetAttributes{files[0].id})->inode.data_version, files[0].data_version);
+  op.rewrites[2].keep_data_version = false;
+  EXPECT_EQ(shard.run(op).error().code, Errc::invalid_argument);
 }
 
 }  // namespace

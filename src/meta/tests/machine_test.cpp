@@ -27,6 +27,22 @@ TEST(Machine, a_request_is_executed_once) {
   EXPECT_FALSE(shard.machine->recorded(request(5, 4)));
 }
 
+// A decision that comes too late for its plan is no answer: the same request, planned again, may succeed.
+TEST(Machine, an_overtaken_decision_is_not_remembered) {
+  OneShard shard;
+  const InodeId file = shard.run(Create{kRootInode, "a"})->inode.id;
+  Decide decide;
+  decide.deadline = Hlc{~u64{0}};
+  decide.parts = {ChangeDentry{kRootInode, "b", {}, file, FileType::regular}};
+  ASSERT_TRUE(shard.run(Create{kRootInode, "b"}));
+  EXPECT_EQ(shard.propose({Decide::kKind, shard.stamp(), request(5, 1), wire::encode(decide)}).error().code,
+            Errc::busy);
+  EXPECT_FALSE(shard.machine->recorded(request(5, 1)));
+  ASSERT_TRUE(shard.run(Unlink{kRootInode, "b"}));
+  EXPECT_TRUE(shard.propose({Decide::kKind, shard.stamp(), request(5, 1), wire::encode(decide)}));
+  EXPECT_TRUE(shard.machine->recorded(request(5, 1)));
+}
+
 TEST(Machine, outcomes_go_when_their_sender_has_them) {
   OneShard shard;
   for (u64 i = 1; i <= 100; ++i)

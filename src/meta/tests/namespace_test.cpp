@@ -30,7 +30,7 @@ TEST(Namespace, behaves_like_the_model) {
                                    return true;
                                  });
     EXPECT_EQ(before->inodes, walk.model.nodes.size() + orphans.size());
-    for (const InodeId id : orphans) ASSERT_TRUE(shard.run(PurgeInode{id}));
+    ASSERT_TRUE(shard.run(PurgeInodes{{orphans.begin(), orphans.end()}}));
     EXPECT_EQ(shard.ask(ShardUsage{})->inodes, walk.model.nodes.size());
     walk.check_tree();
   }

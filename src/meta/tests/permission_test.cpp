@@ -174,14 +174,14 @@ struct Scenario {
   bool (*holds)();
 };
 constexpr Scenario kScenarios[] = {
-    {"meta_skips_sticky", sticky_protects},
-    {"meta_keeps_set_id", set_id_goes_with_the_owner},
+    {"meta_permission_skips_sticky", sticky_protects},
+    {"meta_permission_keeps_set_id", set_id_goes_with_the_owner},
     {"meta_exchanges_half", exchange_moves_both},
     {"meta_appends_where_told", appends_go_to_the_end},
-    {"meta_ignores_acl", a_list_counts},
-    {"meta_acl_leaves_mode", the_mode_follows_a_list},
-    {"meta_first_groups_only", every_group_counts},
-    {"meta_keeps_group_of_maker", groups_are_handed_on},
+    {"meta_permission_ignores_acl", a_list_counts},
+    {"meta_permission_acl_leaves_mode", the_mode_follows_a_list},
+    {"meta_permission_first_groups_only", every_group_counts},
+    {"meta_permission_keeps_group_of_maker", groups_are_handed_on},
 };
 
 TEST(Permission, rules_hold) {
@@ -320,7 +320,7 @@ TEST(Unnamed, a_file_gets_its_name_later) {
   const Inode file = world.made(world.run(CreateUnnamed{kRootInode, 0640, 0, true, kAlice}));
   EXPECT_EQ(file.nlink, 0u);
   EXPECT_EQ(world.made(world.run(Link{file.id, kRootInode, "f", kAlice})).nlink, 1u);
-  ASSERT_TRUE(world.run(PurgeInode{file.id}));  // no orphan any more
+  ASSERT_TRUE(world.run(PurgeInodes{{file.id}}));  // no orphan any more
   EXPECT_EQ(world.stat(file.id).nlink, 1u);
   // One that had a name does not get another; nor one that shall have none.
   ASSERT_TRUE(world.run(Unlink{kRootInode, "f", kAlice}));

@@ -78,7 +78,10 @@ Result<Buffer> apply_decide(ApplyContext& context, const Buffer& body) {
   TRY_ASSIGN(const Decide op, wire::decode<Decide>(body));
   if (context.get(txn_key(Table::tombstone, op.txn)) || context.hlc() > op.deadline)
     return fail(Errc::busy, "the transaction took too long and was aborted");
-  TRY(run_parts(context, op.parts));
+  // All parts fitted when it was planned: whatever does not now says "plan again", and is no answer to
+  // remember.
+  if (const auto fits = run_parts(context, op.parts); !fits)
+    return fail(Errc::busy, "an entry was changed by another request: " + fits.error().text);
   u32 unheard = 0;
   for (const ShardId participant : op.participants) {
     context.emit(participant, CommitTransaction{op.txn});

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
 
 #include "base/mutant.h"
 #include "core_simulator.h"
+#include "seeds.h"
 
 namespace claudefs::raft::testing {
 namespace {
@@ -16,7 +16,7 @@ constexpr u64 kSeeds = 20'000;
 #endif
 
 TEST(CoreSimulation, ThreeMembersStaySafeAndRecover) {
-  for (u64 seed = 1; seed <= 600; ++seed) {
+  for (u64 seed = 1; seed <= seeds(600); ++seed) {
     const std::string violation = CoreSimulator(seed, Faults{}).run();
     ASSERT_EQ(violation, "") << "seed " << seed;
   }
@@ -26,14 +26,14 @@ TEST(CoreSimulation, FiveMembersStaySafeAndRecover) {
   Faults faults;
   faults.members = 5;
   faults.crash_a_tick = 0.006;
-  for (u64 seed = 1; seed <= 300; ++seed) {
+  for (u64 seed = 1; seed <= seeds(300); ++seed) {
     const std::string violation = CoreSimulator(seed, faults).run();
     ASSERT_EQ(violation, "") << "seed " << seed;
   }
 }
 
 TEST(CoreSimulation, ThreeMembersWhoseDisksAreReplaced) {
-  for (u64 seed = 1; seed <= 300; ++seed) {
+  for (u64 seed = 1; seed <= seeds(300); ++seed) {
     Faults faults;
     faults.lost_disk_a_tick = 0.004;
     const std::string violation = CoreSimulator(seed, faults).run();
@@ -42,7 +42,7 @@ TEST(CoreSimulation, ThreeMembersWhoseDisksAreReplaced) {
 }
 
 TEST(CoreSimulation, TwoMembersWhoseDisksAreReplaced) {
-  for (u64 seed = 1; seed <= 200; ++seed) {
+  for (u64 seed = 1; seed <= seeds(200); ++seed) {
     Faults faults;
     faults.members = 2;
     faults.lost_disk_a_tick = 0.004;
@@ -52,7 +52,7 @@ TEST(CoreSimulation, TwoMembersWhoseDisksAreReplaced) {
 }
 
 TEST(CoreSimulation, HeavyLossAndOneOrTwoMembers) {
-  for (u64 seed = 1; seed <= 200; ++seed) {
+  for (u64 seed = 1; seed <= seeds(200); ++seed) {
     Faults faults;
     faults.members = static_cast<int>(1 + seed % 3);
     faults.loss = 0.25;
@@ -61,14 +61,8 @@ TEST(CoreSimulation, HeavyLossAndOneOrTwoMembers) {
   }
 }
 
-// CFS_RAFT_SEEDS=N for a longer search.
-u64 many_seeds() {
-  const char* wanted = std::getenv("CFS_RAFT_SEEDS");
-  return wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 1200;
-}
-
 TEST(CoreSimulation, ManyKindsOfTrouble) {
-  for (u64 seed = 1; seed <= many_seeds(); ++seed) {
+  for (u64 seed = 1; seed <= seeds(1200); ++seed) {
     const std::string violation = CoreSimulator(seed, Faults::swarm(seed)).run();
     ASSERT_EQ(violation, "") << "seed " << seed;
   }

@@ -1,6 +1,8 @@
 // Directed: the rules whose breach needs a rare history.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "raft/core.h"
 
 namespace claudefs::raft {
@@ -187,6 +189,72 @@ TEST(Core, ARolledBackReplicaDoesNotVoteBeforeItAskedTheOthers) {
   EXPECT_FALSE(grants(core));
   core.step(message(MessageKind::vote, kA, 8, 7, 4), kStart + 1200ms);
   EXPECT_TRUE(grants(core));
+}
+
+// What a peer with a damaged disk, or none of ours, might say: indices with gaps, terms that fall.
+Message drawn_message(std::mt19937_64& random) {
+  const auto draw = [&](u64 below) { return random() % below; };
+  Message made =
+      message(static_cast<MessageKind>(1 + draw(11)), draw(2) == 0 ? kA : kB, 1 + draw(8), draw(12), draw(8));
+  made.commit = LogIndex{draw(14)};
+  made.stamp = draw(1'000'000'000'000);
+  made.reject = draw(2) == 0;
+  made.force = draw(8) == 0;
+  made.wants_snapshot = draw(8) == 0;
+  made.hint_index = LogIndex{draw(14)};
+  made.hint_term = Term{draw(8)};
+  const bool orderly = draw(2) == 0;
+  for (u64 i = 0, count = draw(4); i < count; ++i) {
+    Entry entry;
+    entry.index = orderly ? LogIndex{made.index.value + 1 + i} : LogIndex{draw(16)};
+    entry.term = orderly ? std::max(made.log_term, Term{made.term.value}) : Term{draw(9)};
+    made.entries.push_back(entry);
+  }
+  return made;
+}
+
+TEST(Core, NothingAPeerSaysAbortsIt) {
+  for (u64 seed = 1; seed <= 400; ++seed) {
+    std::mt19937_64 random(seed);
+    CoreOptions made = options();
+    made.seed = seed;
+    made.quiesce_after = 1s;
+    // The record of the term may be lost, too.
+    Core core(made, recovered({Term{random() % 4}, NodeId{}}, {1, 1, 2, 3}), kStart);
+    Instant now = kStart;
+    for (int step = 0; step < 300; ++step) {
+      now = now + std::chrono::milliseconds(random() % 300);
+      core.step(drawn_message(random), now);
+      if (random() % 8 == 0) core.tick(now);
+      if (random() % 16 == 0) (void)core.propose(Buffer{}, now);
+      if (random() % 16 == 0) (void)core.read(random(), now);
+      if (random() % 64 == 0) core.cannot_apply(now);
+      if (random() % 64 == 0 && core.needs_snapshot())
+        core.snapshot_installed({core.log_end().index, core.log_end().term, core.configuration()}, now);
+      for (const Ready::Fetch& fetch : core.take(now).fetches) core.fetched(fetch.peer, {}, now);
+      if (random() % 4 != 0 && core.wants_persist()) {
+        (void)core.take_persist();
+        core.persisted();
+      }
+      if (core.apply_limit() > core.applied_index()) core.applied(core.apply_limit());
+      ASSERT_GE(core.log_end().index, core.commit());
+    }
+  }
+}
+
+TEST(Core, EntriesThatDoNotFollowAreNotTaken) {
+  Core core(options(), recovered({Term{3}, NodeId{}}, {1, 3}), kStart);
+  Message append = message(MessageKind::append, kA, 4, 2, 3);
+  append.entries = {Entry{LogIndex{3}, Term{4}, EntryKind::noop, {}},
+                    Entry{LogIndex{5}, Term{4}, EntryKind::noop, {}}};
+  core.step(append, kStart);
+  EXPECT_EQ(core.log_end(), (LogEnd{Term{3}, LogIndex{2}}));
+  append.entries = {Entry{LogIndex{3}, Term{2}, EntryKind::noop, {}}};
+  core.step(append, kStart);
+  EXPECT_EQ(core.log_end(), (LogEnd{Term{3}, LogIndex{2}}));
+  append.entries = {Entry{LogIndex{3}, Term{4}, EntryKind::noop, {}}};
+  core.step(append, kStart);
+  EXPECT_EQ(core.log_end(), (LogEnd{Term{4}, LogIndex{3}}));
 }
 
 TEST(Configuration, JointConsensusNeedsBothMajorities) {

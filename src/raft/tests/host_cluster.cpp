@@ -17,7 +17,13 @@ std::vector<Buffer> ToyMachine::apply(const std::vector<Committed>& entries) {
     now_.term = entry.term;
     replies.push_back(Buffer::copy_of("did " + std::string(entry.command.text())));
   }
-  if (now_.applied.value >= disk_.applied.value + 20) disk_ = now_;
+  if (now_.applied.value >= disk_.applied.value + 20) {
+    disk_.values.insert(disk_.values.end(),
+                        now_.values.begin() + static_cast<std::ptrdiff_t>(disk_.values.size()),
+                        now_.values.end());
+    disk_.applied = now_.applied;
+    disk_.term = now_.term;
+  }
   return replies;
 }
 
@@ -71,6 +77,7 @@ Task<Result<void>> ToyMachine::finish_install(LogIndex index, Term term) {
 HostCluster::HostCluster(u64 seed, sim::FaultOptions faults) : world_(seed, faults), members_(kNodes) {
   options.log_directory = "raft";
   options.proposal_bytes_max = 4_KiB;
+  options.log_file_bytes = 4_MiB;
   for (int i = 0; i < kNodes; ++i) member(i).node = &world_.add_node(fmt::format("n{}", i + 1));
 }
 
@@ -233,7 +240,7 @@ Task<void> HostCluster::read_for_ever(int i) {
       Result<void> barrier = co_await m.host->read_barrier(group);
       if (!barrier || known == 0) continue;
       const auto& values = m.machines[group]->picture().values;
-      if (std::find(values.begin(), values.end(), last) == values.end())
+      if (std::find(values.rbegin(), values.rend(), last) == values.rend())
         violation_ = "a read misses an acknowledged write";
     }
     co_await m.node->executor().sleep(20ms);
@@ -254,6 +261,15 @@ bool HostCluster::converged() {
       if (count[value] != 1) return false;
   }
   return true;
+}
+
+bool HostCluster::reach(bool (HostCluster::*holds)(), runtime::Duration limit) {
+  const Instant end = world_.now() + limit;
+  while (world_.now() < end) {
+    if ((this->*holds)()) return true;
+    world_.run_for(5ms);
+  }
+  return (this->*holds)();
 }
 
 std::size_t HostCluster::acknowledged() const {

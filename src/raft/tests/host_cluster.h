@@ -88,6 +88,8 @@ class HostCluster {
   void stop_workload() { working_ = false; }
   // All replicas of all groups have the same values, among them each acknowledged one, once.
   bool converged();
+  // Runs until it holds, looking now and then (a look is dear); false when `limit` passed first.
+  bool reach(bool (HostCluster::*holds)(), runtime::Duration limit);
   std::string violation() const { return violation_; }
   std::size_t acknowledged() const;
   HostOptions options;

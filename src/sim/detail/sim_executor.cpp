@@ -46,9 +46,9 @@ void SimExecutor::arm(TimerNode& node) {
   node.armed_ = true;
   node.sequence = ++timer_sequence_;
   const u64 sequence = node.sequence;
-  const World::EventKey key = owner_.world().schedule(node.due, &owner_, World::EventKind::timer,
-                                                      [this, sequence] { fire(sequence); });
-  timers_.emplace(sequence, Armed{&node, key});
+  const World::Scheduled event = owner_.world().schedule(node.due, &owner_, World::EventKind::timer,
+                                                         [this, sequence] { fire(sequence); });
+  timers_.emplace(sequence, Armed{&node, event});
 }
 
 void SimExecutor::disarm(TimerNode& node) {
@@ -56,13 +56,13 @@ void SimExecutor::disarm(TimerNode& node) {
   node.armed_ = false;
   const auto found = timers_.find(node.sequence);
   CFS_CHECK(found != timers_.end());
-  owner_.world().unschedule(found->second.key);
+  owner_.world().unschedule(found->second.event);
   timers_.erase(found);
 }
 
 void SimExecutor::fire(u64 sequence) {
   const auto found = timers_.find(sequence);
-  if (found == timers_.end()) return;  // disarmed while a pause had moved its event
+  CFS_CHECK(found != timers_.end());
   TimerNode& node = *found->second.node;
   timers_.erase(found);
   node.armed_ = false;

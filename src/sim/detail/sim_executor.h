@@ -1,7 +1,7 @@
 // A node's view of the world's queue.
 #pragma once
 
-#include <map>
+#include <unordered_map>
 
 #include "sim/node.h"
 
@@ -27,13 +27,13 @@ class SimExecutor final : public runtime::Executor {
 
   struct Armed {
     runtime::TimerNode* node;
-    World::EventKey key;
+    World::Scheduled event;
   };
   Node& owner_;
   RandomStream schedule_;
   runtime::Duration skew_;
   runtime::WaitList ready_;
-  std::map<u64, Armed> timers_;  // by TimerNode::sequence
+  std::unordered_map<u64, Armed> timers_;  // by TimerNode::sequence
   u64 timer_sequence_ = 0;
   bool turn_planned_ = false;
   bool running_ = false;

@@ -93,6 +93,10 @@ std::vector<ScannedRecord> scan_log_file(ByteSpan file, const LogFileHeader& hea
   u32 previous = header.previous;
   u64 at = kLogHeaderArea;
   while (at + kLogRecordHeader <= file.size()) {
+    if (get_fixed<u32>(file, at) != kRecordMagic) {  // nearly all there is in the unwritten part of a file
+      at += 8;
+      continue;
+    }
     const auto found = parse_log_record_header(file.subspan(at, kLogRecordHeader), header.salt);
     if (!found || found->length > record_bytes_max) {
       at += 8;

@@ -13,16 +13,20 @@ using runtime::Task;
 Task<Result<Buffer>> read_whole(File& file, u64 size) {
   constexpr u64 kPiece = 1_MiB;
   constexpr u64 kSector = 4096;
-  Buffer whole = Buffer::zeros(size);
+  Buffer whole = Buffer::allocate(size);
   for (u64 at = 0; at < size; at += kPiece) {
     const u64 length = std::min(kPiece, size - at);
-    const auto got = co_await file.read_at(at, whole.mutable_span().subspan(at, length)).result();
-    if (got) continue;
+    const MutableByteSpan piece = whole.mutable_span().subspan(at, length);
+    const auto got = co_await file.read_at(at, piece).result();
+    if (got) {
+      std::fill(piece.begin() + static_cast<std::ptrdiff_t>(*got), piece.end(), std::byte{0});
+      continue;
+    }
     for (u64 sector = at; sector < at + length; sector += kSector) {
       const MutableByteSpan into =
           whole.mutable_span().subspan(sector, std::min(kSector, at + length - sector));
       const auto part = co_await file.read_at(sector, into).result();
-      if (!part) std::fill(into.begin(), into.end(), std::byte{0});
+      std::fill(into.begin() + static_cast<std::ptrdiff_t>(part.value_or(0)), into.end(), std::byte{0});
     }
   }
   co_return whole;

@@ -1,5 +1,7 @@
 #include "store/detail/recent_rows.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace claudefs::store::detail {
@@ -8,10 +10,11 @@ namespace {
 class MergedIterator final : public KvIterator {
  public:
   MergedIterator(std::shared_ptr<const RecentRows::Rows> recent, std::unique_ptr<KvIterator> below)
-      : recent_(std::move(recent)), below_(std::move(below)), at_(recent_->end()) {}
-  void seek(std::string_view key) override {
+      : recent_(std::move(recent)), below_(std::move(below)), at_(recent_->end()), end_(at_) {}
+  void seek(std::string_view key, std::string_view end) override {
     at_ = recent_->lower_bound(key);
-    below_->seek(key);
+    end_ = end.empty() ? recent_->end() : recent_->lower_bound(std::max(key, end));
+    below_->seek(key, end);
     settle();
   }
   bool valid() const override { return on_recent_ || below_->valid(); }
@@ -39,8 +42,7 @@ class MergedIterator final : public KvIterator {
     for (;;) {
       // After a failed scan below nothing may be shown: it would look like a whole one with rows missing.
       const bool below_ended = !below_->valid();
-      on_recent_ =
-          at_ != recent_->end() && (below_ended ? below_->status().has_value() : at_->first <= below_->key());
+      on_recent_ = at_ != end_ && (below_ended ? below_->status().has_value() : at_->first <= below_->key());
       if (!on_recent_ || at_->second) return;
       step_recent();
     }
@@ -49,6 +51,7 @@ class MergedIterator final : public KvIterator {
   std::shared_ptr<const RecentRows::Rows> recent_;
   std::unique_ptr<KvIterator> below_;
   RecentRows::Rows::const_iterator at_;
+  RecentRows::Rows::const_iterator end_;
   bool on_recent_ = false;
 };
 

@@ -90,6 +90,11 @@ void follow_a_model(Kv& kv, u64 seed) {
   if (it->valid()) {
     EXPECT_EQ(it->key(), want->first);
   }
+  Model some;
+  for (it->seek("k03", end_of_prefix("k03")); it->valid(); it->next()) some.emplace(it->key(), it->value());
+  EXPECT_EQ(some, Model(model.lower_bound("k03"), model.lower_bound("k04")));
+  it->seek("k05", "k04");
+  EXPECT_FALSE(it->valid()) << "an end before the beginning: nothing";
 }
 
 TEST(MemoryKv, IsAnOrderedMap) {
@@ -139,14 +144,16 @@ TEST(RocksKv, ViewsAreRightWhereverTheRowsLie) {
     if (views.size() > 3) views.erase(views.begin());
     for (auto& [view, then] : views) {
       const std::string from = key_of(random.next());
+      const std::string end = random.between(0, 2) == 0 ? "" : key_of(random.next());
       auto want = then.lower_bound(from);
-      view->seek(from);
-      for (int steps = 0; steps < 8 && want != then.end(); ++steps, ++want, view->next()) {
+      const auto behind = end.empty() ? then.end() : then.lower_bound(std::max(from, end));
+      view->seek(from, end);
+      for (int steps = 0; steps < 8 && want != behind; ++steps, ++want, view->next()) {
         ASSERT_TRUE(view->valid());
         ASSERT_EQ(view->key(), want->first);
         ASSERT_EQ(view->value(), want->second);
       }
-      ASSERT_EQ(view->valid(), want != then.end());
+      ASSERT_EQ(view->valid(), want != behind);
     }
   }
   EXPECT_EQ(contents(kv), model);

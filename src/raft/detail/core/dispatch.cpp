@@ -26,6 +26,8 @@ Core::Core(CoreOptions options, Recovered recovered, Instant now)
     log_.restart_at(applied_, recovered.applied_term);
     start_changed_ = true;
   }
+  // The record of the term is lost, entries of a later one are not: a vote of ours in that may be forgotten.
+  if (log_.last_term() > hard_.term) hard_ = HardState{log_.last_term(), options_.self};
   // Before the crash this replica may have answered a heartbeat and so promised a lease: keep it.
   const bool may_have_promised = hard_.term.value != 0;
   contact_at_ = may_have_promised ? now : now - options_.election_timeout;

@@ -2,6 +2,7 @@
 // 10.2.1 and 10.2.2; commitment only of own-term entries, paper section 5.4.2.
 #include "base/check.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
@@ -14,8 +15,23 @@ CFS_DEFINE_MUTANT(raft_acks_before_persist, "raft: a follower acknowledges entri
 CFS_DEFINE_MUTANT(raft_keeps_conflicting_entries,
                   "raft: a follower keeps entries that conflict with the leader");
 
+namespace {
+
+// A log that follows the entry before it: indices without a gap, terms that never fall nor pass the sender's.
+bool is_well_formed(const Message& message) {
+  u64 index = message.index.value;
+  Term term = message.log_term;
+  for (const Entry& entry : message.entries) {
+    if (entry.index.value != ++index || entry.term < term) return false;
+    term = entry.term;
+  }
+  return term <= message.term;
+}
+
+}  // namespace
+
 void Core::on_append(Message& message, Instant now) {
-  if (role_ == Role::leader) return;
+  if (role_ == Role::leader || !is_well_formed(message)) return;
   heard_from_leader(message.from, now);
   check_reminder(message);
   const bool matches = log_.matches(message.index, message.log_term) ||
@@ -32,6 +48,12 @@ void Core::on_append(Message& message, Instant now) {
     if (entry.index <= log_.last()) {
       log_.truncate_from(entry.index);
       persist_upto_ = std::min(persist_upto_, log_.last());
+    }
+    // Only where what is committed here is not the leader's: some disk forgot more than it may. Not ours to
+    // mend.
+    if (entry.index.value != log_.last().value + 1 || entry.term < log_.last_term()) {
+      CFS_PROBE(raft_append_does_not_fit);
+      return refuse_append(message);
     }
     log_.append(std::move(entry));
   }

@@ -50,7 +50,7 @@ void Core::snapshot_begins() {
 }
 
 void Core::cannot_apply(Instant now) {
-  if (role_ == Role::leader) become_follower(hard_.term, NodeId{}, now);
+  if (role_ != Role::follower) become_follower(hard_.term, NodeId{}, now);
   needs_snapshot_ = true;
 }
 

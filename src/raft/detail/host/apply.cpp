@@ -8,8 +8,8 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_applies_twice, "raft: a batch of entries is applied twice");
-CFS_DEFINE_MUTANT(raft_answers_lost_proposal,
+CFS_DEFINE_MUTANT(raft_host_applies_twice, "raft: a batch of entries is applied twice");
+CFS_DEFINE_MUTANT(raft_host_answers_lost_proposal,
                   "raft: a proposal is answered with the reply of the entry that took its place");
 
 namespace {
@@ -58,14 +58,15 @@ void HostImpl::apply_batch(Group& group, std::vector<Entry> entries) {
     Buffer command = entry.kind == EntryKind::command ? std::move(entry.data) : Buffer{};
     batch.push_back(Committed{entry.index, entry.term, std::move(command)});
   }
-  if (CFS_MUTANT(raft_applies_twice) && batch.front().index.value % 16 == 0) (void)group.machine.apply(batch);
+  if (CFS_MUTANT(raft_host_applies_twice) && batch.front().index.value % 16 == 0)
+    (void)group.machine.apply(batch);
   std::vector<Buffer> replies = group.machine.apply(batch);
   CFS_CHECK(replies.size() == batch.size());
   group.core.applied(batch.back().index);
   for (std::size_t i = 0; i < batch.size(); ++i) {
     auto waiting = group.proposals.find(batch[i].index);
     if (waiting == group.proposals.end()) continue;
-    if (waiting->second.term == batch[i].term || CFS_MUTANT(raft_answers_lost_proposal)) {
+    if (waiting->second.term == batch[i].term || CFS_MUTANT(raft_host_answers_lost_proposal)) {
       waiting->second.reply->set(std::move(replies[i]));
     } else {
       waiting->second.reply->set(fail(Errc::unavailable, "leadership was lost"));

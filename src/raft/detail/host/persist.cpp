@@ -10,7 +10,7 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_hard_state_not_written,
+CFS_DEFINE_MUTANT(raft_host_hard_state_not_written,
                   "raft: term and vote are not written before they are answered");
 
 void HostImpl::want_write(Group& group) {
@@ -68,7 +68,7 @@ runtime::Task<Result<void>> HostImpl::write(const std::vector<ToWrite>* writes) 
     for (const ToWrite& one : *writes) {
       if (one.batch.nothing_to_write()) continue;
       records.push_back(GroupRecord{one.group->id, one.batch.hard_state, one.batch.start, one.batch.entries});
-      if (CFS_MUTANT(raft_hard_state_not_written)) records.back().hard_state.reset();
+      if (CFS_MUTANT(raft_host_hard_state_not_written)) records.back().hard_state.reset();
     }
     if (records.empty()) co_return Result<void>{};
     Result<void> written = co_await log_->append(std::move(records)).result();

@@ -7,7 +7,7 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_query_without_barrier,
+CFS_DEFINE_MUTANT(raft_host_query_without_barrier,
                   "raft: a read is served without lease or quorum: a stale leader answers");
 
 namespace {
@@ -42,7 +42,7 @@ runtime::Task<Result<void>> HostImpl::read_barrier(ShardId id) {
   if (failed_ || stopping_) co_return fail(Errc::unavailable, "raft has stopped on this node");
   const runtime::Instant now = env_.now();
   group->core.used(now);
-  if (CFS_MUTANT(raft_query_without_barrier) && group->announced) co_return Result<void>{};
+  if (CFS_MUTANT(raft_host_query_without_barrier) && group->announced) co_return Result<void>{};
   if (holds_lease(id) && group->core.applied_index() >= group->core.commit()) co_return Result<void>{};
   const u64 read = next_read_++;
   auto waiter = std::make_shared<runtime::Promised<Result<LogIndex>>>(env_.executor());

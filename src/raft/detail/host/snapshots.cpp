@@ -7,7 +7,7 @@
 
 namespace claudefs::raft {
 
-CFS_DEFINE_MUTANT(raft_snapshot_half, "raft: pieces of a snapshot are thrown away");
+CFS_DEFINE_MUTANT(raft_host_snapshot_pieces_lost, "raft: pieces of a snapshot are thrown away");
 
 namespace {
 constexpr std::size_t kStreamsMax = 4;  // of this node, as a sender
@@ -126,7 +126,7 @@ runtime::Task<Result<SnapshotReply>> HostImpl::install_piece(Group* group, Snaps
   const bool next = install->next_offset == piece.offset || CFS_MUTANT(raft_host_snapshot_half);
   if (!next) co_return reply;
   if (!piece.last) {
-    if (!CFS_MUTANT(raft_snapshot_half)) co_await group->machine.install(content);
+    if (!CFS_MUTANT(raft_host_snapshot_pieces_lost)) co_await group->machine.install(content);
     install->next_offset += content.size();
     reply.next_offset = install->next_offset;
   } else {
