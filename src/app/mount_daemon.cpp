@@ -47,6 +47,14 @@ void collect(const Mount& mount, admin::MetricSet& set) {
   gauge("claudefs_client_dirty_bytes", "Buffered writes not yet committed.",
         mount.client->files().dirty_bytes());
   gauge("claudefs_client_open_files", "Open handles.", mount.client->files().open_files());
+  const client::LeaseStats leases = mount.client->files().lease_stats();
+  gauge("claudefs_leases_held", "Inodes on which this client holds a lease.", leases.held);
+  counter("claudefs_lease_recalls_total", "Leases that others asked back.", leases.recalls);
+  counter("claudefs_lease_answers_total", "Lookups, attributes and opens answered without a message.",
+          leases.answered_here);
+  counter("claudefs_sessions_lost_total", "Sessions that expired under this client.", leases.sessions_lost);
+  counter("claudefs_rpc_calls_total", "Messages to nodes that want an answer.",
+          mount.client->rpc().stats().calls_made);
   if (mount.client->chunks() == nullptr) return;
   const data::ChunkIoStats& io = mount.client->chunks()->stats();
   counter("claudefs_chunks_stored_total", "Chunks written.", io.chunks_stored);

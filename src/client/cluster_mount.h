@@ -34,6 +34,7 @@ class ClusterMount {
 
   FileSystem& files() { return *files_; }  // after start()
   const FileSystem& files() const { return *files_; }
+  const net::Client& rpc() const { return *rpc_; }  // after start()
   const data::ChunkIo* chunks() const { return chunks_.get(); }  // nullptr before the session is open
 
  private:
@@ -42,6 +43,7 @@ class ClusterMount {
   // In the order of construction; destroyed in reverse.
   runtime::Env& env_;
   Settings settings_;
+  net::MethodTable pushes_;  // what nodes may call on us
   std::unique_ptr<net::Client> rpc_;
   std::unique_ptr<cluster::Router> router_;
   std::shared_ptr<data::ChunkIo> chunks_;

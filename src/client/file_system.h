@@ -2,8 +2,9 @@
 //
 // One FileSystem a mount or gateway, on one executor. It keeps a session with the cluster, buffers writes
 // (data first, then one CommitWrite), caches extents, and keeps what is open alive after an unlink.
-// Consistency is close-to-open between clients: what was written before a close, flush or fsync is seen by
-// whoever opens later. Through one FileSystem every read sees every earlier write.
+// With leases (docs/architecture/leases.md) a write that returned is seen by every later read of any client.
+// Without, consistency is close-to-open between clients. Through one FileSystem every read sees every earlier
+// write.
 //
 // Errors are those of meta/operations.h. While the cluster is unreachable an operation waits as long as the
 // router does (one log line when that begins and one when it ends), then fails with timed_out.
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "client/kernel_caches.h"
 #include "client/types.h"
 #include "cluster/shard_call.h"
 #include "data/chunk_io.h"
@@ -64,6 +66,9 @@ class FileSystem {
     runtime::Env& env;        // outlives it
     cluster::Router& router;  // outlives it
     ChunkIoFactory make_chunk_io;
+    // Both given: leases are used. `pushes` is the table that `rpc` was created with. Both outlive it.
+    net::Client* rpc = nullptr;
+    net::MethodTable* pushes = nullptr;
   };
   static std::unique_ptr<FileSystem> create(Parts parts, Options options = {});
   ~FileSystem();
@@ -121,6 +126,23 @@ class FileSystem {
   // Entries after `after_cookie` (0: from the start), without "." and "..".
   Task<Result<DirectoryPage>> read_directory(HandleId handle, u64 after_cookie, bool with_attributes);
   void release_directory(HandleId handle);
+
+  // Locks of fcntl, OFD and flock, over all clients. `owner` is the protocol's.
+  Task<Result<std::optional<Lock>>> test_lock(HandleId handle, Lock lock);  // what is in the way
+  // False when another holder is in the way.
+  Task<Result<bool>> set_lock(HandleId handle, Lock lock);
+  Task<Result<LockOutcome>> wait_for_lock(HandleId handle, Lock lock, LockWait& wait);
+  Task<Result<void>> unlock(HandleId handle, Lock lock);
+  // All of the owner's on this file, at a close: of fcntl.
+  Task<Result<void>> unlock_all(HandleId handle, u64 owner);
+
+  // What a kernel may keep, and who makes it forget. None: nothing may be kept longer than the options say.
+  void set_kernel(KernelCaches* kernel);
+  bool has_leases() const;
+  // For how long from now; noted, so that it can be taken back.
+  runtime::Duration give_attributes(InodeId inode);
+  runtime::Duration give_name(InodeId parent, const std::string& name);
+  LeaseStats lease_stats() const;
 
   // The kernel or a protocol no longer knows the inode: caches of it may go.
   void forget(InodeId inode);

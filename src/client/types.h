@@ -89,6 +89,29 @@ struct ReadResult {
   }
 };
 
+struct Lock {
+  u64 owner = 0;
+  bool flock = false;
+  bool exclusive = false;
+  u64 start = 0;
+  u64 end = INT64_MAX;  // inclusive
+  u32 pid = 0;
+};
+enum class LockOutcome : u8 { held, interrupted, would_deadlock };
+// The caller's side of a wait for a lock, to end it early.
+class LockWait {
+ public:
+  virtual ~LockWait() = default;
+  virtual bool cancelled() const = 0;
+};
+
+struct LeaseStats {
+  u64 held = 0;
+  u64 recalls = 0;        // that came
+  u64 answered_here = 0;  // lookups, attributes and opens for which no message was sent
+  u64 sessions_lost = 0;
+};
+
 enum class AllocateMode : u8 { allocate, punch_hole, zero_range };
 struct AllocateRequest {
   AllocateMode mode = AllocateMode::allocate;

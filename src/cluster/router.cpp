@@ -59,6 +59,11 @@ class RouterImpl final : public Router {
   }
 
   Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, RequestId id, Buffer body) override {
+    ShardReply reply = co_await call_for_leases(shard, kind, id, std::move(body));
+    co_return std::move(reply.body);
+  }
+
+  Task<Result<ShardReply>> call_for_leases(ShardId shard, u16 kind, RequestId id, Buffer body) override {
     const Instant deadline = env_.now() + options_.give_up_after;
     Buffer request = wire::encode(ShardRequest{shard, kind, id, body});
     Attempts attempts;
@@ -98,7 +103,7 @@ class RouterImpl final : public Router {
       ShardReply reply = co_await wire::decode<ShardReply>(raw->body);
       if (reply.code == Errc::ok) {
         leaders_[shard.value] = node;
-        co_return std::move(reply.body);
+        co_return std::move(reply);
       }
       attempts.last = {reply.code, fmt::format("node {}: {}", node, reply.text)};
       if (reply.code == Errc::overloaded) {

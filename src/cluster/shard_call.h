@@ -12,7 +12,8 @@
 
 namespace claudefs::cluster {
 
-// Makes a mutation happen once however often it is sent. session 0: not deduplicated (reads, idempotent).
+// Makes a mutation happen once however often it is sent. sequence 0: not deduplicated (reads, idempotent);
+// the session, when given, says who asks and gets leases with the answer.
 struct RequestId {
   SessionId session{};
   u64 sequence = 0;
@@ -20,12 +21,29 @@ struct RequestId {
   static auto fields(auto& self) { return std::tie(self.session, self.sequence, self.done_below); }
 };
 
+// Leases that came with an answer: docs/architecture/leases.md.
+enum class LeaseMode : u8 { none = 0, read = 1, write = 2 };
+struct LeaseGrant {
+  InodeId inode{};
+  LeaseMode mode = LeaseMode::none;
+  static auto fields(auto& self) { return std::tie(self.inode, self.mode); }
+};
+struct LeaseGrants {
+  Term term{};
+  u64 sequence = 0;  // of the leader: a recall of the same inode with a higher one voids the grant
+  std::vector<LeaseGrant> leases;
+  static auto fields(auto& self) { return std::tie(self.term, self.sequence, self.leases); }
+};
+
 struct ShardReply {
   Errc code = Errc::ok;
   std::string text;
   NodeId leader_hint{};  // with not_leader
   Buffer body;
-  static auto fields(auto& self) { return std::tie(self.code, self.text, self.leader_hint, self.body); }
+  LeaseGrants grants;
+  static auto fields(auto& self) {
+    return std::tie(self.code, self.text, self.leader_hint, self.body, self.grants);
+  }
 };
 struct ShardRequest {
   static constexpr u16 kMethod = 0x0210;
@@ -56,6 +74,13 @@ class Router {
   virtual u16 shard_count() const = 0;        // 0 before the first map
   virtual std::string address_of(NodeId node) const = 0;
   virtual runtime::Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, RequestId id, Buffer body) = 0;
+  // With the leases that were granted. The default is for routers that know none.
+  virtual runtime::Task<Result<ShardReply>> call_for_leases(ShardId shard, u16 kind, RequestId id,
+                                                            Buffer body) {
+    ShardReply reply;
+    reply.body = co_await call_raw(shard, kind, id, std::move(body));
+    co_return reply;
+  }
 
   // `Op` has kKind, Reply, fields(). auto attr = co_await router.call(shard, GetAttr{ino});
   template <class Op>

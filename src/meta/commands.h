@@ -68,8 +68,9 @@ struct Prepare {
   Hlc at{};      // when it was prepared; set by the participant
   u32 step = 0;  // 1, 2...: a participant may be asked for more parts
   std::vector<Part> parts;
+  SessionId session{};  // on whose behalf: its own leases stay. 0: nobody's
   static auto fields(auto& self) {
-    return std::tie(self.txn, self.coordinator, self.at, self.step, self.parts);
+    return std::tie(self.txn, self.coordinator, self.at, self.step, self.parts, self.session);
   }
 };
 // The decision: performs the coordinator's own parts and tells every participant, or fails and changes

@@ -1,6 +1,7 @@
 #include "simulator/content_oracle.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -64,6 +65,12 @@ void ContentOracle::failed(InodeId file, Process by) {
     if (event.by == by && event.stable == Instant::never()) event.may_be_gone = true;
 }
 
+void ContentOracle::lost(Process by) {
+  for (auto& [file, events] : files_)
+    for (Event& event : events)
+      if (event.by == by && event.stable == Instant::never()) event.may_be_gone = true;
+}
+
 u64 ContentOracle::extent_of(InodeId file) const {
   u64 end = 0;
   const auto events = files_.find(file);
@@ -80,17 +87,16 @@ std::vector<InodeId> ContentOracle::known_files() const {
 
 // In every order that clients can have seen, `a` is before `b`.
 bool ContentOracle::precedes(const Event& a, const Event& b) {
-  if (a.stable < b.called) return true;
-  return a.by == b.by && a.order < b.order && a.answered <= b.called;
+  return a.order < b.order && a.answered <= b.called;
 }
 
-bool ContentOracle::must_be_seen(const Event& event, const Read& read) {
-  if (event.stable <= read.opened) return true;
-  return event.by == read.by && event.answered <= read.called && !event.may_be_gone;
+bool ContentOracle::must_be_seen(const Event& event, const Read& read, Certainty certainty) {
+  if (event.stable <= read.called) return true;
+  return certainty == Certainty::all && event.answered <= read.called && !event.may_be_gone;
 }
 
 std::optional<std::string> ContentOracle::objection(const std::vector<const Event*>& near, const Read& read,
-                                                    u64 offset, u64 number) const {
+                                                    u64 offset, u64 number, Certainty certainty) const {
   const auto covers = [&](const Event& event) { return event.begin < offset + kWord && offset < event.end; };
   // What may have put it there: any event of that number; the hole that every file begins as.
   std::vector<const Event*> sources;
@@ -102,7 +108,7 @@ std::optional<std::string> ContentOracle::objection(const std::vector<const Even
   for (const Event* source : sources) {
     newer = nullptr;
     for (const Event* event : near)
-      if (event != source && covers(*event) && must_be_seen(*event, read) &&
+      if (event != source && covers(*event) && must_be_seen(*event, read, certainty) &&
           (source == nullptr || precedes(*source, *event)))
         newer = event;
     if (newer == nullptr) return std::nullopt;
@@ -113,7 +119,59 @@ std::optional<std::string> ContentOracle::objection(const std::vector<const Even
       newer->stable.ns);
 }
 
-std::optional<std::string> ContentOracle::judge(const Read& read, const Buffer& got) const {
+std::optional<std::string> ContentOracle::judge(const Read& read, const Buffer& got) {
+  if (auto wrong = wrong_content(read, got, Certainty::synced_only)) return wrong;
+  if (wrong_content(read, got, Certainty::all)) suspicions_.push_back({read, got, std::nullopt});
+  return std::nullopt;
+}
+
+std::optional<std::string> ContentOracle::judge_size(const Read& stat, u64 size) {
+  if (auto wrong = wrong_size(stat, size, Certainty::synced_only)) return wrong;
+  if (wrong_size(stat, size, Certainty::all)) suspicions_.push_back({stat, {}, size});
+  return std::nullopt;
+}
+
+std::optional<std::string> ContentOracle::judge_suspicions() {
+  for (const Suspicion& one : std::exchange(suspicions_, {})) {
+    auto wrong = one.size ? wrong_size(one.read, *one.size, Certainty::all)
+                          : wrong_content(one.read, one.got, Certainty::all);
+    if (wrong) return wrong;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> ContentOracle::wrong_size(const Read& stat, u64 size, Certainty certainty) const {
+  const auto events = files_.find(stat.file);
+  if (events == files_.end()) return std::nullopt;
+  const auto truncates = [](const Event& event) { return event.number == 0 && event.end == ~u64{0}; };
+  u64 most = 0;
+  for (const Event& event : events->second) {
+    if (event.called > stat.answered) continue;
+    if (truncates(event))
+      most = std::max(most, event.begin);
+    else if (event.number != 0)
+      most = std::max(most, event.end);
+    if (event.number == 0 || event.end <= size || !must_be_seen(event, stat, certainty)) continue;
+    const bool cut = std::ranges::any_of(events->second, [&](const Event& other) {
+      return truncates(other) && other.begin < event.end && other.called <= stat.answered &&
+             !precedes(other, event);
+    });
+    if (!cut)
+      return fmt::format(
+          "file {:#x}: a stat by client {} life {} (called {} ns, answered {} ns) shows {} bytes, but write "
+          "{} of "
+          "client {} life {} to [{}, {}) was answered at {} ns",
+          stat.file, stat.by.client, stat.by.life, stat.called.ns, stat.answered.ns, size, event.number,
+          event.by.client, event.by.life, event.begin, event.end, event.answered.ns);
+  }
+  if (size > most)
+    return fmt::format("file {:#x}: a stat by client {} shows {} bytes, though nothing reaches beyond {}",
+                       stat.file, stat.by.client, size, most);
+  return std::nullopt;
+}
+
+std::optional<std::string> ContentOracle::wrong_content(const Read& read, const Buffer& got,
+                                                        Certainty certainty) const {
   const auto events = files_.find(read.file);
   std::vector<const Event*> near;
   if (events != files_.end())
@@ -140,12 +198,12 @@ std::optional<std::string> ContentOracle::judge(const Read& read, const Buffer& 
       return fmt::format("file {:#x} offset {}: bytes that nobody wrote there: {:#018x}", read.file, offset,
                          word);
     if (number == judged_number && edge == judged_edge) continue;
-    if (const auto why = objection(near, read, offset, number))
+    if (const auto why = objection(near, read, offset, number, certainty))
       return fmt::format(
-          "file {:#x} offset {}: read {} by client {} life {} (opened {} ns, called {} ns, answered {} ns), "
+          "file {:#x} offset {}: read {} by client {} life {} (called {} ns, answered {} ns), "
           "but {}",
           read.file, offset, number == 0 ? std::string("zeros") : fmt::format("write {}", number),
-          read.by.client, read.by.life, read.opened.ns, read.called.ns, read.answered.ns, *why);
+          read.by.client, read.by.life, read.called.ns, read.answered.ns, *why);
     judged_number = number;
     judged_edge = edge;
   }

@@ -1,10 +1,11 @@
 // What a read of a file may return. Content describes itself: each aligned 8-byte word names the write that
 // put it there and its own place, so that any word tells its writer; a zero word is a hole or a truncation.
 //
-// The promise judged is close-to-open between clients and program order within one: a write that was synced
-// (fsync, flush, close) before the reader opened the file must be seen, unless a write that is not ordered
-// before it covers it; a client sees its own writes at once. An unsynced write may be seen or not, by
-// anybody, and is gone or not after its client has died. Nothing else may ever be seen.
+// The promise judged is one file system on all clients: a write that was answered before a read or a stat is
+// called must be seen by it, wherever both are, unless a write that is not ordered before it covers it. What
+// was not synced (fsync, flush, close) when its client died or lost its session is gone or not. Nothing else
+// may ever be seen. That a session was lost is known late: what would be wrong unless it was is a suspicion,
+// judged again at the end.
 #pragma once
 
 #include <map>
@@ -41,18 +42,22 @@ class ContentOracle {
   void stable(u64 event, Instant at);  // a truncation: durable when answered
   // A sync or write of `file` by `by` failed: what of it is not stable may be gone, for itself too.
   void failed(InodeId file, Process by);
+  // It died, or lost a session: what it had not synced, of any file, may be gone.
+  void lost(Process by);
 
   struct Read {
     InodeId file{};
     u64 offset = 0;
     u64 length = 0;  // that was asked; what is missing at the end counts as zeros
     Process by;
-    Instant opened, called, answered;
+    Instant called, answered;
   };
   // A text that explains the violation.
-  std::optional<std::string> judge(const Read& read, const Buffer& got) const;
-  // The least size that the file must have for a reader who opens now and after nothing else happens; nothing
-  // when truncations make it uncertain.
+  std::optional<std::string> judge(const Read& read, const Buffer& got);
+  // Of a stat: offset and length are not used.
+  std::optional<std::string> judge_size(const Read& stat, u64 size);
+  // Once it is known who died and lost sessions.
+  std::optional<std::string> judge_suspicions();
   u64 extent_of(InodeId file) const;  // largest end of any write: how far an audit reads
   std::size_t files() const { return files_.size(); }
   std::vector<InodeId> known_files() const;
@@ -69,15 +74,24 @@ class ContentOracle {
     Instant stable = Instant::never();
     bool may_be_gone = false;
   };
+  struct Suspicion {
+    Read read;
+    Buffer got;
+    std::optional<u64> size;  // of a stat
+  };
+  enum class Certainty : u8 { synced_only, all };
   static bool precedes(const Event& a, const Event& b);
-  static bool must_be_seen(const Event& event, const Read& read);
+  static bool must_be_seen(const Event& event, const Read& read, Certainty certainty);
   // Why may the word at `offset` not read as write `number`'s? Nothing when it may.
   std::optional<std::string> objection(const std::vector<const Event*>& near, const Read& read, u64 offset,
-                                       u64 number) const;
+                                       u64 number, Certainty certainty) const;
+  std::optional<std::string> wrong_content(const Read& read, const Buffer& got, Certainty certainty) const;
+  std::optional<std::string> wrong_size(const Read& stat, u64 size, Certainty certainty) const;
 
   std::map<InodeId, std::vector<Event>> files_;
   std::map<u64, std::pair<InodeId, std::size_t>> events_;
   u64 last_event_ = 0;
+  std::vector<Suspicion> suspicions_;
 };
 
 }  // namespace claudefs::simulator

@@ -48,6 +48,7 @@ class Run {
     workload_.note("RESTART ALL");
     for (const auto& server : cluster_.servers()) cluster_.restart_server(*server);
     check(true);
+    workload_.judge_suspicions();
   }
 
  private:

@@ -77,6 +77,7 @@ void Workload::client_died(Client& client) {
     at = under_way_.erase(at);
   }
   open_files_.erase(client.number);
+  lost(process(client));
   busy_lanes_ -= lanes_running_[client.number];
   lanes_running_[client.number] = 0;
 }
@@ -106,8 +107,12 @@ runtime::Task<void> Workload::one(Lane lane, u32 index) {
   Random random(plan_.seed, "operation", (u64{lane.client->number} << 40) | (u64{lane.number} << 32) | index);
   const u64 kind = random.between(0, 99);
   Client* client = lane.client;
-  if (kind < 20)
+  if (kind < 16)
     co_await write_file(client, &random);
+  else if (kind < 20)
+    co_await hold_lock(client, &random);
+  else if (kind < 24)
+    co_await stat_file(client, &random);
   else if (kind < 34)
     co_await read_file(client, &random);
   else if (kind < 38)

@@ -9,6 +9,7 @@
 #include "simulator/cluster.h"
 #include "simulator/content_oracle.h"
 #include "simulator/linearizer.h"
+#include "simulator/lock_oracle.h"
 #include "simulator/run.h"
 
 namespace claudefs::simulator {
@@ -29,6 +30,8 @@ class Workload {
 
   // Nothing lost can still happen.
   void settle() { linearizer_.settle(); }
+  // At the end: who died or lost a session is known.
+  void judge_suspicions();
   // Walks the whole tree through a client and judges all that it sees.
   runtime::Task<void> audit(Client* client);
   void violation(std::string text);
@@ -39,7 +42,6 @@ class Workload {
   struct OpenFile {
     client::HandleId handle;
     InodeId inode{};
-    Instant opened;
     bool writable = false;
   };
   struct Lane {
@@ -74,7 +76,13 @@ class Workload {
   Task<Result<void>> read(Client* client, OpenFile file, u64 offset, u64 length);
   Task<void> truncate(Client* client, InodeId inode, u64 size);
   Task<void> punch(Client* client, OpenFile file, u64 offset, u64 length);
+  Task<void> stat_file(Client* client, Random* random);
+  Task<Result<client::Inode>> stat(Client* client, InodeId inode);
   u64 draw_length(Random& random) const;
+
+  // Locks.
+  Task<void> hold_lock(Client* client, Random* random);
+  void lost(Process by);
 
   Task<void> audit_entry(Client* client, InodeId directory, std::string name, std::deque<InodeId>* next);
   Task<void> audit_content(Client* client, InodeId inode, u64 size);
@@ -92,6 +100,7 @@ class Workload {
   const Trace& trace_;
   Linearizer linearizer_;
   ContentOracle content_;
+  LockOracle locks_;
   std::vector<InodeId> directories_{meta::kRootInode};
   std::vector<InodeId> inodes_{meta::kRootInode};    // some that were met, directories too
   std::map<u32, std::vector<OpenFile>> open_files_;  // by client
@@ -100,6 +109,7 @@ class Workload {
   std::map<u32, u32> lanes_running_;               // by client
   std::deque<std::string> recent_;
   u64 last_number_ = 0;
+  u64 last_lock_ = 0;
   u64 last_write_ = 16;  // lower ones are shared by many files
   u64 answers_ = 0;
   u32 busy_lanes_ = 0;

@@ -3,8 +3,8 @@
 // Own session layer on the kernel protocol (linux/fuse.h, 7.28 and newer) over a packet device. Node ids
 // are inode ids; the generation is made of the time of birth, so handles outlive restarts. Requests are
 // served concurrently, each as a coroutine. An interrupted request that still waits for the cluster is
-// answered EINTR; the operation itself goes on, because it may already have been applied. Record locks stay
-// with the kernel: they hold on this client only.
+// answered EINTR; the operation itself goes on, because it may already have been applied. Locks are the
+// cluster's.
 #pragma once
 
 #include <functional>
@@ -17,8 +17,10 @@
 namespace claudefs::access::fuse {
 
 struct SessionOptions {
-  runtime::Duration entry_valid{1'000'000'000};       // how long the kernel may trust a name
-  runtime::Duration attributes_valid{1'000'000'000};  // and attributes
+  // How long the kernel may trust names and attributes without a lease; with leases as long as they say.
+  runtime::Duration entry_valid{0};
+  runtime::Duration attributes_valid{0};
+  bool shared = true;  // with other clients: locks and caches are the cluster's
   // The kernel's own write-back cache. Off: docs/decisions/0004-kernel-writeback-off.md.
   bool kernel_writeback = false;
   u32 io_bytes_max = 1u << 20;  // of one read or write

@@ -26,7 +26,7 @@ struct Options {
   std::string log_level = "info";
   std::string pid_file;
   unsigned timeout_seconds = 30;
-  double attribute_seconds = 1.0;
+  double attribute_seconds = 0;
   bool foreground = false;
   bool read_only = false;
   bool kernel_writeback = false;
@@ -155,7 +155,7 @@ void add_mount(Cli& cli) {
   add_option(command, "cache", options->cache, "memory for content that was read")->capture_default_str();
   add_option(command, "dirty", options->dirty, "memory for writes not yet committed")->capture_default_str();
   add_option(command, "attribute-cache", options->attribute_seconds,
-             "seconds the kernel may trust names and attributes")
+             "seconds the kernel may trust names and attributes without a lease: how old they may be")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
   add_option(command, "log-file", options->log_file, "append the log to this file");

@@ -26,7 +26,7 @@ runtime::Task<Result<void>> ClusterMount::find_cluster() {
 }
 
 runtime::Task<Result<void>> ClusterMount::start() {
-  rpc_ = net::Client::create(env_, settings_.identity);
+  rpc_ = net::Client::create(env_, settings_.identity, &pushes_);
   router_ = cluster::Router::create(env_, *rpc_, settings_.seeds, settings_.routing);
   co_await find_cluster();
   ChunkIoFactory over = chunk_io_over(env_, *rpc_, *router_, settings_.chunks);
@@ -34,7 +34,7 @@ runtime::Task<Result<void>> ClusterMount::start() {
     chunks_ = over(session, key);
     return chunks_;
   };
-  FileSystem::Parts parts{env_, *router_, keep};
+  FileSystem::Parts parts{env_, *router_, keep, rpc_.get(), &pushes_};
   files_ = FileSystem::create(parts, settings_.files);
   co_return co_await files_->start().result();
 }

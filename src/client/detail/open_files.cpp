@@ -39,7 +39,7 @@ Result<FilePtr> State::file_of(HandleId handle) {
 
 void State::drop_if_idle(const FilePtr& file) {
   if (file->handles != 0 || find_file(file->id()) != file) return;
-  if (file->unlinked) {
+  if (file->unlinked && (file->only_ours || !leases)) {
     file->dirty.clear();
     file->attribute_changes.clear();
     recount(*file);
@@ -58,6 +58,7 @@ void State::note(OpenFile& file, const Inode& inode) {
 
 void State::note_own_change(const Inode& inode, u64 before) {
   if (FilePtr file = find_file(inode.id)) note(*file, inode);
+  if (leases) leases->now_is(inode);
   // One step further than we knew: nobody wrote in between, and the kernel's pages show what we wrote.
   auto seen = seen_versions.find(inode.id);
   if (seen == seen_versions.end()) return;

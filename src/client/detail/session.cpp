@@ -12,13 +12,80 @@ State::State(FileSystem::Parts parts, Options given)
       session_lock(parts.env.executor()),
       room(parts.env.executor()),
       stopping(parts.env.executor()),
-      scope(parts.env.executor()) {}
+      scope(parts.env.executor()) {
+  if (parts.rpc != nullptr && parts.pushes != nullptr)
+    leases = std::make_unique<Leases>(*this, *parts.rpc, *parts.pushes);
+}
+
+Task<Result<Buffer>> State::send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
+  if (leases == nullptr) co_return co_await router.call_raw(shard, kind, id, std::move(body)).result();
+  const SessionId used = id.sequence == 0 ? session : id.session;
+  if (!leases->is_attached(shard)) {
+    const Result<void> attached = co_await leases->attach(shard).result();
+    if (!attached && attached.error().code == Errc::fenced && id.sequence == 0)
+      co_await renew_session(used);
+    else if (!attached)
+      co_return fail(attached.error());
+  }
+  id.session = id.sequence == 0 ? session : used;
+  const u64 started = leases->begin();
+  Result<cluster::ShardReply> reply =
+      co_await router.call_for_leases(shard, kind, id, std::move(body)).result();
+  static const cluster::LeaseGrants kNone;
+  leases->end(started, reply && id.session == session ? reply->grants : kNone);
+  if (!reply) co_return fail(std::move(reply.error()));
+  if (reply->code != Errc::ok) co_return fail(reply->code, std::move(reply->text));
+  co_return std::move(reply->body);
+}
+
+Inode State::learn(u64 started, const Inode& inode) {
+  if (leases == nullptr) return present(inode);
+  leases->learn_attributes(started, inode);
+  // Another answer may have come first that is newer.
+  const Inode* known = leases->attributes(inode.id);
+  return present(known != nullptr ? *known : inode);
+}
+
+Task<Result<Leases::Use>> State::use_for_writing(FilePtr file) {
+  if (leases == nullptr) co_return Leases::Use();
+  co_return co_await leases->use_for_writing(file->id()).result();
+}
+
+Task<Result<void>> State::ensure_current(FilePtr file) {
+  if (leases == nullptr) co_return Result<void>();
+  co_await leases->settled(file->id());
+  if (leases->held(file->id()) != LeaseMode::none) co_return Result<void>();
+  const u64 started = clock();
+  const meta::InodeReply reply = co_await ask(file->id().shard(), meta::GetAttributes(file->id()));
+  (void)learn(started, reply.inode);
+  co_return Result<void>();
+}
+
+void State::drop_what_is_not_committed() {
+  for (auto& [inode, file] : files) {
+    file->only_ours = false;
+    if (file->dirty.empty() && file->attribute_changes.empty())
+      continue;  // what is being committed now finds out by itself
+    log::warn("client", "written data is lost with its session",
+              {log::kv("inode", inode), log::kv("bytes", file->dirty.bytes())});
+    file->dirty.clear();
+    file->appended_from.reset();
+    file->attribute_changes.clear();
+    ++file->failures;
+    file->failure = {Errc::io_error, "the session expired before the write was committed; it is lost"};
+    recount(*file);
+  }
+  for (auto& [number, handle] : handles)
+    if (handle.file->has_locks) handle.locks_lost = true;
+  for (auto& [inode, file] : files) file->has_locks = false;
+  room.notify_all();
+}
 
 Task<Result<void>> State::open_session() {
   meta::OpenSession open;
   open.client_name = options.client_name;
   open.squash_root = options.squash_root;
-  const meta::OpenSessionReply reply = co_await ask(ShardId{0}, std::move(open));
+  const meta::OpenSessionReply reply = co_await router.call(ShardId{0}, std::move(open));
   session = reply.session;
   chunk_io = make_chunk_io(reply.session, reply.domain_key);
   co_return Result<void>();
@@ -29,6 +96,13 @@ Task<Result<void>> State::renew_session(SessionId expired) {
   if (session != expired) co_return Result<void>();  // somebody else has renewed it
   log::warn("client", "the session has expired; opening a new one", {log::kv("session", expired)});
   co_await open_session();
+  if (leases) {
+    // From the moment that the session is another one: nothing learnt under the old one counts.
+    drop_what_is_not_committed();
+    std::map<InodeId, u64>().swap(seen_versions);
+    scope.spawn(leases->leave(expired));
+    leases->drop_all();
+  }
   co_return Result<void>();
 }
 

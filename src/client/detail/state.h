@@ -8,6 +8,7 @@
 
 #include "client/detail/dirty_set.h"
 #include "client/detail/extent_cache.h"
+#include "client/detail/leases.h"
 #include "client/detail/outage.h"
 #include "client/detail/request_sequence.h"
 #include "client/file_system.h"
@@ -29,7 +30,10 @@ struct OpenFile {
 
   Inode attributes;  // the server's, as last heard
   u32 handles = 0;
-  bool unlinked = false;  // no name is left: nobody will read it after the last handle
+  bool has_locks = false;  // that programs have taken through us
+  bool unlinked = false;   // no name is left
+  bool only_ours =
+      false;  // made here, under a write lease that nobody has asked back: nobody else has it open
   DirtySet dirty;
   DirtySet flushing;      // being committed; older than `dirty`
   u64 counted_dirty = 0;  // its share of State::dirty_total
@@ -60,6 +64,8 @@ struct Handle {
   FilePtr file;
   OpenFlags flags;
   u64 failures_seen = 0;
+  std::set<std::pair<u64, bool>> lock_owners;  // that locked through it, with flock or not
+  bool locks_lost = false;                     // with the session: what it protected is not safe any more
 };
 struct DirectoryHandle {
   InodeId inode{};
@@ -88,6 +94,15 @@ class State {
   template <class Op>
   Task<Result<typename Op::Reply>> command(ShardId shard, Op op);
   Task<void> watch_outage();
+  // Nothing of the expired session's is left afterwards: caches, leases, bytes not committed, locks.
+  Task<Result<void>> renew_session(SessionId expired);
+  // The inode as an answer to a question asked at `started` shows it.
+  Inode learn(u64 started, const Inode& inode);
+  u64 clock() const { return leases ? leases->clock() : 0; }
+  Leases* own() { return leases.get(); }
+  // What is buffered may be changed, and what was read is what is there.
+  Task<Result<Leases::Use>> use_for_writing(FilePtr file);
+  Task<Result<void>> ensure_current(FilePtr file);
 
   // open_files.cpp
   FilePtr find_file(InodeId inode) const;
@@ -134,6 +149,10 @@ class State {
   // The handle's unreported failure, once.
   Result<void> take_failure(HandleId handle);
 
+  // verbs/locks.cpp
+  // All of the owner's on the file. Until it is done or the session is over.
+  Task<void> release_lock(FilePtr file, u64 owner, bool flock);
+
   // reading.cpp
   Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);
   Task<Result<Buffer>> read_chunk(meta::ChunkRef ref);
@@ -167,7 +186,8 @@ class State {
   // Removed directories that the kernel still holds, as they were: what stat(".") shows in one.
   std::map<InodeId, Inode> removed_directories;
   runtime::Mutex session_lock;
-  runtime::Condition room;  // dirty_total fell, or a write-back ended
+  std::unique_ptr<Leases> leases;  // none: the cluster is trusted for a second, as its options say
+  runtime::Condition room;         // dirty_total fell, or a write-back ended
   runtime::Event stopping;
   runtime::Scope scope;  // last: what runs on it uses the rest
 
@@ -179,7 +199,8 @@ class State {
   void refuse_attributes(OpenFile& file, std::size_t count, const Error& why);
   Task<void> read_chunk_quietly(meta::ChunkRef ref);
   Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);
-  Task<Result<void>> renew_session(SessionId expired);
+  Task<Result<Buffer>> send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body);
+  void drop_what_is_not_committed();
 };
 
 namespace detail {
@@ -191,30 +212,40 @@ inline bool is_silence(Errc code) {
 template <class Op>
 Task<Result<typename Op::Reply>> State::ask(ShardId shard, Op op) {
   Outage::Watch watch(outage, shard);
-  Result<typename Op::Reply> reply = co_await router.call(shard, std::move(op)).result();
+  Buffer body = wire::encode(op);
+  Result<Buffer> reply = co_await send(shard, Op::kKind, {}, std::move(body)).result();
   if (!reply && detail::is_silence(reply.error().code))
     watch.gave_up(reply.error());
   else
     watch.answered();
-  co_return std::move(reply);
+  if (!reply) co_return fail(std::move(reply.error()));
+  co_return wire::decode<typename Op::Reply>(*reply);
 }
 
 template <class Op>
 Task<Result<typename Op::Reply>> State::command(ShardId shard, Op op) {
-  const SessionId used = session;
-  {
-    Outage::Watch watch(outage, shard);
-    RequestSequence::Number number = sequence.next();
-    Result<typename Op::Reply> reply = co_await router.call(shard, op, number.id(used)).result();
-    if (!reply && detail::is_silence(reply.error().code))
-      watch.gave_up(reply.error());
-    else
-      watch.answered();
-    if (reply || reply.error().code != Errc::fenced) co_return std::move(reply);
+  const Buffer body = wire::encode(op);
+  for (int attempt = 1;; ++attempt) {
+    const SessionId used = session;
+    Result<Buffer> reply;
+    {
+      Outage::Watch watch(outage, shard);
+      RequestSequence::Number number = sequence.next();
+      reply = co_await send(shard, Op::kKind, number.id(used), body).result();
+      if (!reply && detail::is_silence(reply.error().code))
+        watch.gave_up(reply.error());
+      else
+        watch.answered();
+    }
+    if (reply) co_return wire::decode<typename Op::Reply>(*reply);
+    if (reply.error().code != Errc::fenced || attempt == 2) co_return fail(std::move(reply.error()));
+    co_await renew_session(used);
+    // Bytes that were buffered under the old session's lease: others may have written since. A lock names its
+    // session.
+    if constexpr (std::is_same_v<Op, meta::CommitWrite>)
+      co_return fail(Errc::io_error, "the session expired before the write was committed; it is lost");
+    if constexpr (std::is_same_v<Op, meta::SetLock>) co_return fail(Errc::fenced, "the session has expired");
   }
-  co_await renew_session(used);
-  RequestSequence::Number number = sequence.next();
-  co_return co_await router.call(shard, std::move(op), number.id(session)).result();
 }
 
 }  // namespace claudefs::client

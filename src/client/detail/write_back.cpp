@@ -94,7 +94,11 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
       if (file->flushing_appended_from && planned.offset >= *file->flushing_appended_from)
         commit.appended_from = lower(commit.appended_from, planned.offset);
     const u64 before = file->attributes.data_version;
-    Result<meta::InodeReply> reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    Result<meta::InodeReply> reply;
+    {
+      const Leases::OwnChange change(state.own(), file->id());
+      reply = co_await state.command(file->id().shard(), std::move(commit)).result();
+    }
     if (reply) {
       state.note_own_change(reply->inode, before);
       co_return Result<void>();
@@ -108,7 +112,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
 bool may_succeed_later(const Error& error) {
   return is_retryable(error.code) || error.code == Errc::timed_out || error.code == Errc::unavailable ||
          error.code == Errc::connection_lost || error.code == Errc::overloaded ||
-         error.code == Errc::conflict || error.code == Errc::fenced;
+         error.code == Errc::conflict;
 }
 
 // Of the changes of attributes that ride on a write, not of the write.
@@ -180,7 +184,11 @@ Task<Result<void>> State::flush_attributes(FilePtr file) {
   commit.inode = file->id();
   commit.keep_data_version = true;
   commit.then = changes;
-  Result<meta::InodeReply> reply = co_await command(file->id().shard(), std::move(commit)).result();
+  Result<meta::InodeReply> reply;
+  {
+    const Leases::OwnChange change(own(), file->id());
+    reply = co_await command(file->id().shard(), std::move(commit)).result();
+  }
   if (!reply && may_succeed_later(reply.error())) {
     write_back_soon(file);
     co_return fail(std::move(reply.error()));
@@ -193,6 +201,7 @@ Task<Result<void>> State::flush_attributes(FilePtr file) {
       file->attribute_changes.begin(),
       file->attribute_changes.begin() + static_cast<std::ptrdiff_t>(changes.size()));
   note(*file, reply->inode);
+  if (leases) leases->now_is(reply->inode);
   co_return Result<void>();
 }
 

@@ -7,6 +7,7 @@ namespace {
 // After what was written before, in one commit: free `punch`, then reach `size_at_least`.
 Task<Result<void>> change_range(State& state, FilePtr file, std::optional<meta::CommitWrite::Range> punch,
                                 std::optional<u64> size_at_least) {
+  const Leases::Use use = co_await state.use_for_writing(file);
   auto lock = co_await file->flush_lock.lock();
   co_await state.flush_locked(file, FlushMode::everything);
   meta::CommitWrite commit;
@@ -15,7 +16,11 @@ Task<Result<void>> change_range(State& state, FilePtr file, std::optional<meta::
   commit.size_at_least = size_at_least;
   commit.modified = state.time_now();
   const u64 before = file->attributes.data_version;
-  const meta::InodeReply reply = co_await state.command(file->id().shard(), std::move(commit));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange change(state.own(), file->id());
+    reply = co_await state.command(file->id().shard(), std::move(commit));
+  }
   if (punch) {
     file->dirty.erase(punch->offset, punch->length);
     state.recount(*file);
@@ -39,6 +44,7 @@ Task<Result<void>> FileSystem::allocate(HandleId handle, AllocateRequest request
   std::optional<u64> size;
   if (!request.keep_size) size = end;
   if (request.mode == AllocateMode::allocate) {
+    co_await state.ensure_current(file);
     // Space is not reserved: a write can meet a full cluster all the same. With the size kept nothing
     // changes.
     if (request.keep_size || state.visible(*file).size >= end) co_return Result<void>();

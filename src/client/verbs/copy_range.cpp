@@ -66,13 +66,19 @@ Task<Result<u64>> refer(State& state, FilePtr source, FilePtr target, u64 from, 
   commit.size_at_least = to + range.length;
   commit.modified = state.time_now();
   const u64 before = target->attributes.data_version;
-  const meta::InodeReply reply = co_await state.command(target->id().shard(), std::move(commit));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange change(state.own(), target->id());
+    reply = co_await state.command(target->id().shard(), std::move(commit));
+  }
   state.note_own_change(reply.inode, before);
   co_return end;
 }
 
 Task<Result<u64>> copy_references(State& state, FilePtr source, FilePtr target, CopyRequest request) {
   co_await state.flush(source, FlushMode::everything);
+  co_await state.ensure_current(source);
+  const Leases::Use use = co_await state.use_for_writing(target);
   auto lock = co_await target->flush_lock.lock();
   co_await state.flush_locked(target, FlushMode::everything);
   const u64 size = state.visible(*source).size;

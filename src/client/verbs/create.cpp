@@ -17,8 +17,18 @@ Task<Result<Inode>> make(State& state, NewNode node) {
   create.target = std::move(node.target);
   create.umask = node.umask;
   create.caller = state.known_as(std::move(node.caller));
-  meta::InodeReply reply = co_await state.command(node.parent.shard(), std::move(create));
+  meta::InodeReply reply;
+  u64 started = 0;
+  {
+    const Leases::OwnChange change(state.own(), node.parent, Leases::Of::names);
+    started = state.clock();
+    reply = co_await state.command(node.parent.shard(), std::move(create));
+  }
   state.remember_name(node.parent, node.name, reply.inode.id);
+  if (state.leases) {
+    state.leases->learn_attributes(started, reply.inode);
+    state.leases->now_named(node.parent, node.name, reply.inode.id);
+  }
   co_return std::move(reply.inode);
 }
 
@@ -29,7 +39,9 @@ Opened opened_new(State& state, const Inode& inode, OpenFlags flags) {
   opened.inode = inode;
   opened.keep_cache = true;
   state.seen_versions[inode.id] = inode.data_version;
-  state.note_no_capability(*state.find_file(inode.id));
+  const FilePtr file = state.find_file(inode.id);
+  file->only_ours = state.leases && state.leases->held(inode.id) == LeaseMode::write;
+  state.note_no_capability(*file);
   return opened;
 }
 
@@ -50,7 +62,9 @@ Task<Result<Opened>> FileSystem::create_unnamed(NewNode node, OpenFlags flags, b
   create.umask = node.umask;
   create.linkable = linkable;
   create.caller = state_->known_as(std::move(node.caller));
+  const u64 started = state_->clock();
   const meta::InodeReply reply = co_await state_->command(node.parent.shard(), std::move(create));
+  if (state_->leases) state_->leases->learn_attributes(started, reply.inode);
   const Opened opened = opened_new(*state_, reply.inode, std::move(flags));
   state_->find_file(reply.inode.id)->unlinked = true;  // its holder is told so when it closes
   co_return opened;

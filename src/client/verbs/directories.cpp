@@ -11,6 +11,7 @@ Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool wit
   read.after_cookie = after;
   read.with_inodes = with_attributes;
   read.opener = state.directories.at(handle).opener;
+  const u64 started = state.clock();
   meta::ReadDirectoryReply reply = co_await state.ask(read.directory.shard(), read);
   auto found = state.directories.find(handle);
   if (found == state.directories.end()) co_return fail(Errc::stale, "the directory handle was released");
@@ -27,7 +28,7 @@ Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool wit
     out.inode = entry.dentry.inode;
     out.type = entry.dentry.type;
     out.cookie = entry.cookie;
-    if (entry.inode) out.attributes = state.present(*entry.inode);
+    if (entry.inode) out.attributes = state.learn(started, *entry.inode);
     out.name = std::move(entry.dentry.name);
     directory.page.push_back(std::move(out));
   }
@@ -48,6 +49,15 @@ std::optional<std::vector<DirectoryEntry>> rest_of(const DirectoryHandle& direct
   return std::vector<DirectoryEntry>(from, directory.page.end());
 }
 
+// They were read with an earlier part of the page: others may have changed them.
+void refresh(State& state, std::vector<DirectoryEntry>& entries) {
+  if (!state.leases) return;
+  for (DirectoryEntry& entry : entries) {
+    const Inode* known = state.leases->attributes(entry.inode);
+    entry.attributes = known == nullptr ? std::nullopt : std::optional(state.present(*known));
+  }
+}
+
 }  // namespace
 
 Task<Result<HandleId>> FileSystem::open_directory(InodeId directory, Caller caller) {
@@ -65,7 +75,10 @@ Task<Result<DirectoryPage>> FileSystem::read_directory(HandleId handle, u64 afte
   if (!state.directories.contains(handle)) co_return fail(Errc::stale, "unknown directory handle");
   // From the start again (rewinddir) means afresh.
   std::optional<std::vector<DirectoryEntry>> entries;
-  if (after_cookie != 0) entries = rest_of(state.directories.at(handle), after_cookie, with_attributes);
+  if (after_cookie != 0) {
+    entries = rest_of(state.directories.at(handle), after_cookie, with_attributes);
+    if (entries && with_attributes) refresh(state, *entries);
+  }
   if (!entries) {
     co_await fetch_page(state, handle, after_cookie, with_attributes);
     entries = state.directories.at(handle).page;

@@ -3,12 +3,21 @@
 namespace claudefs::client {
 
 Task<Result<Inode>> FileSystem::get_attributes(InodeId inode) {
+  State& state = *state_;
+  if (state.leases) {
+    co_await state.leases->settled(inode);
+    if (const Inode* known = state.leases->attributes(inode)) {
+      state.leases->count_answered_here();
+      co_return state.present(*known);
+    }
+  }
   meta::GetAttributes get;
   get.inode = inode;
-  const Result<meta::InodeReply> reply = co_await state_->ask(inode.shard(), std::move(get)).result();
-  if (reply) co_return state_->present(reply->inode);
-  const auto removed = state_->removed_directories.find(inode);
-  if (reply.error().code != Errc::stale || removed == state_->removed_directories.end())
+  const u64 started = state.clock();
+  const Result<meta::InodeReply> reply = co_await state.ask(inode.shard(), std::move(get)).result();
+  if (reply) co_return state.learn(started, reply->inode);
+  const auto removed = state.removed_directories.find(inode);
+  if (reply.error().code != Errc::stale || removed == state.removed_directories.end())
     co_return fail(reply.error());
   co_return removed->second;
 }

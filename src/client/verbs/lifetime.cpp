@@ -16,6 +16,7 @@ Task<Result<void>> FileSystem::start() {
   co_await state.open_session();
   state.scope.spawn(state.hold_open());
   state.scope.spawn(state.tell_access_times());
+  if (state.leases) state.scope.spawn(state.leases->keep_alive());
   co_return Result<void>();
 }
 
@@ -23,6 +24,7 @@ Task<Result<void>> FileSystem::stop() {
   Result<void> synced = co_await sync_all().result();
   state_->stopping.set();
   state_->scope.stop_accepting();
+  if (state_->leases) co_await state_->leases->leave(state_->session);
   co_await state_->scope.join();
   co_return synced;
 }
@@ -34,6 +36,23 @@ std::size_t FileSystem::open_files() const { return state_->handles.size(); }
 void FileSystem::forget(InodeId inode) {
   state_->seen_versions.erase(inode);
   state_->removed_directories.erase(inode);
+  if (state_->leases) state_->leases->forget(inode);
+}
+
+void FileSystem::set_kernel(KernelCaches* kernel) {
+  if (state_->leases) state_->leases->set_kernel(kernel);
+}
+bool FileSystem::has_leases() const { return state_->leases != nullptr; }
+runtime::Duration FileSystem::give_attributes(InodeId inode) {
+  return state_->leases ? state_->leases->give_attributes(inode) : runtime::Duration(0);
+}
+runtime::Duration FileSystem::give_name(InodeId parent, const std::string& name) {
+  return state_->leases ? state_->leases->give_name(parent, name) : runtime::Duration(0);
+}
+LeaseStats FileSystem::lease_stats() const {
+  if (!state_->leases) return {};
+  const LeaseCounts& counts = state_->leases->counts();
+  return {state_->leases->size(), counts.recalls, counts.answered_here, counts.sessions_lost};
 }
 
 }  // namespace claudefs::client

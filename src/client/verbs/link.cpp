@@ -10,7 +10,16 @@ Task<Result<Inode>> FileSystem::link(InodeId inode, InodeId new_parent, std::str
   link.new_parent = new_parent;
   link.new_name = new_name;
   link.caller = state_->known_as(std::move(caller));
-  const meta::InodeReply reply = co_await state_->command(new_parent.shard(), std::move(link));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange parent(state_->own(), new_parent, Leases::Of::names);
+    const Leases::OwnChange target(state_->own(), inode);
+    reply = co_await state_->command(new_parent.shard(), std::move(link));
+  }
+  if (state_->leases) {
+    state_->leases->now_unknown(new_parent, new_name);
+    if (reply.inode.type != FileType::none) state_->leases->now_is(reply.inode);
+  }
   state_->remember_name(new_parent, new_name, inode);
   if (const FilePtr file = state_->find_file(inode)) file->unlinked = false;
   if (reply.inode.type == FileType::none) co_return co_await get_attributes(inode);

@@ -74,7 +74,11 @@ ReadResult merge(const std::vector<const std::vector<Segment>*>& layers, u64 off
 
 Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 length) {
   State& state = *state_;
-  const FilePtr file = co_await state.file_of(handle);
+  Handle* const found = co_await state.find_handle(handle);
+  if (found->locks_lost)
+    co_return fail(Errc::io_error, "the locks taken through this handle went with the session; close it");
+  const FilePtr file = found->file;
+  co_await state.ensure_current(file);
   if (offset > meta::kFileSizeMax) co_return ReadResult{};
   length = std::min(length, meta::kFileSizeMax - offset);
   // Before the committed content: a write-back that ends meanwhile moves bytes from here to there.

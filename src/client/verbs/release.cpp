@@ -7,9 +7,13 @@ CFS_DEFINE_MUTANT(client_close_without_flush, "client: closing a file does not w
 
 Task<Result<void>> FileSystem::release(HandleId handle) {
   State& state = *state_;
-  const FilePtr file = co_await state.file_of(handle);
+  Handle* const found = co_await state.find_handle(handle);
+  const FilePtr file = found->file;
+  const auto owners = std::exchange(found->lock_owners, {});
+  for (const auto& [owner, flock] : owners) co_await state.release_lock(file, owner, flock);
   // The last use of an unlinked file: nobody will ever read what is not written yet.
-  const bool pointless = (file->unlinked && file->handles == 1) || CFS_MUTANT(client_close_without_flush);
+  const bool last = file->unlinked && file->handles == 1 && (file->only_ours || !state.leases);
+  const bool pointless = last || CFS_MUTANT(client_close_without_flush);
   if (!pointless) (void)co_await state.flush(file, FlushMode::everything).result();
   Result<void> failure = state.take_failure(handle);
   state.handles.erase(handle);

@@ -7,9 +7,18 @@ Task<Result<void>> FileSystem::remove_directory(InodeId parent, std::string name
   remove.parent = parent;
   remove.name = name;
   remove.caller = state_->known_as(std::move(caller));
-  const meta::UnlinkReply gone = co_await state_->command(parent.shard(), std::move(remove));
+  meta::UnlinkReply reply;
+  {
+    const Leases::OwnChange change(state_->own(), parent, Leases::Of::names);
+    if (state_->leases) state_->leases->now_unknown(parent, name);
+    reply = co_await state_->command(parent.shard(), std::move(remove));
+  }
   state_->forget_name(parent, name);
-  state_->note_removed_directory(gone.last);
+  state_->note_removed_directory(reply.last);
+  if (state_->leases) {
+    state_->leases->touched(reply.inode);
+    state_->leases->now_unknown(parent, name);
+  }
   co_return Result<void>();
 }
 

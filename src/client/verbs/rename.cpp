@@ -15,7 +15,31 @@ Task<Result<void>> FileSystem::rename(RenameRequest request) {
   rename.mode = request.mode;
   rename.caller = state_->known_as(std::move(request.caller));
   rename.whiteout = request.whiteout;
-  const meta::RenameReply reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
+  meta::RenameReply reply;
+  const auto unknown = [&] {
+    if (!state_->leases) return;
+    state_->leases->now_unknown(request.old_parent, request.old_name);
+    state_->leases->now_unknown(request.new_parent, request.new_name);
+  };
+  runtime::Instant old_trusted{}, new_trusted{};
+  if (state_->leases) {
+    old_trusted = state_->leases->name_given_until(request.old_parent, request.old_name);
+    new_trusted = state_->leases->name_given_until(request.new_parent, request.new_name);
+  }
+  {
+    const Leases::OwnChange from(state_->own(), request.old_parent, Leases::Of::names);
+    const Leases::OwnChange to(state_->own(), request.new_parent, Leases::Of::names);
+    unknown();
+    reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
+  }
+  unknown();
+  if (state_->leases) {
+    state_->leases->touched(reply.moved);
+    if (reply.replaced.value != 0) state_->leases->touched(reply.replaced);
+    co_await state_->leases->kernel_moved(request.new_parent, request.new_name, old_trusted);
+    if (request.mode == meta::RenameMode::exchange)
+      co_await state_->leases->kernel_moved(request.old_parent, request.old_name, new_trusted);
+  }
   state_->forget_name(request.old_parent, request.old_name);
   if (request.mode == meta::RenameMode::exchange) {
     state_->forget_name(request.new_parent, request.new_name);

@@ -12,6 +12,7 @@ Task<Result<u64>> FileSystem::seek(HandleId handle, u64 offset, SeekTarget targe
   State& state = *state_;
   const FilePtr file = co_await state.file_of(handle);
   co_await state.flush(file, FlushMode::everything);
+  co_await state.ensure_current(file);
   const u64 size = state.visible(*file).size;
   if (offset >= size) co_return fail(Errc::no_data, "behind the end of the file");
   u64 at = offset;

@@ -6,6 +6,8 @@
 namespace claudefs::client {
 
 CFS_DEFINE_MUTANT(client_truncate_keeps_dirty, "client: buffered bytes survive a truncation");
+CFS_DEFINE_MUTANT(client_keeps_attributes_without_lease,
+                  "client: a change of attributes waits for a commit though others may look");
 
 namespace {
 
@@ -35,7 +37,12 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
   set.caller = state.known_as(std::move(set.caller));
   if (const auto handle = state.handles.find(change.handle); handle != state.handles.end())
     set.size_granted = handle->second.flags.write && handle->second.file->id() == inode;
-  const meta::InodeReply reply = co_await state.command(inode.shard(), std::move(set));
+  meta::InodeReply reply;
+  {
+    const Leases::OwnChange own(state.own(), inode);
+    reply = co_await state.command(inode.shard(), std::move(set));
+  }
+  if (state.leases) state.leases->now_is(reply.inode);
   if (change.accessed) state.accessed.erase(inode);
   if (change.size) state.note_own_change(reply.inode, before);
   co_return state.present(reply.inode);
@@ -43,6 +50,7 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
 
 // Of an open file: in order with its write-backs.
 Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange change) {
+  const Leases::Use use = co_await state.use_for_writing(file);
   auto lock = co_await file->flush_lock.lock();
   // A write-back after this would put its own time over the one that is set.
   // And what was appended before belongs before the new end, wherever it is put.
@@ -57,9 +65,13 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   co_return state.visible(*file);
 }
 
-// Who has a file open for writing closes it, and then it is committed. Not where the shard has more to judge
-// than this client's kernel did, or where more follows than what the change says.
+// Who has a file open for writing closes it, and then it is committed. Only under the write lease, whose
+// recall commits it first. Not where the shard has more to judge than this client's kernel did, or where more
+// follows than what the change says.
 bool may_wait(const State& state, const OpenFile& file, const AttributeChange& change) {
+  if (state.leases && state.leases->held(file.id()) != LeaseMode::write &&
+      !CFS_MUTANT(client_keeps_attributes_without_lease))
+    return false;
   const bool written_here = std::ranges::any_of(state.handles, [&](const auto& handle) {
     return handle.second.file.get() == &file && handle.second.flags.write;
   });

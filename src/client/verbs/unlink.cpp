@@ -8,8 +8,17 @@ Task<Result<void>> FileSystem::unlink(InodeId parent, std::string name, Caller c
   unlink.parent = parent;
   unlink.name = name;
   unlink.caller = state_->known_as(std::move(caller));
-  const meta::UnlinkReply reply = co_await state_->command(parent.shard(), std::move(unlink));
+  meta::UnlinkReply reply;
+  {
+    const Leases::OwnChange change(state_->own(), parent, Leases::Of::names);
+    if (state_->leases) state_->leases->now_unknown(parent, name);
+    reply = co_await state_->command(parent.shard(), std::move(unlink));
+  }
   state_->forget_name(parent, name);
+  if (state_->leases) {
+    state_->leases->touched(reply.inode, reply.nlink == 0 ? Leases::Of::names : Leases::Of::inode);
+    state_->leases->now_unknown(parent, name);
+  }
   state_->note_nlink(reply.inode, reply.nlink);
   co_return Result<void>();
 }

@@ -2,25 +2,25 @@
 
 namespace claudefs::client {
 
-Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, bool append) {
-  State& state = *state_;
+namespace {
+
+Task<Result<void>> put(State& state, HandleId handle, u64 offset, Buffer data, bool append) {
   Handle* const found = co_await state.find_handle(handle);
+  if (found->locks_lost)
+    co_return fail(Errc::io_error, "the locks taken through this handle went with the session; close it");
   if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
-  if (offset > meta::kFileSizeMax || data.size() > meta::kFileSizeMax - offset)
-    co_return fail(Errc::file_too_big, "write: beyond the largest file");
-  if (data.empty()) co_return Result<void>();
   const FilePtr file = found->file;
+  const Leases::Use use = co_await state.use_for_writing(file);
   // What is written now is later than a time that was set.
   if (!file->attribute_changes.empty()) co_await state.flush(file, FlushMode::everything);
   co_await state.wait_for_room(file, data.size());
-  if (append) {
-    // Right behind what is appended and not committed yet, even where others have moved the end on meanwhile:
-    // the shard moves all of it as one piece.
-    offset = file->appended_from ? file->dirty.end() : state.visible(*file).size;
-    if (data.size() > meta::kFileSizeMax - offset)
-      co_return fail(Errc::file_too_big, "write: beyond the largest file");
-    if (!file->appended_from) file->appended_from = offset;
-  }
+  // Right behind what is appended and not committed yet, even where others have moved the end on meanwhile:
+  // the shard moves all of it as one piece.
+  if (append) offset = file->appended_from ? file->dirty.end() : state.visible(*file).size;
+  if (offset > meta::kFileSizeMax || data.size() > meta::kFileSizeMax - offset)
+    co_return fail(Errc::file_too_big, "write: beyond the largest file");
+  if (data.empty()) co_return Result<void>();
+  if (append && !file->appended_from) file->appended_from = offset;
   file->dirty.write(offset, std::move(data));
   file->written_at = state.time_now();
   state.recount(*file);
@@ -29,6 +29,12 @@ Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, b
   else
     state.write_back_soon(file);
   co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, bool append) {
+  return put(*state_, handle, offset, std::move(data), append);
 }
 
 }  // namespace claudefs::client

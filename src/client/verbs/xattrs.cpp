@@ -10,13 +10,21 @@ constexpr std::string_view kCapability = "security.capability";
 Task<Result<Buffer>> FileSystem::get_xattr(InodeId inode, std::string name, Caller caller) {
   const FilePtr file = name == kCapability ? state_->find_file(inode) : nullptr;
   if (file != nullptr && state_->env.now() < file->no_capability_until) co_return fail(Errc::no_data);
+  const bool capability = state_->leases && name == kCapability;
+  if (capability && state_->leases->knows_no_capability(inode)) co_return fail(Errc::no_data);
+  const u64 started = state_->clock();
   co_await state_->settle_attributes(inode);
   meta::GetXattr get;
   get.inode = inode;
   get.name = std::move(name);
   get.caller = state_->known_as(std::move(caller));
   Result<meta::XattrReply> reply = co_await state_->ask(inode.shard(), std::move(get)).result();
-  if (!reply && reply.error().code == Errc::no_data && file != nullptr) state_->note_no_capability(*file);
+  if (!reply && reply.error().code == Errc::no_data) {
+    if (capability)
+      state_->leases->learn_no_capability(started, inode);
+    else if (file != nullptr && !state_->leases)
+      state_->note_no_capability(*file);
+  }
   if (!reply) co_return fail(std::move(reply.error()));
   co_return std::move(reply->value);
 }
@@ -51,7 +59,10 @@ Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer
   set.value = std::move(value);
   set.mode = mode;
   set.caller = state_->known_as(std::move(caller));
-  co_await state_->command(inode.shard(), std::move(set));
+  {
+    const Leases::OwnChange change(state_->own(), inode);
+    co_await state_->command(inode.shard(), std::move(set));
+  }
   if (const FilePtr open = state_->find_file(inode)) open->no_capability_until = {};
   co_return Result<void>();
 }
@@ -62,6 +73,7 @@ Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name, Cal
   remove.inode = inode;
   remove.name = std::move(name);
   remove.caller = state_->known_as(std::move(caller));
+  const Leases::OwnChange change(state_->own(), inode);
   co_await state_->command(inode.shard(), std::move(remove));
   co_return Result<void>();
 }

@@ -27,6 +27,7 @@ enum class Table : u8 {
   prepared = 0x11,
   decision = 0x12,
   tombstone = 0x13,
+  file_lock = 0x14,
 };
 
 class Key {
@@ -92,6 +93,7 @@ inline std::string orphan_key(InodeId inode) { return Key(Table::orphan).be64(in
 inline std::string purge_key(InodeId inode, u64 generation) {
   return Key(Table::purge).be64(inode.value).be64(generation).take();
 }
+inline std::string file_locks_key(InodeId inode) { return Key(Table::file_lock).be64(inode.value).take(); }
 inline std::string txn_key(Table table, TxnId txn) { return Key(table).be64(txn.value).take(); }
 
 }  // namespace claudefs::meta

@@ -97,7 +97,8 @@ Outcome Machine::apply_once(Batch& batch, const CommandEntry& entry) {
   if (entry.id.session == SessionId{}) return execute(batch, entry);
   if (std::optional<Outcome> before = recall(batch, entry.id)) return std::move(*before);
   Outcome outcome = execute(batch, entry);
-  if (!is_transient(outcome.code)) remember(batch, entry.id, outcome);
+  // Without a number it may be executed again (PinChunks): there is nothing to remember it by.
+  if (entry.id.sequence != 0 && !is_transient(outcome.code)) remember(batch, entry.id, outcome);
   return outcome;
 }
 

@@ -4,6 +4,8 @@
 #include "meta/detail/machine.h"
 #include "meta/hlc.h"
 
+CFS_DEFINE_MUTANT(fence_not_checked, "meta: a fenced session's commands are executed");
+
 namespace claudefs::meta {
 
 CFS_DEFINE_MUTANT(meta_retry_applied_twice, "meta: a request that comes again is executed again");
@@ -39,9 +41,12 @@ std::optional<Outcome> Machine::recorded(const cluster::RequestId& id) const {
 std::optional<Outcome> Machine::recall(const Batch& batch, const cluster::RequestId& id) const {
   if (CFS_MUTANT(meta_retry_applied_twice)) return std::nullopt;
   const auto get = [&](std::string_view key) { return batch.overlay.get(key); };
-  if (std::optional<Outcome> outcome = find(get, id, stored_.shard())) return outcome;
+  if (id.sequence != 0)
+    if (std::optional<Outcome> outcome = find(get, id, stored_.shard())) return outcome;
   const SessionRecord session = decode_session(get(session_key(id.session)), stored_.shard());
-  if (id.sequence >= session.dropped_below) return std::nullopt;
+  if (session.fenced && !CFS_MUTANT(fence_not_checked))
+    return Outcome{Errc::fenced, fmt::format("session {} has expired; open a new one", id.session), {}};
+  if (id.sequence == 0 || id.sequence >= session.dropped_below) return std::nullopt;
   return Outcome{
       Errc::invalid_argument, "this request was answered before, and its sender has the answer", {}};
 }

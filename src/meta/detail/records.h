@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "meta/operations.h"
+#include "meta/lease_operations.h"
 
 namespace claudefs::meta {
 
@@ -24,7 +24,15 @@ struct NumberRecord {
 struct SessionRecord {
   Hlc last_used{};
   u64 dropped_below = 0;
-  static auto fields(auto& self) { return std::tie(self.last_used, self.dropped_below); }
+  bool attached = false;  // it may hold leases and locks here
+  bool fenced = false;    // nothing of it is executed any more
+  static auto fields(auto& self) {
+    return std::tie(self.last_used, self.dropped_below, self.attached, self.fenced);
+  }
+};
+struct FileLocksRecord {
+  std::vector<FileLock> locks;
+  static auto fields(auto& self) { return std::tie(self.locks); }
 };
 struct DomainKeyRecord {
   codec::DomainKey key;

@@ -6,6 +6,7 @@
 
 #include "meta/commands.h"
 #include "meta/detail/parts.h"
+#include "meta/lease_operations.h"
 #include "meta/operations.h"
 
 namespace claudefs::meta {
@@ -42,6 +43,11 @@ Result<Nothing> apply_format(ApplyContext& context, const Format& op);
 Result<Nothing> apply_purge_inodes(ApplyContext& context, const PurgeInodes& op);
 Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents& op);
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
+
+Result<Nothing> apply_attach_session(ApplyContext& context, const AttachSession& op);
+Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& op);
+Result<SetLockReply> apply_set_lock(ApplyContext& context, const SetLock& op);
+Result<SetLockReply> read_lock(const ReadContext& context, const TestLock& op);
 
 // The parts of an operation, and how its answer follows from the inodes that they leave.
 template <class R>

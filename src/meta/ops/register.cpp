@@ -36,6 +36,10 @@ void register_namespace(OperationTable& table) {
   table.command<PurgeInodes>(apply_purge_inodes);
   table.command<PurgeExtents>(apply_purge_extents);
   table.command<Expire>(apply_expire);
+  table.query<TestLock>(read_lock);
+  table.command<AttachSession>(apply_attach_session);
+  table.command<FenceSession>(apply_fence_session);
+  table.command<SetLock>(apply_set_lock);
   register_transactions(table);
   register_audit(table);
 }

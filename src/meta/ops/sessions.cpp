@@ -1,8 +1,13 @@
+#include "meta/detail/file_locks.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/records.h"
+#include "meta/hlc.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
+namespace {
+constexpr u64 kFencedKept = 7 * 86'400'000;  // milliseconds
+}  // namespace
 
 Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitSession& op) {
   if (context.shard() != ShardId{0}) return fail(Errc::invalid_argument, "sessions are opened at shard 0");
@@ -15,13 +20,44 @@ Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitS
   return OpenSessionReply{session, record->key};
 }
 
+Result<Nothing> apply_attach_session(ApplyContext& context, const AttachSession& op) {
+  SessionRecord record = context.load<SessionRecord>(session_key(op.session)).value_or(SessionRecord{});
+  if (record.fenced) return fail(Errc::fenced, fmt::format("session {} has expired", op.session));
+  if (record.attached) return Nothing{};
+  record.attached = true;
+  record.last_used = context.hlc();
+  context.store(session_key(op.session), record);
+  return Nothing{};
+}
+
+Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& op) {
+  SessionRecord record = context.load<SessionRecord>(session_key(op.session)).value_or(SessionRecord{});
+  if (record.fenced) return Nothing{};
+  record.attached = false;
+  record.fenced = true;
+  record.last_used = context.hlc();
+  context.store(session_key(op.session), record);
+  std::vector<std::string> gone;
+  const std::string outcomes = outcomes_key(op.session);
+  context.scan(outcomes, outcomes, [&](std::string_view key, std::string_view) {
+    gone.emplace_back(key);
+    return true;
+  });
+  for (std::string& key : gone) context.remove(std::move(key));
+  drop_locks_of(context, op.session);
+  return Nothing{};
+}
+
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op) {
   std::vector<std::string> gone;
   const std::string sessions = key_of_table(Table::session);
   context.scan(sessions, sessions, [&](std::string_view key, std::string_view value) {
     const Result<SessionRecord> record = wire::decode<SessionRecord>(as_bytes(value));
     CFS_CHECK(record.has_value());
-    if (record->last_used >= op.sessions_before) return true;
+    if (record->attached) return true;  // it lives, or will be fenced
+    // What a fenced session sent may come very late.
+    const Hlc before = record->fenced ? hlc_before(op.sessions_before, kFencedKept) : op.sessions_before;
+    if (record->last_used >= before) return true;
     const std::string outcomes = outcomes_key(SessionId{number_in(key, sessions.size())});
     context.scan(outcomes, outcomes, [&](std::string_view outcome, std::string_view) {
       gone.emplace_back(outcome);

@@ -35,6 +35,19 @@ runtime::Task<void> NamespaceService::clean_up(ShardId shard, Term) {
   }
 }
 
+// By a session that has not expired meanwhile.
+bool NamespaceService::is_held(ShardId shard, InodeId inode) const {
+  const ReadContext& state = service_.machine(shard)->reader();
+  const runtime::Instant now = service_.env().now();
+  for (auto at = held_open_.lower_bound({inode, SessionId{}});
+       at != held_open_.end() && at->first.first == inode; ++at) {
+    if (now - at->second >= kHoldOpenFor) continue;
+    const auto record = state.load<SessionRecord>(session_key(at->first.second));
+    if (!record || !record->fenced) return true;
+  }
+  return false;
+}
+
 std::vector<InodeId> NamespaceService::purgeable(ShardId shard, runtime::Instant leading_since) {
   std::vector<InodeId> out;
   const runtime::Instant now = service_.env().now();
@@ -45,10 +58,8 @@ std::vector<InodeId> NamespaceService::purgeable(ShardId shard, runtime::Instant
     const Result<OrphanRecord> orphan = wire::decode<OrphanRecord>(as_bytes(value));
     CFS_CHECK(orphan.has_value());
     const InodeId inode{number_in(key, 1)};
-    const auto held = held_open_.find(inode);
-    const bool is_held = held != held_open_.end() && now - held->second < kHoldOpenFor;
     const bool is_old = orphan->since < hlc_before(wall, orphan->was_open ? kOpenOrphanAge : kOrphanAge);
-    if (!is_held && is_old) out.push_back(inode);
+    if (is_old && !is_held(shard, inode)) out.push_back(inode);
     return out.size() < kOrphansAtOnce;
   });
   std::erase_if(held_open_, [&](const auto& entry) { return now - entry.second >= kHoldOpenFor; });

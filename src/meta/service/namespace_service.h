@@ -38,7 +38,8 @@ class NamespaceService {
 
   ShardService& service_;
   Coordinator coordinator_;
-  std::map<InodeId, runtime::Instant> held_open_;  // when a session last said so
+  std::map<std::pair<InodeId, SessionId>, runtime::Instant> held_open_;  // when the session last said so
+  bool is_held(ShardId shard, InodeId inode) const;
 };
 
 }  // namespace claudefs::meta

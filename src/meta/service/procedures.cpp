@@ -107,7 +107,7 @@ runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, clus
 
 runtime::Task<Result<Buffer>> NamespaceService::hold_open(ShardId, cluster::RequestId, Buffer body) {
   const HoldOpen op = co_await wire::decode<HoldOpen>(body);
-  for (const InodeId inode : op.inodes) held_open_[inode] = service_.env().now();
+  for (const InodeId inode : op.inodes) held_open_[{inode, op.session}] = service_.env().now();
   co_return wire::encode(Nothing{});
 }
 

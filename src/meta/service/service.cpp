@@ -1,8 +1,11 @@
 #include "meta/service/service.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/mutant.h"
 #include "meta/hlc.h"
+#include "meta/operations.h"
 
 namespace claudefs::meta {
 
@@ -20,6 +23,19 @@ cluster::ShardReply reply_of(Result<Buffer> result) {
   return {result.error().code, std::move(result.error().text), {}, {}};
 }
 
+// A listing does not wait for every writer in it: their inodes are left out, and asked for by themselves.
+Result<Buffer> without_what_others_write(const LeaseKeeper& leases, const LedShard& led, SessionId session,
+                                         Buffer encoded) {
+  TRY_ASSIGN(ReadDirectoryReply reply, wire::decode<ReadDirectoryReply>(encoded));
+  bool changed = false;
+  for (ReadDirectoryReply::Entry& entry : reply.entries)
+    if (entry.inode && !leases.may_show(led, session, entry.inode->id)) {
+      entry.inode.reset();
+      changed = true;
+    }
+  return changed ? wire::encode(reply) : std::move(encoded);
+}
+
 Result<Buffer> result_of(cluster::ShardReply reply) {
   if (reply.code != Errc::ok) return fail(reply.code, std::move(reply.text));
   return std::move(reply.body);
@@ -31,6 +47,7 @@ Result<Buffer> result_of(cluster::ShardReply reply) {
 struct Service::InFlight {
   explicit InFlight(runtime::Executor& executor) : done(executor) {}
   runtime::Event done;
+  Term admitted{};  // in which the leases in its way were recalled
   cluster::ShardReply reply{Errc::unavailable, "the first copy of this request was given up", {}, {}};
 };
 class Service::InFlightGuard {
@@ -57,7 +74,10 @@ std::unique_ptr<ShardService> ShardService::create(Parts parts, u16 shard_count)
 }
 
 Service::Service(Parts parts, u16 shard_count)
-    : parts_(parts), shard_count_(shard_count), scope_(parts.env.executor()) {
+    : parts_(parts),
+      shard_count_(shard_count),
+      leases_(*this, parts.raft, parts.methods),
+      scope_(parts.env.executor()) {
   parts_.methods.add(cluster::ShardRequest::kMethod, [this](net::Request request) {
     return [](Service* self, net::Request asked) -> runtime::Task<Result<net::Reply>> {
       cluster::ShardRequest message = co_await wire::decode<cluster::ShardRequest>(asked.body);
@@ -71,7 +91,11 @@ Result<void> Service::add_shard(ShardId shard, std::vector<NodeId> members) {
   TRY_ASSIGN(auto machine, ShardMachine::open(parts_.kv, parts_.table, shard, shard_count_));
   auto hosted = std::make_unique<HostedShard>(shard, std::move(machine), parts_.env.executor());
   HostedShard* at = hosted.get();
-  at->machine->set_leadership_listener([at](bool leader, Term term) {
+  at->machine->set_leadership_listener([this, at](bool leader, Term term) {
+    if (leader)
+      leases_.begin_leading(at->id, term);
+    else
+      leases_.end_leading(at->id);
     at->leading = leader ? term : Term{};
     at->leadership_changed.notify_all();
   });
@@ -87,6 +111,7 @@ Result<void> Service::add_shard(ShardId shard, std::vector<NodeId> members) {
 void Service::start() {
   for (auto& [id, shard] : shards_) scope_.spawn(supervise(shard.get()));
   scope_.spawn(checkpoint_now_and_then());
+  leases_.start();
 }
 
 // Tasks live exactly as long as the leadership. Destroyed from here, never from inside one of them.
@@ -135,7 +160,7 @@ runtime::Task<cluster::ShardReply> Service::execute(cluster::ShardRequest reques
 }
 
 runtime::Task<cluster::ShardReply> Service::execute_once(cluster::ShardRequest request) {
-  if (request.id.session == SessionId{}) co_return co_await execute_patiently(std::move(request));
+  if (request.id.sequence == 0) co_return co_await execute_patiently(std::move(request));
   if (std::optional<Outcome> before = shards_.at(request.shard)->machine->recorded(request.id))
     co_return cluster::ShardReply{before->code, std::move(before->text), {}, std::move(before->body)};
   const InFlightKey key{request.shard, request.id.session, request.id.sequence};
@@ -154,9 +179,14 @@ runtime::Task<cluster::ShardReply> Service::execute_patiently(cluster::ShardRequ
   runtime::Duration pause = 2ms;
   const ShardId shard = request.shard;
   for (;;) {
-    Result<Buffer> result = co_await attempt(request).result();
+    cluster::LeaseGrants grants;
+    Result<Buffer> result = co_await attempt(request, &grants).result();
     if (!result && result.error().code == Errc::not_leader) co_return not_leader(shard);
-    if (result || result.error().code != Errc::busy) co_return reply_of(std::move(result));
+    if (result || result.error().code != Errc::busy) {
+      cluster::ShardReply reply = reply_of(std::move(result));
+      reply.grants = std::move(grants);
+      co_return reply;
+    }
     if (parts_.env.now() >= give_up)
       co_return cluster::ShardReply{Errc::unavailable, std::move(result.error().text), {}, {}};
     co_await parts_.env.executor().sleep(pause +
@@ -165,11 +195,16 @@ runtime::Task<cluster::ShardReply> Service::execute_patiently(cluster::ShardRequ
   }
 }
 
-runtime::Task<Result<Buffer>> Service::attempt(cluster::ShardRequest request) {
+runtime::Task<Result<Buffer>> Service::attempt(cluster::ShardRequest request, cluster::LeaseGrants* grants) {
+  if (LeaseKeeper::serves(request.kind)) return leases_.serve(std::move(request), grants);
+  if (parts_.table.find_query(request.kind) != nullptr) {
+    if (request.id.session != SessionId{}) return query_covered(std::move(request), grants);
+    return query(request.shard, request.kind, std::move(request.body));
+  }
+  Claims claims = claims_of(shards_.at(request.shard)->machine->reader(), request.kind, request.body);
+  if (claims.covered) return execute_covered(std::move(request), std::move(claims), grants);
   if (const auto procedure = procedures_.find(request.kind); procedure != procedures_.end())
     return procedure->second(request.shard, request.id, std::move(request.body));
-  if (parts_.table.find_query(request.kind) != nullptr)
-    return query(request.shard, request.kind, std::move(request.body));
   return propose(request.shard, request.kind, request.id, std::move(request.body));
 }
 
@@ -180,9 +215,63 @@ runtime::Task<Result<Buffer>> Service::query(ShardId shard, u16 kind, Buffer bod
   co_return shards_.at(shard)->machine->query(kind, body);
 }
 
+// No lease of another session is left on what it changes when it is proposed.
+runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest request, Claims claims,
+                                                       cluster::LeaseGrants* grants) {
+  const SessionId session = claims.session != SessionId{} ? claims.session : request.id.session;
+  const LeaseKeeper::Guard guard = co_await leases_.admit(request.shard, session, claims);
+  const auto in_flight = in_flight_.find({request.shard, request.id.session, request.id.sequence});
+  if (in_flight != in_flight_.end()) in_flight->second->admitted = guard.led()->term;
+  Result<Buffer> result;
+  if (const auto procedure = procedures_.find(request.kind); procedure != procedures_.end())
+    result = co_await procedure->second(request.shard, request.id, request.body).result();
+  else
+    result = co_await propose(request.shard, request.kind, request.id, request.body).result();
+  if (!result) co_return result;
+  // Another request may have put something else behind the name meanwhile.
+  Claims more;
+  for (const InodeId inode : changed_by(request.kind, *result))
+    if (inode.shard() == request.shard && std::ranges::find(claims.changes, inode) == claims.changes.end())
+      more.changes.push_back(inode);
+  if (!more.changes.empty()) (void)co_await leases_.admit(request.shard, session, std::move(more)).result();
+  leases_.grant(*guard.led(), session, shown_by(request.kind, request.body, *result, true),
+                request.kind == Create::kKind || request.kind == CreateUnnamed::kKind, grants);
+  co_return result;
+}
+
+// What it shows is as the holder of a write lease left it, and leases on it come with the answer.
+runtime::Task<Result<Buffer>> Service::query_covered(cluster::ShardRequest request,
+                                                     cluster::LeaseGrants* grants) {
+  co_await parts_.raft.read_barrier(request.shard);
+  ShardMachine& machine = *shards_.at(request.shard)->machine;
+  const SessionId session = request.id.session;
+  for (;;) {
+    const Claims claims = claims_of(machine.reader(), request.kind, request.body);
+    if (!claims.covered) co_return machine.query(request.kind, request.body);
+    const LeaseKeeper::Guard guard = co_await leases_.admit(request.shard, session, claims);
+    // From here to the grant nothing else runs.
+    const Claims now = claims_of(machine.reader(), request.kind, request.body);
+    if (!leases_.free_for(*guard.led(), session, now)) continue;
+    Result<Buffer> result = machine.query(request.kind, request.body);
+    if (result && request.kind == ReadDirectory::kKind)
+      result = without_what_others_write(leases_, *guard.led(), session, std::move(*result));
+    const bool absent = !result && result.error().code == Errc::not_found;
+    if (result || absent)
+      leases_.grant(*guard.led(), session,
+                    shown_by(request.kind, request.body, result ? *result : Buffer(), result.has_value()),
+                    false, grants);
+    co_return result;
+  }
+}
+
 runtime::Task<Result<Buffer>> Service::propose(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
   const auto at = shards_.find(shard);
   if (at == shards_.end()) co_return fail(Errc::not_leader, fmt::format("shard {} is not here", shard));
+  // Leading again in a later term: others may have been granted leases in between.
+  const auto in_flight = in_flight_.find({shard, id.session, id.sequence});
+  if (in_flight != in_flight_.end() && in_flight->second->admitted != Term{} &&
+      in_flight->second->admitted != at->second->leading)
+    co_return fail(Errc::not_leader, fmt::format("shard {} has another leader", shard));
   const ShardMachine& machine = *at->second->machine;
   const Hlc stamp = std::max(hlc_of(parts_.env.wall_now()), Hlc{machine.last_hlc().value + 1});
   const CommandEntry entry{kind, stamp, id, std::move(body)};

@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "meta/service/lease_keeper.h"
 #include "meta/shard_service.h"
 #include "runtime/scope.h"
 
@@ -49,8 +50,11 @@ class Service final : public ShardService {
 
   runtime::Task<cluster::ShardReply> execute_once(cluster::ShardRequest request);
   runtime::Task<cluster::ShardReply> execute_patiently(cluster::ShardRequest request);
-  runtime::Task<Result<Buffer>> attempt(cluster::ShardRequest request);
+  runtime::Task<Result<Buffer>> attempt(cluster::ShardRequest request, cluster::LeaseGrants* grants);
+  runtime::Task<Result<Buffer>> execute_covered(cluster::ShardRequest request, Claims claims,
+                                                cluster::LeaseGrants* grants);
   runtime::Task<Result<Buffer>> query(ShardId shard, u16 kind, Buffer body);
+  runtime::Task<Result<Buffer>> query_covered(cluster::ShardRequest request, cluster::LeaseGrants* grants);
   cluster::ShardReply not_leader(ShardId shard) const;
   runtime::Task<void> supervise(HostedShard* shard);
   runtime::Task<void> checkpoint_now_and_then();
@@ -61,6 +65,7 @@ class Service final : public ShardService {
   std::map<u16, Procedure> procedures_;
   std::vector<LeaderTask> leader_tasks_;
   std::map<InFlightKey, std::shared_ptr<InFlight>> in_flight_;
+  LeaseKeeper leases_;
   runtime::Scope scope_;
 };
 

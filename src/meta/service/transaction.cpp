@@ -20,6 +20,7 @@ bool is_ambiguous(Errc code) {
 struct Coordinator::Transaction {
   TxnId id{};
   ShardId shard{};
+  SessionId session{};
   u32 step = 0;
   std::set<ShardId> participants;  // that may have prepared
   After after;
@@ -31,7 +32,7 @@ TxnId Coordinator::next_txn(ShardId shard) {
 }
 
 runtime::Task<Result<Buffer>> Coordinator::run(ShardId shard, cluster::RequestId id, Work work) {
-  Transaction txn{next_txn(shard), shard, 0, {}, {}};
+  Transaction txn{next_txn(shard), shard, id.session, 0, {}, {}};
   Decide decide;
   decide.txn = txn.id;
   decide.deadline = hlc_after(hlc_of(service_.env().wall_now()), kDecideWithin);
@@ -85,7 +86,7 @@ runtime::Task<Result<void>> Coordinator::prepare_all(Transaction& txn,
   std::vector<runtime::Task<Result<PrepareReply>>> asked;
   for (auto& [participant, parts] : remote) {
     txn.participants.insert(participant);
-    Prepare op{txn.id, txn.shard, {}, txn.step, std::move(parts)};
+    Prepare op{txn.id, txn.shard, {}, txn.step, std::move(parts), txn.session};
     asked.push_back(service_.call_op(participant, std::move(op)));
   }
   std::vector<Result<PrepareReply>> replies =

@@ -83,4 +83,18 @@ Task<Result<void>> PacketChannel::do_write(Shared state, std::vector<Buffer> pie
   }
 }
 
+// On a thread of the kernel's own: it may sleep there.
+Task<Result<void>> PacketChannel::do_write_patiently(Shared state, std::vector<Buffer> pieces) {
+  PendingPieces pending(pieces);
+  if (state->closed) co_return fail(Errc::connection_lost, "the packet device is closed");
+  const int device = state->device.get();
+  const int wrote = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+    io_uring_prep_writev(sqe, device, pending.data(), static_cast<unsigned>(pending.count()), 0);
+    sqe->flags |= IOSQE_ASYNC;
+  });
+  if (wrote >= 0) co_return Result<void>();
+  if (wrote == -ENODEV) co_return fail(Errc::connection_lost, "the file system is unmounted");
+  co_return fail_errno(-wrote, "write to the packet device");
+}
+
 }  // namespace claudefs::runtime::detail

@@ -9,10 +9,11 @@
 #include "runtime/detail/descriptor.h"
 #include "runtime/detail/uring_loop.h"
 #include "runtime/env.h"
+#include "runtime/patient_device.h"
 
 namespace claudefs::runtime::detail {
 
-class PacketChannel final : public PacketDevice {
+class PacketChannel final : public PacketDevice, public PatientDevice {
  public:
   PacketChannel(UringLoop& loop, Descriptor device);
   ~PacketChannel() override { close(); }
@@ -21,6 +22,9 @@ class PacketChannel final : public PacketDevice {
   // Errors: not_found when the request was interrupted meanwhile; connection_lost.
   Task<Result<void>> write(std::vector<Buffer> pieces) override {
     return do_write(state_, std::move(pieces));
+  }
+  Task<Result<void>> write_patiently(std::vector<Buffer> pieces) override {
+    return do_write_patiently(state_, std::move(pieces));
   }
   void close() override;
 
@@ -37,6 +41,7 @@ class PacketChannel final : public PacketDevice {
   using Shared = std::shared_ptr<State>;
   static Task<Result<std::size_t>> do_read(Shared state, MutableByteSpan into);
   static Task<Result<void>> do_write(Shared state, std::vector<Buffer> pieces);
+  static Task<Result<void>> do_write_patiently(Shared state, std::vector<Buffer> pieces);
   Shared state_;
 };
 

@@ -51,7 +51,7 @@ runtime::Task<void> Workload::audit_entry(Client* client, InodeId directory, std
   }
   if (found.type == FileType::directory) next->push_back(found.inode);
   if (found.type == FileType::regular) {
-    const Result<client::Inode> inode = co_await client->files().get_attributes(found.inode).result();
+    const Result<client::Inode> inode = co_await stat(client, found.inode).result();
     co_await audit_content(client, found.inode, inode ? inode->size : 0);
   }
 }

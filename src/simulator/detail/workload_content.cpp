@@ -60,7 +60,6 @@ runtime::Task<Result<InodeId>> Workload::find_file(Client* client, Random* rando
 runtime::Task<Result<Workload::OpenFile>> Workload::open(Client* client, InodeId inode, bool writable) {
   OpenFile out;
   out.inode = inode;
-  out.opened = now();
   out.writable = writable;
   client::OpenFlags flags;
   flags.write = writable;
@@ -150,7 +149,6 @@ runtime::Task<Result<void>> Workload::read(Client* client, OpenFile file, u64 of
   judged.offset = offset;
   judged.length = length;
   judged.by = process(*client);
-  judged.opened = file.opened;
   judged.called = now();
   const Result<client::ReadResult> got = co_await client->files().read(file.handle, offset, length).result();
   judged.answered = now();
@@ -178,6 +176,26 @@ runtime::Task<void> Workload::read_file(Client* client, Random* random) {
     (void)co_await read(client, *file, offset, draw_length(*random)).result();
   }
   co_await release(client, *file);
+}
+
+runtime::Task<Result<client::Inode>> Workload::stat(Client* client, InodeId inode) {
+  ContentOracle::Read judged;
+  judged.file = inode;
+  judged.by = process(*client);
+  judged.called = now();
+  Result<client::Inode> seen = co_await client->files().get_attributes(inode).result();
+  judged.answered = now();
+  if (!seen) co_return seen;
+  ++report_.operations;
+  note(fmt::format("stat    client {} file {:#x}: {} bytes", client->number, inode, seen->size));
+  if (std::optional<std::string> wrong = content_.judge_size(judged, seen->size))
+    violation(std::move(*wrong));
+  co_return seen;
+}
+
+runtime::Task<void> Workload::stat_file(Client* client, Random* random) {
+  const Result<InodeId> inode = co_await find_file(client, random, false).result();
+  if (inode) (void)co_await stat(client, *inode).result();
 }
 
 runtime::Task<void> Workload::truncate(Client* client, InodeId inode, u64 size) {

@@ -3,6 +3,7 @@
 
 #include "simulator/content_oracle.h"
 #include "simulator/linearizer.h"
+#include "simulator/lock_oracle.h"
 
 namespace claudefs::simulator {
 namespace {
@@ -75,20 +76,65 @@ constexpr InodeId kFile{42};
 constexpr Process kWriter{0, 1}, kReader{1, 1};
 Instant at(i64 ns) { return {ns}; }
 
-ContentOracle::Read read_by(Process by, i64 opened, i64 called) {
-  return {kFile, 0, 64, by, at(opened), at(called), at(called + 1)};
-}
+ContentOracle::Read read_by(Process by, i64 called) { return {kFile, 0, 64, by, at(called), at(called + 1)}; }
 
-TEST(ContentOracle, a_synced_write_must_be_seen_by_who_opens_later) {
+TEST(ContentOracle, a_synced_write_must_be_seen_by_everybody) {
   ContentOracle oracle;
   const u64 event = oracle.called(kFile, 20, 0, 64, kWriter, at(10));
   oracle.answered(event, at(11));
-  EXPECT_FALSE(oracle.judge(read_by(kReader, 12, 13), {}));  // not synced: may be missing
-  EXPECT_TRUE(oracle.judge(read_by(kWriter, 5, 13), {}));    // but not for its own client
   oracle.synced(kFile, kWriter, at(12), at(20));
-  EXPECT_FALSE(oracle.judge(read_by(kReader, 19, 30), {}));
-  EXPECT_TRUE(oracle.judge(read_by(kReader, 21, 30), {}));
-  EXPECT_FALSE(oracle.judge(read_by(kReader, 21, 30), ContentOracle::bytes_of(20, 0, 64)));
+  EXPECT_FALSE(oracle.judge(read_by(kReader, 19), {}));  // a suspicion
+  EXPECT_TRUE(oracle.judge(read_by(kReader, 21), {}));
+  EXPECT_FALSE(oracle.judge(read_by(kReader, 21), ContentOracle::bytes_of(20, 0, 64)));
+}
+
+TEST(ContentOracle, an_answered_write_must_be_seen_by_everybody_unless_its_client_lost_it) {
+  for (const Process reader : {kWriter, kReader})
+    for (const bool lost : {false, true}) {
+      ContentOracle oracle;
+      oracle.answered(oracle.called(kFile, 20, 0, 64, kWriter, at(10)), at(12));
+      EXPECT_FALSE(oracle.judge(read_by(reader, 11), {}));  // at the same time: either
+      EXPECT_FALSE(oracle.judge_suspicions());
+      EXPECT_FALSE(oracle.judge(read_by(reader, 13), {}));
+      if (lost) oracle.lost(kWriter);
+      EXPECT_EQ(oracle.judge_suspicions().has_value(), !lost);
+      EXPECT_FALSE(oracle.judge_suspicions());  // told once
+    }
+}
+
+TEST(ContentOracle, a_stat_shows_what_was_written_and_no_more) {
+  ContentOracle oracle;
+  oracle.answered(oracle.called(kFile, 20, 0, 64, kWriter, at(10)), at(11));
+  EXPECT_FALSE(oracle.judge_size(read_by(kReader, 12), 64));
+  EXPECT_FALSE(oracle.judge_suspicions());
+  EXPECT_TRUE(oracle.judge_size(read_by(kReader, 12), 65));
+  EXPECT_FALSE(oracle.judge_size(read_by(kReader, 12), 0));
+  EXPECT_TRUE(oracle.judge_suspicions());
+  const u64 cut = oracle.called(kFile, 0, 8, ~u64{0}, kWriter, at(20));
+  EXPECT_FALSE(oracle.judge_size(read_by(kReader, 21), 64));
+  EXPECT_FALSE(oracle.judge_size(read_by(kReader, 21), 8));
+  oracle.stable(cut, at(23));
+  EXPECT_FALSE(oracle.judge_suspicions());
+}
+
+TEST(LockOracle, two_holders_are_told_unless_one_had_lost_its_session) {
+  const LockOracle::Held lock{kFile, false, true, 0, 9, kWriter};
+  const LockOracle::Held next{kFile, false, true, 10, 19, kReader};
+  LockOracle::Held overlapping = next;
+  overlapping.start = 9;
+  for (const bool lost : {false, true}) {
+    LockOracle oracle;
+    oracle.granted(1, lock, at(1));
+    oracle.granted(2, next, at(2));
+    EXPECT_FALSE(oracle.judge_suspicions());
+    oracle.granted(3, overlapping, at(3));
+    if (lost) oracle.lost(kWriter);
+    EXPECT_EQ(oracle.judge_suspicions().has_value(), true);  // 2 and 3 are of one process, and both held
+    oracle.released(2);
+    oracle.released(3);
+    oracle.granted(4, overlapping, at(4));
+    EXPECT_EQ(oracle.judge_suspicions().has_value(), !lost);
+  }
 }
 
 TEST(ContentOracle, an_older_write_may_not_come_back) {
@@ -97,15 +143,15 @@ TEST(ContentOracle, an_older_write_may_not_come_back) {
     oracle.answered(oracle.called(kFile, number, 0, 64, kWriter, at(number * 10)), at(number * 10 + 1));
     oracle.synced(kFile, kWriter, at(number * 10 + 2), at(number * 10 + 3));
   }
-  EXPECT_FALSE(oracle.judge(read_by(kReader, 300, 301), ContentOracle::bytes_of(21, 0, 64)));
-  EXPECT_TRUE(oracle.judge(read_by(kReader, 300, 301), ContentOracle::bytes_of(20, 0, 64)));
+  EXPECT_FALSE(oracle.judge(read_by(kReader, 301), ContentOracle::bytes_of(21, 0, 64)));
+  EXPECT_TRUE(oracle.judge(read_by(kReader, 301), ContentOracle::bytes_of(20, 0, 64)));
 }
 
 TEST(ContentOracle, bytes_that_nobody_wrote_are_refused) {
   ContentOracle oracle;
   oracle.answered(oracle.called(kFile, 20, 0, 64, kWriter, at(1)), at(2));
-  EXPECT_TRUE(oracle.judge(read_by(kReader, 3, 4), ContentOracle::bytes_of(21, 0, 64)));
-  EXPECT_TRUE(oracle.judge(read_by(kReader, 3, 4), ContentOracle::bytes_of(20, 64, 64)));  // of another place
+  EXPECT_TRUE(oracle.judge(read_by(kReader, 4), ContentOracle::bytes_of(21, 0, 64)));
+  EXPECT_TRUE(oracle.judge(read_by(kReader, 4), ContentOracle::bytes_of(20, 64, 64)));  // of another place
 }
 
 TEST(ContentOracle, a_truncation_gives_zeros_and_takes_what_was_there) {
@@ -113,8 +159,8 @@ TEST(ContentOracle, a_truncation_gives_zeros_and_takes_what_was_there) {
   oracle.answered(oracle.called(kFile, 20, 0, 64, kWriter, at(1)), at(2));
   oracle.synced(kFile, kWriter, at(3), at(4));
   oracle.stable(oracle.called(kFile, 0, 0, ~u64{0}, kWriter, at(5)), at(6));
-  EXPECT_FALSE(oracle.judge(read_by(kReader, 7, 8), {}));
-  EXPECT_TRUE(oracle.judge(read_by(kReader, 7, 8), ContentOracle::bytes_of(20, 0, 64)));
+  EXPECT_FALSE(oracle.judge(read_by(kReader, 8), {}));
+  EXPECT_TRUE(oracle.judge(read_by(kReader, 8), ContentOracle::bytes_of(20, 0, 64)));
 }
 
 }  // namespace

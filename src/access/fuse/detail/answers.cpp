@@ -1,5 +1,7 @@
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "access/fuse/detail/context.h"
 
 namespace claudefs::access::fuse::detail {
@@ -57,12 +59,15 @@ fuse_attr attributes_of(const client::Inode& inode) {
   return out;
 }
 
-fuse_entry_out entry_of(const Context& context, const client::Inode& inode) {
+fuse_entry_out entry_of(const Context& context, InodeId parent, const std::string& name,
+                        const client::Inode& inode) {
   fuse_entry_out out{};
   out.nodeid = inode.id.value;
   out.generation = generation_of(inode);
-  const Validity entry = validity_of(context.options.entry_valid);
-  const Validity attributes = validity_of(context.options.attributes_valid);
+  const Validity entry =
+      validity_of(std::max(context.options.entry_valid, context.fs.give_name(parent, name)));
+  const Validity attributes =
+      validity_of(std::max(context.options.attributes_valid, context.fs.give_attributes(inode.id)));
   out.entry_valid = entry.seconds;
   out.entry_valid_nsec = entry.nanoseconds;
   out.attr_valid = attributes.seconds;
@@ -73,15 +78,17 @@ fuse_entry_out entry_of(const Context& context, const client::Inode& inode) {
 
 fuse_attr_out attr_out_of(const Context& context, const client::Inode& inode) {
   fuse_attr_out out{};
-  const Validity attributes = validity_of(context.options.attributes_valid);
+  const Validity attributes =
+      validity_of(std::max(context.options.attributes_valid, context.fs.give_attributes(inode.id)));
   out.attr_valid = attributes.seconds;
   out.attr_valid_nsec = attributes.nanoseconds;
   out.attr = attributes_of(inode);
   return out;
 }
 
-Reply entry_reply(const Context& context, const client::Inode& inode) {
-  Reply reply = Reply::of(entry_of(context, inode));
+Reply entry_reply(const Context& context, InodeId parent, const std::string& name,
+                  const client::Inode& inode) {
+  Reply reply = Reply::of(entry_of(context, parent, name, inode));
   reply.looked_up.push_back(inode.id);
   reply.flags.emplace_back(inode.id, inode.flags);
   return reply;

@@ -17,6 +17,24 @@ struct Context {
   SessionOptions options;
   LookupTable lookups;
   CallerCache callers;
+  // Requests that wait for a lock, by their number: an interrupt ends them.
+  std::map<u64, class LockRequest*> lock_waits;
+};
+class LockRequest final : public client::LockWait {
+ public:
+  LockRequest(Context& context, u64 unique) : context_(context), unique_(unique) {
+    context_.lock_waits[unique_] = this;
+  }
+  ~LockRequest() override { context_.lock_waits.erase(unique_); }
+  LockRequest(const LockRequest&) = delete;
+  LockRequest& operator=(const LockRequest&) = delete;
+  bool cancelled() const override { return cancelled_; }
+  void cancel() { cancelled_ = true; }
+
+ private:
+  Context& context_;
+  u64 unique_;
+  bool cancelled_ = false;
 };
 
 // Runs to its end on the session's Scope; `context` outlives it.
@@ -26,9 +44,12 @@ Handler find_handler(u32 opcode);
 
 // Shared pieces of answers.
 fuse_attr attributes_of(const client::Inode& inode);
-fuse_entry_out entry_of(const Context& context, const client::Inode& inode);
+// Of the name in `parent`; `inode` may be less of what is behind it.
+fuse_entry_out entry_of(const Context& context, InodeId parent, const std::string& name,
+                        const client::Inode& inode);
 fuse_attr_out attr_out_of(const Context& context, const client::Inode& inode);
-Reply entry_reply(const Context& context, const client::Inode& inode);
+Reply entry_reply(const Context& context, InodeId parent, const std::string& name,
+                  const client::Inode& inode);
 Reply attributes_reply(const Context& context, const client::Inode& inode);
 u32 generation_of(const client::Inode& inode);
 client::Caller caller_of(Context& context, const Request& request);

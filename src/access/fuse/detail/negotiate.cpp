@@ -8,12 +8,15 @@ namespace {
 constexpr u32 kMinorLeast = 28;
 constexpr u64 kPage = 4096;
 
-// Not asked for: POSIX and flock locks (the kernel keeps them), splicing (replies are written from where the
-// data lies), AUTO_INVAL_DATA (our own writes change mtime: the kernel would drop its pages after each).
+// Not asked for: splicing (replies are written from where the data lies). AUTO_INVAL_DATA makes the kernel
+// compare its pages with the modification time whenever the attributes have run out: it costs the pages of a
+// file that is written and read in turns, and is what bounds how old a page can be when this process stands
+// still.
 u64 wanted(const SessionOptions& options) {
   u64 flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS |
               FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_ATOMIC_O_TRUNC | FUSE_HANDLE_KILLPRIV_V2 |
               FUSE_CACHE_SYMLINKS | FUSE_ASYNC_DIO | FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_EXPORT_SUPPORT;
+  if (options.shared) flags |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_AUTO_INVAL_DATA;
   if (options.kernel_writeback) flags |= FUSE_WRITEBACK_CACHE;
   return flags;
 }

@@ -32,9 +32,11 @@ Session::Session(runtime::Env& env, std::unique_ptr<runtime::PacketDevice> devic
                  client::FileSystem& file_system, SessionOptions options)
     : env_(env),
       device_(std::move(device)),
-      context_{env, file_system, options, {}, CallerCache(env, options.groups_of, options.groups_valid)},
+      context_{env, file_system, options, {}, CallerCache(env, options.groups_of, options.groups_valid), {}},
       changed_(env.executor()),
-      scope_(env.executor()) {}
+      scope_(env.executor()) {
+  file_system.set_kernel(this);
+}
 
 SessionStats Session::stats() const {
   SessionStats out = stats_;
@@ -194,6 +196,10 @@ Task<void> Session::interrupt(Request request) {
   if (found == pending_.end()) {
     // Either answered already, and then the kernel drops this, or not read yet, and then it asks again.
     co_await answer_error(request.header.unique, EAGAIN);
+    co_return;
+  }
+  if (const auto waiting = context_.lock_waits.find(target); waiting != context_.lock_waits.end()) {
+    waiting->second->cancel();  // it answers by itself, and holds no lock when it says EINTR
     co_return;
   }
   if (!found->second->interruptible) co_return;

@@ -10,13 +10,19 @@
 
 namespace claudefs::access::fuse::detail {
 
-class Session final : public FuseSession {
+class Session final : public FuseSession, public client::KernelCaches {
  public:
   Session(runtime::Env& env, std::unique_ptr<runtime::PacketDevice> device, client::FileSystem& file_system,
           SessionOptions options);
   Task<Result<void>> run() override;
   void close() override;
   SessionStats stats() const override;
+  ~Session() override { context_.fs.set_kernel(nullptr); }
+
+  // notices.cpp
+  void forget_attributes(InodeId inode) override;
+  Task<void> forget_content(InodeId inode) override;
+  Task<void> forget_name(InodeId parent, std::string name) override;
 
  private:
   // A request that has not been answered yet. Lives in the frame of serve().
@@ -39,6 +45,7 @@ class Session final : public FuseSession {
   Task<void> discard(Reply reply);
   Task<bool> send(u64 unique, int error, std::vector<Buffer> pieces);
   void end(Result<void> why);
+  Task<void> notify(std::vector<Buffer> packet);
 
   runtime::Env& env_;
   std::unique_ptr<runtime::PacketDevice> device_;

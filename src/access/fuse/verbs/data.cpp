@@ -51,7 +51,9 @@ Task<Result<Reply>> write(Context& context, Request request) {
   if (in.offset > kOffsetMax - in.size) co_return fail(Errc::file_too_big, "write: beyond the largest file");
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) co_await drop_set_id(context, request.node());
   Buffer data = request.data.slice(0, in.size);
-  co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data), (in.flags & O_APPEND) != 0);
+  // The kernel's idea of where the file ends may be old. A write-back of its pages says where it belongs.
+  const bool append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0;
+  co_await context.fs.write(client::HandleId{in.fh}, in.offset, std::move(data), append);
   fuse_write_out out{};
   out.size = in.size;
   co_return Reply::of(out);

@@ -35,7 +35,8 @@ u32 entry_type(client::FileType type) {
 // Fills an answer of at most `limit` bytes.
 class Listing {
  public:
-  Listing(const Context& context, u64 limit, bool plus) : context_(context), limit_(limit), plus_(plus) {}
+  Listing(const Context& context, InodeId directory, u64 limit, bool plus)
+      : context_(context), directory_(directory), limit_(limit), plus_(plus) {}
 
   // False when it does not fit any more.
   bool add(const client::DirectoryEntry& entry, u64 position) {
@@ -46,7 +47,7 @@ class Listing {
       // Node id 0 tells the kernel that this entry comes without attributes.
       fuse_entry_out attributes{};
       if (entry.attributes) {
-        attributes = entry_of(context_, *entry.attributes);
+        attributes = entry_of(context_, directory_, entry.name, *entry.attributes);
         looked_up_.push_back(entry.inode);
         flags_.emplace_back(entry.inode, entry.attributes->flags);
       }
@@ -73,6 +74,7 @@ class Listing {
  private:
   void append(const void* bytes, std::size_t size) { out_.append(static_cast<const char*>(bytes), size); }
   const Context& context_;
+  InodeId directory_;
   u64 limit_;
   bool plus_;
   std::string out_;
@@ -90,7 +92,7 @@ client::DirectoryEntry dots(std::string name, InodeId inode) {
 
 Task<Result<Reply>> list(Context& context, Request request, bool plus) {
   const auto in = request.as<fuse_read_in>();
-  Listing listing(context, std::min(in.size, context.options.io_bytes_max), plus);
+  Listing listing(context, request.node(), std::min(in.size, context.options.io_bytes_max), plus);
   const client::HandleId handle{in.fh};
   const u64 after = in.offset > kFirstCookie ? in.offset - kFirstCookie : 0;
   client::DirectoryPage page = co_await context.fs.read_directory(handle, after, plus);

@@ -15,15 +15,15 @@ Task<Result<Reply>> lookup(Context& context, Request request) {
   if (name == ".") {
     const client::Inode node = co_await context.fs.get_attributes(request.node());
     if (node.nlink == 0) co_return fail(Errc::stale, "the handle's file has no name any more");
-    co_return entry_reply(context, node);
+    co_return entry_reply(context, request.node(), name, node);
   }
   if (name == "..") {
     const client::Inode node = co_await context.fs.get_attributes(request.node());
     const InodeId parent = node.parent.value != 0 ? node.parent : node.id;
-    co_return entry_reply(context, co_await context.fs.get_attributes(parent));
+    co_return entry_reply(context, request.node(), name, co_await context.fs.get_attributes(parent));
   }
   const client::Inode inode = co_await context.fs.lookup(request.node(), name, caller_of(context, request));
-  co_return entry_reply(context, inode);
+  co_return entry_reply(context, request.node(), name, inode);
 }
 
 Task<Result<Reply>> forget(Context& context, Request request) {

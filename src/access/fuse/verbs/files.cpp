@@ -55,7 +55,7 @@ Task<Result<Reply>> create(Context& context, Request request) {
     made = co_await context.fs.open(present.id, flags).result();
   }
   if (!made) co_return fail(std::move(made.error()));
-  Reply reply = entry_reply(context, made->inode);
+  Reply reply = entry_reply(context, node.parent, node.name, made->inode);
   reply.add(open_out_of(*made));
   reply.opened_file = made->handle;
   co_return reply;
@@ -72,7 +72,7 @@ Task<Result<Reply>> tmpfile(Context& context, Request request) {
   node.caller = caller_of(context, request);
   const bool linkable = (in.flags & O_EXCL) == 0;
   const client::Opened made = co_await context.fs.create_unnamed(std::move(node), std::move(flags), linkable);
-  Reply reply = entry_reply(context, made.inode);
+  Reply reply = entry_reply(context, request.node(), {}, made.inode);
   reply.add(open_out_of(made));
   reply.opened_file = made.handle;
   co_return reply;
@@ -84,7 +84,11 @@ Task<Result<Reply>> release(Context& context, Request request) {
 }
 
 Task<Result<Reply>> flush(Context& context, Request request) {
-  co_await context.fs.flush(client::HandleId{request.as<fuse_flush_in>().fh});
+  const auto in = request.as<fuse_flush_in>();
+  // Also when the write-back fails: the descriptor is closed.
+  const Result<void> flushed = co_await context.fs.flush(client::HandleId{in.fh}).result();
+  co_await context.fs.unlock_all(client::HandleId{in.fh}, in.lock_owner);
+  if (!flushed) co_return fail(flushed.error());
   co_return Reply{};
 }
 

@@ -43,22 +43,22 @@ Task<Result<Reply>> mknod(Context& context, Request request) {
     co_return fail(Errc::invalid_argument, "mknod: not a type that can be made");
   client::NewNode node = node_of(context, request, type, in.mode, in.umask);
   node.rdev = in.rdev;
-  const client::Inode inode = co_await context.fs.make_node(std::move(node));
-  co_return entry_reply(context, inode);
+  const client::Inode inode = co_await context.fs.make_node(node);
+  co_return entry_reply(context, node.parent, node.name, inode);
 }
 
 Task<Result<Reply>> mkdir(Context& context, Request request) {
   const auto in = request.as<fuse_mkdir_in>();
   client::NewNode node = node_of(context, request, client::FileType::directory, in.mode, in.umask);
-  const client::Inode inode = co_await context.fs.make_directory(std::move(node));
-  co_return entry_reply(context, inode);
+  const client::Inode inode = co_await context.fs.make_directory(node);
+  co_return entry_reply(context, node.parent, node.name, inode);
 }
 
 Task<Result<Reply>> symlink(Context& context, Request request) {
   client::NewNode node = node_of(context, request, client::FileType::symlink, 0777, 0);
   node.target = std::move(request.names[1]);
-  const client::Inode inode = co_await context.fs.make_node(std::move(node));
-  co_return entry_reply(context, inode);
+  const client::Inode inode = co_await context.fs.make_node(node);
+  co_return entry_reply(context, node.parent, node.name, inode);
 }
 
 Task<Result<Reply>> readlink(Context& context, Request request) {
@@ -71,9 +71,8 @@ Task<Result<Reply>> readlink(Context& context, Request request) {
 Task<Result<Reply>> link(Context& context, Request request) {
   const InodeId target{request.as<fuse_link_in>().oldnodeid};
   const client::Caller caller = caller_of(context, request);
-  const client::Inode inode =
-      co_await context.fs.link(target, request.node(), std::move(request.names[0]), caller);
-  co_return entry_reply(context, inode);
+  const client::Inode inode = co_await context.fs.link(target, request.node(), request.names[0], caller);
+  co_return entry_reply(context, request.node(), request.names[0], inode);
 }
 
 }  // namespace claudefs::access::fuse::verbs

@@ -38,6 +38,10 @@ Task<Result<Reply>> release(Context& context, Request request);
 Task<Result<Reply>> flush(Context& context, Request request);
 Task<Result<Reply>> fsync(Context& context, Request request);
 Task<Result<Reply>> syncfs(Context& context, Request request);
+// locks.cpp
+Task<Result<Reply>> getlk(Context& context, Request request);
+Task<Result<Reply>> setlk(Context& context, Request request);
+Task<Result<Reply>> setlkw(Context& context, Request request);
 // data.cpp
 Task<Result<Reply>> read(Context& context, Request request);
 Task<Result<Reply>> write(Context& context, Request request);

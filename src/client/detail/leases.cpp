@@ -1,0 +1,302 @@
+// What is held: bookkeeping. The messages are in lease_messages.cpp.
+#include "client/detail/leases.h"
+
+#include <algorithm>
+
+#include "base/mutant.h"
+#include "client/detail/state.h"
+
+CFS_DEFINE_MUTANT(lease_outlives_its_time, "client: a lease is trusted after its time");
+
+namespace claudefs::client {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr std::size_t kEntriesMax = 200'000;
+constexpr std::size_t kNamesMax = 50'000;       // of one directory
+constexpr std::size_t kKernelNamesMax = 256;    // of one directory, to be taken back one by one
+constexpr runtime::Duration kNameTrusted = 1s;  // by the kernel
+
+}  // namespace
+
+Leases::Leases(State& state, net::Client& rpc, net::MethodTable& pushes)
+    : state_(state),
+      env_(state.env),
+      rpc_(rpc),
+      changed_(state.env.executor()),
+      lock_released_(state.env.executor()),
+      tick_(state.env.executor()) {
+  pushes.add(meta::Recall::kMethod, [this](net::Request request) { return on_recall(std::move(request)); });
+  pushes.add(meta::LockReleased::kMethod, [this](net::Request) -> Task<Result<net::Reply>> {
+    lock_released_.notify_all();
+    return []() -> Task<Result<net::Reply>> { co_return net::Reply{wire::encode(net::Empty{}), {}}; }();
+  });
+  pushes.add(meta::LeaderChanged::kMethod, [this](net::Request) -> Task<Result<net::Reply>> {
+    hurry_ = true;
+    tick_.notify_all();
+    return []() -> Task<Result<net::Reply>> { co_return net::Reply{wire::encode(net::Empty{}), {}}; }();
+  });
+}
+
+Leases::Entry* Leases::find(InodeId inode) {
+  const auto at = entries_.find(inode);
+  return at == entries_.end() ? nullptr : &at->second;
+}
+
+const Leases::Entry* Leases::find_valid(InodeId inode) const {
+  const auto at = entries_.find(inode);
+  if (at == entries_.end() || at->second.mode == LeaseMode::none || at->second.recalling) return nullptr;
+  const auto link = links_.find(inode.shard());
+  // What comes from the former leader while the new one is told is not among what it is told.
+  if (link == links_.end() || link->second.reclaiming || link->second.term != at->second.term) return nullptr;
+  if (env_.now() >= link->second.valid_until && !CFS_MUTANT(lease_outlives_its_time)) return nullptr;
+  return &at->second;
+}
+
+void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
+  --in_flight_;
+  for (cluster::LeaseGrant lease : grants.leases) {
+    const auto recalled = recalled_.find(lease.inode);
+    if (recalled != recalled_.end() &&
+        (grants.term < recalled->second.term ||
+         (grants.term == recalled->second.term && grants.sequence < recalled->second.sequence))) {
+      lease.mode = std::min(lease.mode, recalled->second.left);
+      if (lease.mode == LeaseMode::none) continue;
+    }
+    auto [at, is_new] = entries_.try_emplace(lease.inode);
+    Entry& entry = at->second;
+    if (entry.term > grants.term) continue;
+    if (is_new) {
+      // An answer that crossed a recall may be older than what was recalled for.
+      entry.last_change = recalled == recalled_.end() ? started : ++clock_;
+      if (const auto own = changing_.find(lease.inode); own != changing_.end()) {
+        entry.own_changes = own->second;
+        entry.crossed = true;
+        changing_.erase(own);
+      }
+    }
+    if (!is_new && entry.term != grants.term) {  // what was known under a lease that is over
+      entry.last_change = std::max(entry.last_change, started);
+      entry.sequence = 0;
+      entry.attributes.reset();
+      entry.names.clear();
+      entry.no_capability = false;
+    }
+    entry.mode = lease.mode;
+    entry.term = grants.term;
+    entry.sequence = std::max(entry.sequence, grants.sequence);
+  }
+  if (in_flight_ == 0) recalled_.clear();
+  if (entries_.size() > kEntriesMax) trim();
+}
+
+// Some that nothing hangs on, from a place that moves on.
+void Leases::trim() {
+  const InodeId from{env_.random().next()};
+  std::size_t left = kEntriesMax / 100;
+  for (auto at = entries_.lower_bound(from); left != 0 && entries_.size() > kEntriesMax / 2; --left) {
+    if (at == entries_.end()) at = entries_.begin();
+    const Entry& entry = at->second;
+    const bool idle = entry.uses == 0 && !entry.leaving && entry.own_changes == 0 &&
+                      entry.kernel_attributes_until < env_.now() && entry.kernel_names.empty() &&
+                      entry.kernel_names_until < env_.now() && state_.find_file(at->first) == nullptr;
+    if (!idle) {
+      ++at;
+      continue;
+    }
+    released_.push_back({at->first, entry.term, entry.sequence});
+    at = entries_.erase(at);
+    if (entries_.empty()) return;
+  }
+}
+
+LeaseMode Leases::held(InodeId inode) const {
+  const Entry* entry = find_valid(inode);
+  return entry == nullptr ? LeaseMode::none : entry->mode;
+}
+
+std::optional<runtime::Duration> Leases::time_left(InodeId inode) const {
+  if (find_valid(inode) == nullptr) return std::nullopt;
+  return links_.at(inode.shard()).valid_until - env_.now();
+}
+
+const meta::Inode* Leases::attributes(InodeId inode) {
+  const Entry* entry = find_valid(inode);
+  return entry == nullptr || !entry->attributes || entry->own_changes != 0 ? nullptr : &*entry->attributes;
+}
+
+std::optional<InodeId> Leases::name(InodeId parent, const std::string& name) {
+  const Entry* entry = find_valid(parent);
+  if (entry == nullptr || entry->own_changes != 0) return std::nullopt;
+  const auto at = entry->names.find(name);
+  if (at == entry->names.end()) return std::nullopt;
+  return at->second;
+}
+
+bool Leases::knows_no_capability(InodeId inode) const {
+  const Entry* entry = find_valid(inode);
+  return entry != nullptr && entry->no_capability;
+}
+
+void Leases::learn_attributes(u64 started, const meta::Inode& inode) {
+  Entry* entry = find(inode.id);
+  if (entry != nullptr && may_learn(*entry, started)) entry->attributes = inode;
+}
+
+void Leases::learn_name(u64 started, InodeId parent, const std::string& name, InodeId inode) {
+  Entry* entry = find(parent);
+  if (entry == nullptr || !may_learn(*entry, started)) return;
+  if (entry->names.size() >= kNamesMax) entry->names.clear();
+  entry->names[name] = inode;
+}
+
+void Leases::learn_no_capability(u64 started, InodeId inode) {
+  Entry* entry = find(inode);
+  if (entry != nullptr && may_learn(*entry, started)) entry->no_capability = true;
+}
+
+Leases::OwnChange::OwnChange(Leases* leases, InodeId inode, Of of) : leases_(leases), inode_(inode), of_(of) {
+  if (leases_ == nullptr) return;
+  ++leases_->clock_;
+  if (Entry* entry = leases_->find(inode_))
+    entry->crossed = ++entry->own_changes > 1;
+  else
+    ++leases_->changing_[inode_];
+}
+
+Leases::OwnChange::~OwnChange() {
+  if (leases_ == nullptr) return;
+  ++leases_->clock_;
+  if (const auto own = leases_->changing_.find(inode_); own != leases_->changing_.end()) {
+    if (--own->second == 0) leases_->changing_.erase(own);
+    if (leases_->find(inode_) == nullptr) return;
+  } else if (Entry* entry = leases_->find(inode_); entry != nullptr && entry->own_changes != 0) {
+    --entry->own_changes;
+  }
+  leases_->touched(inode_, of_);
+}
+
+void Leases::touched(InodeId inode, Of of) {
+  ++clock_;
+  if (Entry* entry = find(inode)) {
+    entry->last_change = clock_;
+    entry->attributes.reset();
+    entry->no_capability = false;
+    if (of == Of::inode && kernel_ != nullptr && entry->kernel_attributes_until > env_.now()) {
+      entry->kernel_attributes_until = {};
+      kernel_->forget_attributes(inode);
+    }
+  }
+}
+
+void Leases::now_is(const meta::Inode& inode) {
+  Entry* entry = find(inode.id);
+  if (entry != nullptr && entry->own_changes == 0 && !entry->crossed) entry->attributes = inode;
+}
+
+void Leases::now_named(InodeId parent, const std::string& name, InodeId inode) {
+  Entry* entry = find(parent);
+  if (entry == nullptr) return;
+  if (entry->own_changes == 0 && !entry->crossed)
+    entry->names[name] = inode;
+  else
+    entry->names.erase(name);
+}
+
+void Leases::now_unknown(InodeId parent, const std::string& name) {
+  if (Entry* entry = find(parent)) entry->names.erase(name);
+}
+
+void Leases::unuse(InodeId inode) {
+  if (Entry* entry = find(inode); entry != nullptr && entry->uses != 0 && --entry->uses == 0)
+    changed_.notify_all();
+}
+
+Task<void> Leases::settled(InodeId inode) {
+  for (Entry* entry = find(inode); entry != nullptr && entry->recalling; entry = find(inode))
+    co_await changed_.wait();
+}
+
+runtime::Duration Leases::give_attributes(InodeId inode) {
+  const std::optional<runtime::Duration> left = time_left(inode);
+  Entry* entry = find(inode);
+  if (!left || entry->leaving || entry->own_changes != 0 || !entry->attributes) return runtime::Duration(0);
+  entry->kernel_attributes_until = env_.now() + *left;
+  return *left;
+}
+
+runtime::Duration Leases::give_name(InodeId parent, const std::string& name) {
+  const std::optional<runtime::Duration> left = time_left(parent);
+  Entry* entry = find(parent);
+  if (!left || entry->leaving) return runtime::Duration(0);
+  const runtime::Instant now = env_.now();
+  if (const auto contended = contended_.find(parent); contended != contended_.end()) {
+    if (contended->second > now) return runtime::Duration(0);
+    contended_.erase(contended);
+  }
+  const runtime::Duration valid = std::min(*left, kNameTrusted);
+  if (entry->kernel_names.size() >= kKernelNamesMax)
+    std::erase_if(entry->kernel_names, [&](const auto& known) { return known.second <= now; });
+  if (entry->kernel_names.size() < kKernelNamesMax)
+    entry->kernel_names[name] = now + valid;
+  else
+    entry->kernel_names_until = now + valid;
+  return valid;
+}
+
+runtime::Instant Leases::name_given_until(InodeId parent, const std::string& name) {
+  const Entry* entry = find(parent);
+  if (entry == nullptr) return {};
+  const auto at = entry->kernel_names.find(name);
+  return at == entry->kernel_names.end() ? entry->kernel_names_until
+                                         : std::max(at->second, entry->kernel_names_until);
+}
+
+Task<void> Leases::kernel_moved(InodeId new_parent, std::string new_name, runtime::Instant trusted_until) {
+  if (trusted_until <= env_.now()) co_return;
+  Entry* entry = find(new_parent);
+  if (find_valid(new_parent) == nullptr || entry->leaving) {
+    co_await env_.executor().sleep_until(trusted_until);
+    co_return;
+  }
+  runtime::Instant& until = entry->kernel_names[std::move(new_name)];
+  until = std::max(until, trusted_until);
+}
+
+void Leases::forget(InodeId inode) {
+  const auto at = entries_.find(inode);
+  if (at == entries_.end() || at->second.uses != 0 || at->second.leaving || at->second.own_changes != 0 ||
+      at->second.kernel_names_until > env_.now() || !at->second.kernel_names.empty() ||
+      state_.find_file(inode) != nullptr)
+    return;
+  released_.push_back({inode, at->second.term, at->second.sequence});
+  entries_.erase(at);
+}
+
+void Leases::drop_all() {
+  ++counts_.sessions_lost;
+  links_.clear();
+  released_.clear();
+  ++clock_;
+  for (const auto& [inode, entry] : entries_) {
+    if (entry.own_changes != 0) changing_[inode] = entry.own_changes;
+    if (kernel_ == nullptr) continue;
+    kernel_->forget_attributes(inode);
+    state_.scope.spawn(forget_content(inode));
+    for (const auto& [name, until] : entry.kernel_names)
+      if (until > env_.now()) state_.scope.spawn(forget_name(inode, name));
+  }
+  entries_.clear();
+  changed_.notify_all();
+  lock_released_.notify_all();
+}
+
+Task<void> Leases::forget_content(InodeId inode) {
+  if (kernel_ != nullptr) co_await kernel_->forget_content(inode);
+}
+
+Task<void> Leases::forget_name(InodeId parent, std::string name) {
+  if (kernel_ != nullptr) co_await kernel_->forget_name(parent, std::move(name));
+}
+
+}  // namespace claudefs::client

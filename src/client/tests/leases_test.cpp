@@ -1,0 +1,345 @@
+// Goal: what one client's call returned is what every other sees next, whatever is cached, lost, paused or
+// led by another. Method: two or three clients over simulated messages, with the oracle that each write is
+// known.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/mutant.h"
+
+#include "client/tests/shared_cluster.h"
+
+namespace claudefs::client::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+#ifdef CLAUDEFS_MUTANTS
+// CLAUDEFS_MUTANT=name: with that bug. tools/lease-mutants
+class WithMutant : public ::testing::Environment {
+  void SetUp() override {
+    if (const char* name = std::getenv("CLAUDEFS_MUTANT")) (void)Mutant::select(name);
+  }
+};
+[[maybe_unused]] const auto* const with_mutant = ::testing::AddGlobalTestEnvironment(new WithMutant);
+#endif
+
+NewNode node(const std::string& name) {
+  NewNode out;
+  out.parent = meta::kRootInode;
+  out.name = name;
+  out.mode = 0644;
+  return out;
+}
+OpenFlags reading() { return {}; }
+OpenFlags writing() {
+  OpenFlags out;
+  out.write = true;
+  return out;
+}
+
+class LeasesTest : public ::testing::Test {
+ protected:
+  Opened create(SharedCluster::Client& at, const std::string& name) {
+    auto made = cluster.run(at, at.fs->create_file(node(name), writing()));
+    EXPECT_TRUE(made.has_value());
+    return *made;
+  }
+  HandleId open(SharedCluster::Client& at, InodeId inode, OpenFlags flags) {
+    auto opened = cluster.run(at, at.fs->open(inode, flags));
+    EXPECT_TRUE(opened.has_value()) << opened.error().to_string();
+    return opened->handle;
+  }
+  Result<void> write(SharedCluster::Client& at, HandleId handle, u64 offset, const std::string& text) {
+    return cluster.run(at, at.fs->write(handle, offset, Buffer::copy_of(as_bytes(text))));
+  }
+  std::string read(SharedCluster::Client& at, HandleId handle) {
+    auto got = cluster.run(at, at.fs->read(handle, 0, 1 << 20));
+    if (!got) return "error " + got.error().to_string();
+    std::string out;
+    for (const Buffer& piece : got->pieces) out += piece.text();
+    return out;
+  }
+  u64 size_of(SharedCluster::Client& at, InodeId inode) {
+    auto got = cluster.run(at, at.fs->get_attributes(inode));
+    EXPECT_TRUE(got.has_value());
+    return got ? got->size : 0;
+  }
+
+  SharedCluster cluster{7};
+  SharedCluster::Client& a = cluster.add_client("a");
+  SharedCluster::Client& b = cluster.add_client("b");
+};
+
+TEST_F(LeasesTest, a_write_is_seen_by_the_next_read_of_another) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, writing());
+  std::string content(40, '.');
+  ASSERT_TRUE(write(a, file.handle, 0, content).has_value());
+  for (int i = 0; i < 40; ++i) {
+    auto& writer = i % 3 == 0 ? a : b;
+    auto& reader = i % 3 == 0 ? b : a;
+    content[static_cast<std::size_t>(i)] = static_cast<char>('A' + i % 26);
+    const std::string one(1, content[static_cast<std::size_t>(i)]);
+    ASSERT_TRUE(write(writer, i % 3 == 0 ? file.handle : there, static_cast<u64>(i), one).has_value());
+    ASSERT_EQ(read(reader, i % 3 == 0 ? there : file.handle), content) << i;
+    ASSERT_EQ(read(writer, i % 3 == 0 ? file.handle : there), content) << i;
+  }
+}
+
+TEST_F(LeasesTest, attributes_and_names_are_seen_at_once) {
+  const Opened file = create(a, "f");
+  for (int i = 1; i < 20; ++i) {
+    ASSERT_EQ(size_of(b, file.inode.id), static_cast<u64>(i - 1));
+    ASSERT_TRUE(write(a, file.handle, static_cast<u64>(i - 1), "x").has_value());
+    ASSERT_EQ(size_of(b, file.inode.id), static_cast<u64>(i));
+    const std::string name = "n" + std::to_string(i);
+    ASSERT_FALSE(cluster.run(b, b.fs->lookup(meta::kRootInode, name)).has_value());
+    ASSERT_TRUE(cluster.run(a, a.fs->make_node(node(name))).has_value());
+    ASSERT_TRUE(cluster.run(b, b.fs->lookup(meta::kRootInode, name)).has_value()) << i;
+    ASSERT_TRUE(cluster.run(b, b.fs->unlink(meta::kRootInode, name, {})).has_value());
+    ASSERT_FALSE(cluster.run(a, a.fs->lookup(meta::kRootInode, name)).has_value()) << i;
+  }
+}
+
+TEST_F(LeasesTest, what_does_not_change_is_answered_without_a_message) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, "content").has_value());
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  const auto round = [&] {
+    ASSERT_TRUE(cluster.run(b, b.fs->lookup(meta::kRootInode, "f")).has_value());
+    ASSERT_FALSE(cluster.run(b, b.fs->lookup(meta::kRootInode, "absent")).has_value());
+    EXPECT_EQ(size_of(b, file.inode.id), 7u);
+    const HandleId handle = open(b, file.inode.id, reading());
+    EXPECT_EQ(read(b, handle), "content");
+    ASSERT_TRUE(cluster.run(b, b.fs->release(handle)).has_value());
+  };
+  round();
+  const HandleId kept = open(b, file.inode.id, reading());
+  EXPECT_EQ(read(b, kept), "content");
+  const u64 before = cluster.requests;
+  for (int i = 0; i < 50; ++i) round();
+  EXPECT_EQ(cluster.requests, before);
+}
+
+TEST_F(LeasesTest, appends_of_two_are_both_there) {
+  const Opened file = create(a, "log");
+  const HandleId there = open(b, file.inode.id, writing());
+  std::string expected;
+  for (int i = 0; i < 20; ++i) {
+    const std::string line = "line " + std::to_string(i) + "\n";
+    expected += line;
+    auto& at = i % 2 == 0 ? a : b;
+    ASSERT_TRUE(
+        cluster
+            .run(at, at.fs->write(i % 2 == 0 ? file.handle : there, 0, Buffer::copy_of(as_bytes(line)), true))
+            .has_value());
+  }
+  EXPECT_EQ(read(a, file.handle), expected);
+  EXPECT_EQ(read(b, there), expected);
+}
+
+TEST_F(LeasesTest, a_holder_that_stands_still_is_fenced_and_its_late_write_refused) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, "old").has_value());
+  ASSERT_TRUE(cluster.run(a, a.fs->fsync(file.handle)).has_value());
+  const HandleId there = open(b, file.inode.id, writing());
+  ASSERT_TRUE(write(a, file.handle, 0, "late").has_value());
+  a.node.pause(40s);
+  const runtime::Instant began = cluster.world.now();
+  ASSERT_TRUE(write(b, there, 0, "new").has_value());
+  EXPECT_LT(cluster.world.now() - began, 15s);
+  EXPECT_GT(cluster.world.now() - began, 5s);  // the holder had its time
+  ASSERT_TRUE(cluster.run(b, b.fs->fsync(there)).has_value());
+  cluster.world.run_for(60s);
+  EXPECT_FALSE(cluster.run(a, a.fs->fsync(file.handle)).has_value());
+  EXPECT_EQ(read(b, there), "new");
+  EXPECT_EQ(read(a, file.handle), "new");
+  EXPECT_EQ(a.fs->lease_stats().sessions_lost, 1u);
+}
+
+TEST_F(LeasesTest, a_client_cut_off_does_not_trust_what_it_knew) {
+  const Opened file = create(a, "f");
+  EXPECT_EQ(size_of(b, file.inode.id), 0u);
+  cluster.world.isolate("b");
+  cluster.world.run_for(9s);  // longer than a lease is trusted
+  auto asked = std::make_shared<std::optional<Result<Inode>>>();
+  runtime::Scope scope(b.node.executor());
+  scope.spawn([](FileSystem* fs, InodeId inode, decltype(asked) out) -> Task<void> {
+    out->emplace(co_await fs->get_attributes(inode).result());
+  }(b.fs.get(), file.inode.id, asked));
+  cluster.world.run_for(1s);
+  EXPECT_FALSE(asked->has_value());
+  ASSERT_TRUE(write(a, file.handle, 0, "four").has_value());
+  cluster.world.heal();
+  ASSERT_TRUE(cluster.world.run_until([&] { return asked->has_value(); }, 60s));
+  ASSERT_TRUE((*asked)->has_value());
+  EXPECT_EQ((**asked)->size, 4u);
+}
+
+TEST_F(LeasesTest, a_new_leader_knows_what_was_granted_before) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, reading());
+  for (int i = 0; i < 6; ++i) {
+    const std::string text = "version " + std::to_string(i);
+    ASSERT_TRUE(write(a, file.handle, 0, text).has_value());  // only buffered
+    cluster.lead(cluster.leader == 0 ? 1 : 0);
+    const runtime::Instant began = cluster.world.now();
+    ASSERT_EQ(read(b, there), text);
+    EXPECT_LT(cluster.world.now() - began, 5s);  // everybody reclaimed: no need to wait longer
+  }
+  EXPECT_EQ(a.fs->lease_stats().sessions_lost + b.fs->lease_stats().sessions_lost, 0u);
+}
+
+// A change that waits at the new leader must not hide what the others tell it meanwhile.
+TEST_F(LeasesTest, a_new_leader_recalls_what_it_is_told_while_a_change_waits) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  EXPECT_EQ(size_of(b, file.inode.id), 0u);  // a read lease
+  b.node.pause(3s);
+  cluster.lead(1);
+  AttributeChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(file.inode.id, change)).has_value());
+  const auto seen = cluster.run(b, b.fs->get_attributes(file.inode.id));
+  ASSERT_TRUE(seen.has_value());
+  EXPECT_EQ(seen->mode & 0777, 0600);
+}
+
+// Kept for the commit only while nobody else can look.
+TEST_F(LeasesTest, changes_of_attributes_that_wait_for_a_commit_are_seen_at_once) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, "bytes").has_value());
+  const auto set_mode = [&](u16 mode) {
+    AttributeChange change;
+    change.mode = mode;
+    ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(file.inode.id, change)).has_value());
+  };
+  const auto seen_by_b = [&] { return cluster.run(b, b.fs->get_attributes(file.inode.id))->mode & 0777; };
+  const u64 before = cluster.requests;
+  set_mode(0600);
+  EXPECT_EQ(cluster.requests, before);  // it waits
+  EXPECT_EQ(seen_by_b(), 0600);         // asked back with the lease
+  set_mode(0640);                       // with a lease to read only, shared with b
+  EXPECT_EQ(seen_by_b(), 0640);
+  ASSERT_TRUE(write(a, file.handle, 0, "BYTES").has_value());
+  set_mode(0604);
+  a.node.pause(60s);
+  EXPECT_EQ(seen_by_b(), 0640);  // a is fenced: its change goes with its bytes
+  cluster.world.run_for(70s);
+  EXPECT_FALSE(cluster.run(a, a.fs->fsync(file.handle)).has_value());
+  EXPECT_EQ(cluster.run(a, a.fs->get_attributes(file.inode.id))->mode & 0777, 0640);
+}
+
+// Who else has it open reads what was written to a file without a name, also after its writer's close.
+TEST_F(LeasesTest, a_file_without_a_name_is_one_file_too) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, reading());
+  ASSERT_TRUE(cluster.run(a, a.fs->unlink(meta::kRootInode, "f", {})).has_value());
+  ASSERT_TRUE(write(a, file.handle, 0, "one").has_value());
+  EXPECT_EQ(read(b, there), "one");
+  ASSERT_TRUE(write(a, file.handle, 0, "two").has_value());
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  EXPECT_EQ(read(b, there), "two");
+}
+
+TEST_F(LeasesTest, a_new_leader_waits_for_one_that_stands_still_but_not_for_ever) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, reading());
+  EXPECT_EQ(read(b, there), "");
+  b.node.pause(60s);
+  cluster.lead(1);
+  const runtime::Instant began = cluster.world.now();
+  ASSERT_TRUE(write(a, file.handle, 0, "x").has_value());
+  auto synced = cluster.run(a, a.fs->fsync(file.handle));
+  EXPECT_TRUE(synced.has_value());
+  EXPECT_GT(cluster.world.now() - began, 5s);
+  EXPECT_LT(cluster.world.now() - began, 16s);
+}
+
+struct Never : LockWait {
+  bool cancelled() const override { return stop; }
+  bool stop = false;
+};
+
+Lock exclusive(u64 owner, bool flock = false) {
+  Lock out;
+  out.owner = owner;
+  out.exclusive = true;
+  out.flock = flock;
+  return out;
+}
+
+TEST_F(LeasesTest, a_lock_has_one_holder_over_all_clients) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, writing());
+  for (const bool flock : {false, true}) {
+    EXPECT_TRUE(*cluster.run(a, a.fs->set_lock(file.handle, exclusive(1, flock))));
+    EXPECT_FALSE(*cluster.run(b, b.fs->set_lock(there, exclusive(1, flock))));
+    EXPECT_TRUE(cluster.run(b, b.fs->test_lock(there, exclusive(1, flock)))->has_value());
+    cluster.lead(cluster.leader == 0 ? 1 : 0);  // it outlives its leader
+    EXPECT_FALSE(*cluster.run(b, b.fs->set_lock(there, exclusive(1, flock))));
+    ASSERT_TRUE(cluster.run(a, a.fs->unlock(file.handle, exclusive(1, flock))).has_value());
+    EXPECT_TRUE(*cluster.run(b, b.fs->set_lock(there, exclusive(1, flock))));
+    ASSERT_TRUE(cluster.run(b, b.fs->unlock(there, exclusive(1, flock))).has_value());
+  }
+  EXPECT_TRUE(*cluster.run(a, a.fs->set_lock(file.handle, exclusive(1))));
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  EXPECT_TRUE(*cluster.run(b, b.fs->set_lock(there, exclusive(1))));
+}
+
+TEST_F(LeasesTest, a_wait_for_a_lock_ends_with_its_release_and_with_its_holder) {
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, writing());
+  Never wait;
+  std::optional<Result<LockOutcome>> outcome;
+  const auto waiter = [](FileSystem* fs, HandleId handle, Lock lock, LockWait* how,
+                         std::optional<Result<LockOutcome>>* out) -> Task<void> {
+    out->emplace(co_await fs->wait_for_lock(handle, lock, *how).result());
+  };
+  runtime::Scope scope(b.node.executor());
+  EXPECT_TRUE(*cluster.run(a, a.fs->set_lock(file.handle, exclusive(1))));
+  scope.spawn(waiter(b.fs.get(), there, exclusive(2), &wait, &outcome));
+  cluster.world.run_for(3s);
+  EXPECT_FALSE(outcome.has_value());
+  ASSERT_TRUE(cluster.run(a, a.fs->unlock(file.handle, exclusive(1))).has_value());
+  ASSERT_TRUE(cluster.world.run_until([&] { return outcome.has_value(); }, 500ms));
+  EXPECT_EQ(**outcome, LockOutcome::held);
+  ASSERT_TRUE(cluster.run(b, b.fs->unlock(there, exclusive(2))).has_value());
+
+  EXPECT_TRUE(*cluster.run(a, a.fs->set_lock(file.handle, exclusive(1))));
+  a.node.pause(100s);
+  outcome.reset();
+  scope.spawn(waiter(b.fs.get(), there, exclusive(2), &wait, &outcome));
+  ASSERT_TRUE(cluster.world.run_until([&] { return outcome.has_value(); }, 15s));
+  EXPECT_EQ(**outcome, LockOutcome::held);
+  cluster.world.run_for(110s);
+  // It still believes that it holds a lock: nothing may be done under it.
+  EXPECT_FALSE(write(a, file.handle, 0, "x").has_value());
+}
+
+TEST_F(LeasesTest, a_circle_of_waits_is_found_over_clients) {
+  const Opened one = create(a, "one");
+  const Opened two = create(a, "two");
+  const HandleId one_there = open(b, one.inode.id, writing());
+  const HandleId two_there = open(b, two.inode.id, writing());
+  EXPECT_TRUE(*cluster.run(a, a.fs->set_lock(one.handle, exclusive(1))));
+  EXPECT_TRUE(*cluster.run(b, b.fs->set_lock(two_there, exclusive(1))));
+  Never wait;
+  std::optional<Result<LockOutcome>> outcome;
+  runtime::Scope scope(a.node.executor());
+  scope.spawn([](FileSystem* fs, HandleId handle, LockWait* how,
+                 std::optional<Result<LockOutcome>>* out) -> Task<void> {
+    out->emplace(co_await fs->wait_for_lock(handle, exclusive(1), *how).result());
+  }(a.fs.get(), two.handle, &wait, &outcome));
+  cluster.world.run_for(500ms);
+  Never mine;
+  EXPECT_EQ(*cluster.run(b, b.fs->wait_for_lock(one_there, exclusive(1), mine)), LockOutcome::would_deadlock);
+  EXPECT_FALSE(outcome.has_value());
+  wait.stop = true;
+  ASSERT_TRUE(cluster.world.run_until([&] { return outcome.has_value(); }, 2s));
+  EXPECT_EQ(**outcome, LockOutcome::interrupted);
+}
+
+}  // namespace
+}  // namespace claudefs::client::testing
