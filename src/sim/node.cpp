@@ -39,6 +39,11 @@ void Node::restart() {
   paused_until_ = world_.now();
 }
 
+void Node::jump_clock(runtime::Duration by) {
+  world_.count_fault("clock jump");
+  executor_->jump_clock(by);
+}
+
 bool Node::flip_bit(const std::string& path, u64 byte_offset, unsigned bit) {
   SimInode* inode = disk_->find(path);
   if (inode == nullptr || byte_offset >= inode->content().size()) return false;

@@ -44,6 +44,14 @@ class Node final : public runtime::Env {
     paused_until_ = world_.now() + time;
     world_.count_fault("pause");
   }
+  // Every step of its coroutines takes so many times longer, until told otherwise.
+  void slow_down(u32 times) {
+    slowness_ = times;
+    if (times != 1) world_.count_fault("slow node");
+  }
+  u32 slowness() const { return slowness_; }
+  // Its wall clock is set, forwards or backwards.
+  void jump_clock(runtime::Duration by);
   runtime::Instant paused_until() const { return paused_until_; }
 
   // This node's own disk faults instead of the world's; nothing: the world's again.
@@ -68,6 +76,7 @@ class Node final : public runtime::Env {
   std::string name_;
   u64 index_;
   bool up_ = true;
+  u32 slowness_ = 1;
   runtime::Instant paused_until_{};
   std::optional<FaultOptions> disk_faults_;
   RandomStream random_;

@@ -23,7 +23,13 @@ std::string_view name_of(FaultKind kind) {
                                                                     "pause client",
                                                                     "wipe victim disk",
                                                                     "failing flush",
-                                                                    "flipped bits"};
+                                                                    "flipped bits",
+                                                                    "blackout",
+                                                                    "cut from servers",
+                                                                    "lost replies",
+                                                                    "slow server",
+                                                                    "clock set",
+                                                                    "crash, then wipe victim disk"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -94,6 +100,26 @@ void Chaos::cut_for(std::vector<std::string> one, std::vector<std::string> other
   });
 }
 
+void Chaos::wipe_victim(runtime::Duration down) {
+  if (!plan_.victim || wiped_) return;
+  Server& victim = *cluster_.servers()[*plan_.victim];
+  if (victim.machine->is_up()) cluster_.crash_server(victim);
+  victim.machine->wipe_disk();
+  wiped_ = true;
+  bring_up_later(victim, down);
+}
+
+void Chaos::lose_replies(Server& server, runtime::Duration time) {
+  for (const auto& client : cluster_.clients())
+    cluster_.world().block(server.machine->name(), client->machine->name());
+  after(time, [this, &server] {
+    for (const auto& client : cluster_.clients()) {
+      cluster_.world().reset_connections(server.machine->name(), client->machine->name());
+      cluster_.world().unblock(server.machine->name(), client->machine->name());
+    }
+  });
+}
+
 // Healing wakes nobody up.
 void Chaos::pause(sim::Node& machine, runtime::Duration time) {
   if (machine.is_up()) machine.pause(std::min(time, round_ends_ - cluster_.world().now()));
@@ -155,14 +181,31 @@ void Chaos::strike(FaultKind kind, sim::RandomStream random) {
       if (client != nullptr) pause(*client->machine, time);
       return;
     }
-    case FaultKind::wipe: {
+    case FaultKind::wipe:
+      return wipe_victim(time);
+    case FaultKind::wipe_after_crash: {
       if (!plan_.victim || wiped_) return;
-      Server& victim = *cluster_.servers()[*plan_.victim];
-      if (victim.machine->is_up()) cluster_.crash_server(victim);
-      victim.machine->wipe_disk();
-      wiped_ = true;
-      return bring_up_later(victim, time);
+      const u64 other =
+          (*plan_.victim + random.between(1, cluster_.servers().size() - 1)) % cluster_.servers().size();
+      bring_down(*cluster_.servers()[other], random.between_times(10ms, 3s));
+      return after(random.between_times(0ms, 3s), [this, time] { wipe_victim(time); });
     }
+    case FaultKind::blackout:
+      for (const auto& each : cluster_.servers()) bring_down(*each, 70s + time);
+      return;
+    case FaultKind::cut_from_servers: {
+      std::vector<std::string> others;
+      for (const auto& each : cluster_.servers())
+        if (each.get() != &server) others.push_back(each->machine->name());
+      return cut_for({server.machine->name()}, others, true, time);
+    }
+    case FaultKind::lose_replies:
+      return lose_replies(server, random.between_times(10ms, 3s));
+    case FaultKind::slow_server:
+      server.machine->slow_down(static_cast<u32>(u64{1} << random.between(3, 12)));
+      return after(time, [&server] { server.machine->slow_down(1); });
+    case FaultKind::jump_clock:
+      return server.machine->jump_clock(random.between_times(0s, 20min) - 10min);
     case FaultKind::fail_flush:
       if (plan_.victim) cluster_.servers()[*plan_.victim]->machine->fail_flushes(1);
       return;
@@ -189,6 +232,7 @@ void Chaos::heal() {
   world.faults() = calm;
   for (const auto& server : cluster_.servers()) {
     server->machine->set_disk_faults(std::nullopt);
+    server->machine->slow_down(1);
     // A disk that failed is what an operator restarts a node for.
     if (plan_.victim == server->number) cluster_.restart_server(*server);
     if (!server->machine->is_up()) cluster_.start_server(*server);

@@ -20,11 +20,17 @@ enum class FaultKind : u8 {
   crash_client,
   isolate_client,
   pause_client,
-  wipe,        // the victim's disk
-  fail_flush,  // of the victim
-  flip_bits,   // in the victim's files
+  wipe,              // the victim's disk
+  fail_flush,        // of the victim
+  flip_bits,         // in the victim's files
+  blackout,          // all servers, for longer than clients wait
+  cut_from_servers,  // a server that clients still reach
+  lose_replies,      // what a server did is not heard of, then its connections to clients break
+  slow_server,
+  jump_clock,
+  wipe_after_crash,  // the victim's disk, just when another server's memory is lost
 };
-inline constexpr u32 kFaultKinds = 15;
+inline constexpr u32 kFaultKinds = 21;
 std::string_view name_of(FaultKind kind);
 
 class Chaos {
@@ -44,6 +50,8 @@ class Chaos {
   void after(runtime::Duration delay, std::function<void()> action);  // unless healed before
   void cut_for(std::vector<std::string> one, std::vector<std::string> other, bool both_ways,
                runtime::Duration time);
+  void wipe_victim(runtime::Duration down);
+  void lose_replies(Server& server, runtime::Duration time);
   void pause(sim::Node& machine, runtime::Duration time);
   Server& some_server(sim::RandomStream& random);
   Client* some_client(sim::RandomStream& random);

@@ -12,6 +12,7 @@ namespace {
 // Only the kinds that the whole cluster shares: disks other than the victim's keep what they were told.
 sim::FaultOptions without_damage(sim::FaultOptions faults) {
   faults.read_error = faults.write_error = faults.flush_error = faults.bit_flip = 0;
+  faults.misdirected_read = faults.stale_read = 0;
   return faults;
 }
 
@@ -32,6 +33,8 @@ Plan draw(u64 seed, bool dense) {
   plan.round_time = dense ? random.between_times(5s, 20s) : random.between_times(shortest, shortest * 2);
   plan.think_max =
       dense ? random.between_times(50ms, 1s) : random.between_times(1s, 30s) + plan.round_time / 10;
+  plan.names = random.chance(300'000) ? 2 : 8;
+  plan.directories_most = plan.names == 2 ? 2 : 10;
   if (random.chance(300'000)) plan.large_write_max = random.between(256_KiB, 3_MiB);
   plan.cluster.server_bytes = plan.large_write_max != 0 ? 2_GiB : 512_MiB;  // small ones start faster
   const sim::FaultOptions drawn = sim::draw_faults(seed);
@@ -57,10 +60,11 @@ std::string Plan::to_string() const {
     if ((fault_kinds & (1u << kind)) != 0)
       kinds += fmt::format("{}{}", kinds.empty() ? "" : ", ", name_of(static_cast<FaultKind>(kind)));
   std::string out = fmt::format(
-      "seed {}{}: {} servers, {} clients x {} lanes, {} shards; {} rounds of {} s, think up to {} ms, large "
+      "seed {}{}: {} servers, {} clients x {} lanes, {} shards, {} names; {} rounds of {} s, think up to {} "
+      "ms, large "
       "writes up to {} "
       "bytes; up to {} scheduled faults a round of: {}; {}",
-      seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, rounds,
+      seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, names, rounds,
       round_time / 1s, think_max / 1ms, large_write_max, faults_most, kinds, faults.to_string());
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());
   if (!skip_operations.empty() || !skip_faults.empty())

@@ -21,6 +21,8 @@ struct Plan {
   u32 rounds = 2;
   runtime::Duration round_time{};
   runtime::Duration think_max{};  // between a lane's operations: log-uniform up to it
+  u32 names = 8;                  // in each directory: the fewer, the more clients meet
+  u32 directories_most = 10;      // that operations go to
   u64 large_write_max = 0;        // 0: no large writes
   bool dense = false;
   sim::FaultOptions faults;   // of the network, and of the disks' timing

@@ -11,14 +11,8 @@ using meta::FileType;
 
 namespace {
 
-constexpr u32 kNames = 8;
-constexpr std::size_t kDirectoriesMost = 10;
 constexpr std::size_t kInodesMost = 48;
 constexpr std::size_t kRecent = 400;
-
-std::string draw_name(sim::RandomStream& random) {
-  return std::string(1, static_cast<char>('a' + random.between(0, kNames - 1)));
-}
 
 template <class T>
 Outcome failure_of(const Result<T>& result) {
@@ -215,7 +209,7 @@ void Workload::learn(const Operation& operation, const Outcome& outcome) {
   if (outcome.type != FileType::directory) return;
   if (std::find(directories_.begin(), directories_.end(), outcome.inode) != directories_.end()) return;
   directories_.push_back(outcome.inode);
-  if (directories_.size() > kDirectoriesMost) directories_.erase(directories_.begin() + 1);
+  if (directories_.size() > plan_.directories_most) directories_.erase(directories_.begin() + 1);
 }
 
 runtime::Task<Outcome> Workload::call(Client* client, const Operation* op) {

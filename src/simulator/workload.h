@@ -89,6 +89,9 @@ class Workload {
 
   Instant now() const { return cluster_.world().now(); }
   Process process(const Client& client) const { return {client.number, client.life}; }
+  std::string draw_name(Random& random) const {
+    return std::string(1, static_cast<char>('a' + random.between(0, plan_.names - 1)));
+  }
   InodeId some_directory(Random& random) const {
     return directories_[random.between(0, directories_.size() - 1)];
   }

@@ -35,7 +35,9 @@ runtime::Task<Result<Buffer>> Coordinator::run(ShardId shard, cluster::RequestId
   Transaction txn{next_txn(shard), shard, id.session, 0, {}, {}};
   Decide decide;
   decide.txn = txn.id;
-  decide.deadline = hlc_after(hlc_of(service_.env().wall_now()), kDecideWithin);
+  // The shard's clock may be ahead of ours: another leader's was.
+  const Hlc clock = std::max(hlc_of(service_.env().wall_now()), service_.machine(shard)->last_hlc());
+  decide.deadline = hlc_after(clock, kDecideWithin);
   std::map<ShardId, std::vector<Part>> remote;
   for (Part& part : work.parts) {
     if (shard_of(part) != shard) {

@@ -72,6 +72,11 @@ void SimConnection::send(int side, Buffer data) {
     world_.count_fault("connection reset");
     return lose();
   }
+  if (!data.empty() && world_.network_stream().chance(world_.faults().segment_corrupted)) {
+    world_.count_fault("segment corrupted");
+    const u64 at = world_.network_stream().between(0, data.size() - 1);
+    data.data()[at] ^= static_cast<std::byte>(1u << world_.network_stream().between(0, 7));
+  }
   ends_[1 - side].unread_or_under_way += data.size();
   under_way_[side].push_back({world_.arrival(ends_[side].node, ends_[1 - side].node), std::move(data)});
   plan_delivery(side);

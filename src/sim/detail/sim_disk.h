@@ -45,7 +45,16 @@ class SimDisk final : public runtime::Disk {
   bool has_entries(const std::string& path) const;
   auto delay() {
     const FaultOptions& faults = node_.disk_faults();
-    return node_.executor().sleep(stream_.between_times(faults.disk_delay_min, faults.disk_delay_max));
+    runtime::Duration time = stream_.between_times(faults.disk_delay_min, faults.disk_delay_max);
+    if (stream_.chance(faults.slow_io)) {
+      node_.world().count_fault("slow I/O");
+      time *= 100;
+    }
+    if (stream_.chance(faults.hung_io)) {
+      node_.world().count_fault("hung I/O");
+      time = stream_.between_times(std::chrono::seconds(1), std::chrono::seconds(30));
+    }
+    return node_.executor().sleep(time);
   }
 
   Node& node_;

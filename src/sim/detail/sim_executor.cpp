@@ -25,8 +25,8 @@ void SimExecutor::post(WaitNode& node) {
 void SimExecutor::plan_turn() {
   if (turn_planned_ || ready_.empty()) return;
   turn_planned_ = true;
-  owner_.world().schedule(now() + schedule_.between_times(20ns, 400ns), &owner_, World::EventKind::turn,
-                          [this] { take_turn(); });
+  owner_.world().schedule(now() + schedule_.between_times(20ns, 400ns) * owner_.slowness(), &owner_,
+                          World::EventKind::turn, [this] { take_turn(); });
 }
 
 void SimExecutor::take_turn() {

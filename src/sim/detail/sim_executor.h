@@ -17,6 +17,8 @@ class SimExecutor final : public runtime::Executor {
   runtime::WallTime wall_now() const override;
   void post_remote(std::function<void()> work) override;
 
+  void jump_clock(runtime::Duration by) { skew_ += by; }
+
   // Forgets what is ready and armed. Not inside a coroutine of this node.
   void crash();
 

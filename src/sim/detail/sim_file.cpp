@@ -38,6 +38,14 @@ Task<Result<std::size_t>> SimFile::do_read(Shared state, u64 offset, MutableByte
     const u64 last = std::min<u64>(size, offset + into.size()) - 1;
     state->inode->flip(stream.between(offset, last), static_cast<unsigned>(stream.between(0, 7)));
   }
+  if (stream.chance(state->faults().misdirected_read)) {
+    state->node.world().count_fault("misdirected read");
+    offset += 4096 * stream.between(1, 16);
+  }
+  if (stream.chance(state->faults().stale_read)) {
+    state->node.world().count_fault("stale read");
+    co_return state->inode->durable().read(offset, into);
+  }
   co_return state->inode->content().read(offset, into);
 }
 

@@ -12,6 +12,7 @@ namespace claudefs::sim {
 class SimInode {
  public:
   const SparseBytes& content() const { return current_; }
+  const SparseBytes& durable() const { return durable_; }
   void write(u64 offset, Buffer bytes);
   void resize(u64 size);
   // At rest: in what is durable as well.

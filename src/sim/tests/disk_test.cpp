@@ -154,6 +154,38 @@ TEST(SimDisk, ABitFlipsAtRest) {
   }
 }
 
+TEST(SimDisk, ReadsMayMissTheirPlaceOrTheLatestWrite) {
+  World world(4);
+  Node& node = world.add_node("a");
+  ASSERT_TRUE(run(world, node, create_synced(node, "f"))->has_value());
+  ASSERT_TRUE(run(world, node, write_rounds(node, 1, 1))->has_value());  // a, flushed
+  ASSERT_TRUE(run(world, node, write_rounds(node, 2, 0))->has_value());  // a, b
+  EXPECT_EQ(*run(world, node, read_all(node, "f")), std::string(4096, 'b'));
+  world.faults().stale_read = 1'000'000;
+  EXPECT_EQ(*run(world, node, read_all(node, "f")), std::string(4096, 'a'));
+  world.faults().stale_read = 0;
+  world.faults().misdirected_read = 1'000'000;  // beyond the end, here
+  EXPECT_EQ(*run(world, node, read_all(node, "f")), "");
+  world.faults().misdirected_read = 0;
+  EXPECT_EQ(*run(world, node, read_all(node, "f")), std::string(4096, 'b'));
+}
+
+TEST(SimDisk, SomeOperationsAreSlowAndSomeHang) {
+  World world(4);
+  Node& node = world.add_node("a");
+  ASSERT_TRUE(run(world, node, create_synced(node, "f"))->has_value());
+  const auto time_of_a_read = [&] {
+    const Instant began = world.now();
+    EXPECT_TRUE(run(world, node, read_all(node, "f"))->has_value());
+    return world.now() - began;
+  };
+  EXPECT_LT(time_of_a_read(), 2ms);
+  world.faults().slow_io = 1'000'000;
+  EXPECT_GT(time_of_a_read(), 4ms);
+  world.faults().hung_io = 1'000'000;
+  EXPECT_GT(time_of_a_read(), 2s);
+}
+
 TEST(SimDisk, RatesMakeOperationsFail) {
   FaultOptions faults;
   World world(3, faults);

@@ -2,6 +2,7 @@
 // Method: a counting byte sequence through every kind of trouble: the reader sees a prefix, never a gap.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <optional>
 
 #include "sim/run.h"
@@ -125,6 +126,38 @@ TEST(SimNetwork, ResetsReachBothEnds) {
   faults.connection_reset = 10'000;
   Rig drawn(6, faults);
   EXPECT_TRUE(drawn.world.run_until([&] { return drawn.send_ended && drawn.receive_ended; }, 60s));
+}
+
+Task<void> echo_one(Node& node, std::string& got) {
+  auto listener = node.network().listen("b:7000");
+  auto stream = co_await (*listener)->accept();
+  std::vector<std::byte> space(100);
+  const Result<std::size_t> count = co_await (*stream)->read(space);
+  got.assign(reinterpret_cast<const char*>(space.data()), count.value_or(0));
+}
+Task<void> say_zeros(Node& node) {
+  auto stream = co_await node.network().connect("b:7000");
+  std::vector<Buffer> pieces;
+  pieces.push_back(Buffer::zeros(100));
+  (void)co_await (*stream)->write(std::move(pieces));
+}
+
+TEST(SimNetwork, ACorruptedSegmentArrivesWithOneBitFlipped) {
+  World world(3);
+  Node& a = world.add_node("a");
+  Node& b = world.add_node("b");
+  world.faults().segment_corrupted = 1'000'000;
+  std::string got;
+  Scope scope_b(b.executor());
+  scope_b.spawn(echo_one(b, got));
+  world.run_for(1ms);
+  Scope scope_a(a.executor());
+  scope_a.spawn(say_zeros(a));
+  world.run_for(1s);
+  ASSERT_EQ(got.size(), 100u);
+  int bits = 0;
+  for (const char c : got) bits += std::popcount(static_cast<unsigned char>(c));
+  EXPECT_EQ(bits, 1);
 }
 
 TEST(SimNetwork, CloseIsEndOfStreamAfterAllBytes) {

@@ -176,6 +176,28 @@ TEST(World, APausedNodeRunsNothing) {
   EXPECT_GE(fired[0].second, Instant{} + 1s);
 }
 
+Task<void> yield_often(Executor& executor) {
+  for (int i = 0; i < 1000; ++i) co_await executor.yield();
+}
+
+TEST(World, ASlowNodeTakesLongerAndAClockCanBeSet) {
+  World world(7);
+  Node& node = world.add_node("a");
+  const auto time_of_a_thousand = [&] {
+    const Instant began = world.now();
+    EXPECT_TRUE(run(world, node, yield_often(node.executor())));
+    return world.now() - began;
+  };
+  EXPECT_LT(time_of_a_thousand(), 1ms);
+  node.slow_down(100);
+  EXPECT_GT(time_of_a_thousand(), 2ms);
+  node.slow_down(1);
+  EXPECT_LT(time_of_a_thousand(), 1ms);
+  const i64 ahead = node.executor().wall_now().ns - world.now().ns;
+  node.jump_clock(-5min);
+  EXPECT_EQ(node.executor().wall_now().ns - world.now().ns, ahead - Duration(5min).count());
+}
+
 TEST(World, ACrashedNodeResumesNothing) {
   World world(7);
   Node& node = world.add_node("a");

@@ -40,7 +40,7 @@ u64 Workload::draw_length(Random& random) const {
 runtime::Task<Result<InodeId>> Workload::find_file(Client* client, Random* random, bool make_it) {
   Operation op = make(client, Verb::lookup);
   op.inode = some_directory(*random);
-  op.name = std::string(1, static_cast<char>('a' + random->between(0, 7)));
+  op.name = draw_name(*random);
   const Outcome found = co_await perform(client, op);
   if (found.code == Errc::ok) {
     if (found.type != FileType::regular) co_return fail(Errc::invalid_argument);
