@@ -75,8 +75,8 @@ def amplification(pg, live):
 
 
 def run(context):
-    count, seconds, rate = context.pick((24, 14, 3 << 20), (96, 60, 6 << 20), (96, 300, 8 << 20))
-    pg = Playground(context.work, size=context.pick("160MiB", "500MiB", "500MiB")).up()
+    count, seconds, rate = context.pick((20, 8, 3 << 20), (96, 60, 6 << 20), (96, 300, 8 << 20))
+    pg = Playground(context.work, size=context.pick("256MiB", "500MiB", "500MiB")).up()
     base = os.path.join(pg.mount, "overwrite")
     os.mkdir(base)
     files = Files(base, count, 1)

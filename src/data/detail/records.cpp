@@ -53,6 +53,12 @@ std::optional<SegmentId> parse_segment_key(std::string_view key) {
   return SegmentId{from_big_endian(key.substr(1))};
 }
 
+static bool is_empty(const SegmentRecord& record) {
+  if (CFS_MUTANT(data_half_dead_segment_freed) && record.indexed_bytes != 0)
+    return record.live_bytes < i64{record.length} / 2;
+  return record.live_bytes == 0;
+}
+
 void put_segment(meta::ApplyContext& context, const SegmentRecord& record) {
   const auto mark = [&](std::string key, bool there) {
     if (there)
@@ -63,7 +69,7 @@ void put_segment(meta::ApplyContext& context, const SegmentRecord& record) {
   const bool open = record.state == SegmentState::open;
   context.store(segment_key(record.id), record);
   mark(open_segment_key(record.id), open);
-  mark(dead_segment_key(record.id), record.live_bytes == 0 && !(open && !record.journals.empty()));
+  mark(dead_segment_key(record.id), is_empty(record) && !(open && !record.journals.empty()));
 }
 void remove_segment(meta::ApplyContext& context, SegmentId segment) {
   context.remove(segment_key(segment));
@@ -87,9 +93,7 @@ bool settled(const SegmentRecord& record, Hlc safe) {
 }
 
 bool removable(const SegmentRecord& record, Hlc safe, Hlc now) {
-  const bool empty = CFS_MUTANT(data_half_dead_segment_freed) ? record.live_bytes < i64{record.length} / 2
-                                                              : record.live_bytes == 0;
-  if (!empty) return false;
+  if (!is_empty(record)) return false;
   if (record.state == SegmentState::sealed)
     return settled(record, safe) && safe > record.changed && now > later(record.changed, kSegmentGrace);
   return record.state == SegmentState::open && record.journals.empty() &&
