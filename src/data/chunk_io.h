@@ -43,8 +43,7 @@ class ChunkIo {
 
   // Stores plain chunks (4 KiB to 1 MiB each; cut with codec::Chunker where the content is a stream): looks
   // them up, seals (compress, encrypt) what is new, writes it in the widest layout the living nodes allow, or
-  // to two journals when it is little. When it ends all of them are durable. What is new belongs into one
-  // commit: once it has come, only references protect the chunks. Errors: no_space, unavailable
+  // to two journals when it is little. When it ends all of them are durable. Errors: no_space, unavailable
   // (not even one-failure-safe places could be found within the time limit; one node alone is fine on a
   // one-node cluster).
   virtual runtime::Task<Result<StoredChunks>> store(std::vector<Buffer> plain) = 0;
