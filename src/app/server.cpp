@@ -42,6 +42,14 @@ void collect(const node::Node& node, admin::MetricSet& set) {
         stats.raw_used);
   gauge("claudefs_journal_live_bytes", "Journalled bytes not yet sealed.", stats.journal_bytes);
   gauge("claudefs_shard_bytes", "Bytes of sealed shards.", stats.shard_bytes);
+  const auto counter = [&set](const char* name, const char* help, u64 value) {
+    set.add(MetricKind::counter, name, help, static_cast<double>(value));
+  };
+  const data::DataFigures figures = node.data().figures();
+  counter("claudefs_reclaimed_bytes_total", "Bytes of segments that this node, as their leader, gave back.",
+          figures.reclaimed_bytes);
+  counter("claudefs_compaction_moved_bytes_total",
+          "Bytes that this node moved out of segments that were partly dead.", figures.moved_bytes);
   gauge("claudefs_metadata_bytes", "Bytes of metadata on disk.", stats.metadata_bytes);
   gauge("claudefs_rpc_connections", "Connections that peers and clients hold.", node.connections());
   gauge("claudefs_raft_groups_led", "Shards this node leads.", stats.groups_led);

@@ -47,6 +47,7 @@ void add_figures(StatusReport& report, const ShardFigures& more) {
   s.reclaimed_bytes += more.storage.reclaimed_bytes;
   s.reclaim_rate += more.storage.reclaim_rate;
   s.unreadable_segments += more.storage.unreadable_segments;
+  s.moved_bytes += more.storage.moved_bytes;
   report.usage.inodes += more.usage.inodes;
   report.usage.logical_bytes += more.usage.logical_bytes;
   report.usage.inline_bytes += more.usage.inline_bytes;
@@ -201,7 +202,7 @@ std::string status_text(const StatusReport& report) {
                        format_size(report.storage.repair_rate),
                        eta_text(report.storage.repair_bytes, report.storage.repair_rate));
   if (report.storage.reclaimable_bytes != 0)
-    out += fmt::format("reclaimable: {}, of it {} by moving what lives; {}/s\n",
+    out += fmt::format("reclaimable: {}, of it {} once what lives beside it is moved; {}/s\n",
                        format_size(report.storage.reclaimable_bytes),
                        format_size(report.storage.compaction_debt), format_size(report.storage.reclaim_rate));
   out += fmt::format(
@@ -255,6 +256,7 @@ nlohmann::json status_json(const StatusReport& report) {
            {{"reclaimable", report.storage.reclaimable_bytes},
             {"debt", report.storage.compaction_debt},
             {"done", report.storage.reclaimed_bytes},
+            {"moved", report.storage.moved_bytes},
             {"rate", report.storage.reclaim_rate}}},
           {"space",
            {{"logical", logical_of(report)},

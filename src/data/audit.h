@@ -15,9 +15,10 @@ struct AuditChunksReply {
     Location location;
     u64 references = 0;
     Hlc changed{};
-    bool queued_rightly = true;  // at zero exactly when it stands in the queue of what may be reclaimed
+    // At zero exactly when it stands in the queue of what may be reclaimed; found by its place, too.
+    bool listed_rightly = true;
     static auto fields(auto& self) {
-      return std::tie(self.hash, self.location, self.references, self.changed, self.queued_rightly);
+      return std::tie(self.hash, self.location, self.references, self.changed, self.listed_rightly);
     }
   };
   std::vector<Row> rows;

@@ -1,7 +1,7 @@
 // A server's part in the data plane: answers journal and shard calls (data/messages.h), and does the
 // background work of the shards it leads: sealing open segments, restoring redundancy, reclaiming chunks and
-// segments that nothing refers to, moving inline content into chunks. Background work yields to foreground
-// calls.
+// segments that nothing refers to, compacting segments that are partly dead, moving inline content into
+// chunks. Background work yields to foreground calls.
 #pragma once
 
 #include <memory>
@@ -13,6 +13,12 @@
 #include "store/shard_store.h"
 
 namespace claudefs::data {
+
+// Totals of this node's background work since it started.
+struct DataFigures {
+  u64 reclaimed_bytes = 0;  // of segments given back
+  u64 moved_bytes = 0;      // by compaction
+};
 
 class NodeService {
  public:
@@ -31,6 +37,7 @@ class NodeService {
   virtual runtime::Task<void> stop() = 0;
   // Why this node's disk takes no data any more; empty while it is well. For the heartbeat.
   virtual std::string disk_fault() const = 0;
+  virtual DataFigures figures() const = 0;
 };
 
 // Registers the chunk index's and segment table's operations (data/ops/).

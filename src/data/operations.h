@@ -36,9 +36,11 @@ struct SegmentRecord {
   bool ever_live = false;
   Hlc granted{};
   Hlc changed{};
+  i64 indexed_bytes = 0;  // of chunks that the index ever pointed to here
   static auto fields(auto& self) {
     return std::tie(self.id, self.state, self.owner, self.journals, self.layout, self.generation, self.nodes,
-                    self.length, self.live_bytes, self.ever_live, self.granted, self.changed);
+                    self.length, self.live_bytes, self.ever_live, self.granted, self.changed,
+                    self.indexed_bytes);
   }
 };
 
@@ -122,16 +124,17 @@ struct StorageSummaryReply {
   u64 repaired_bytes = 0;         // since this leader began
   u64 repair_rate = 0;            // bytes a second, lately
   u64 reclaimable_bytes = 0;      // dead, in segments or waiting in the index
-  u64 compaction_debt = 0;        // of those, what is to be freed by moving what lives elsewhere
-  u64 reclaimed_bytes = 0;        // since this leader began
+  u64 compaction_debt = 0;        // of those, what comes free only when what lives beside it is moved
+  u64 reclaimed_bytes = 0;        // segments' bytes given back, since this leader began
   u64 reclaim_rate = 0;           // bytes a second, lately
   u64 unreadable_segments = 0;    // fewer good shards than needed, holders that are down counted as good
+  u64 moved_bytes = 0;            // by compaction, since this leader began: reclaimed_bytes has them too
   static auto fields(auto& self) {
     return std::tie(self.live_bytes, self.segment_bytes, self.raw_bytes, self.full, self.degraded,
                     self.at_risk, self.segments, self.chunks, self.missing_shards, self.missing_bytes,
                     self.unchecked, self.repair_bytes, self.repaired_bytes, self.repair_rate,
                     self.reclaimable_bytes, self.compaction_debt, self.reclaimed_bytes, self.reclaim_rate,
-                    self.unreadable_segments);
+                    self.unreadable_segments, self.moved_bytes);
   }
 };
 struct StorageSummary {  // answered from the leader's memory: costs no scan

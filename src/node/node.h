@@ -50,6 +50,7 @@ class Node {
   const cluster::Membership& membership() const { return *membership_; }
   store::Journal& journal() { return *journal_; }
   store::ShardStore& shards() { return *shards_; }
+  const data::NodeService& data() const { return *data_; }
 
  private:
   runtime::Task<Result<void>> open_stores();

@@ -66,13 +66,26 @@ std::optional<std::string> difference(Cluster& cluster, ShardId shard, bool& une
 std::optional<std::string> miscount(Cluster& cluster) {
   std::map<codec::ChunkHash, u64> counted;
   std::map<codec::ChunkHash, u64> recorded;
+  std::map<SegmentId, u64> placed;
+  std::vector<data::SegmentRecord> segments;
   for (u16 number = 0; number < cluster.options().shards; ++number) {
     const meta::ReadContext* state = leader_of(cluster, ShardId{number});
     if (state == nullptr) return fmt::format("shard {} has no leader", number);
     for (const auto& [hash, count] : meta::take_census(*state).references) counted[hash] += count;
     const data::IndexCensus index = data::take_index_census(*state);
     recorded.insert(index.references.begin(), index.references.end());
+    for (const auto& [segment, bytes] : index.chunk_bytes) placed[segment] += bytes;
+    segments.insert(segments.end(), index.segments.begin(), index.segments.end());
   }
+  for (const data::SegmentRecord& segment : segments) {
+    const u64 bytes = std::exchange(placed[segment.id], 0);
+    if (static_cast<u64>(segment.live_bytes) != bytes)
+      return fmt::format("segment {:#x} counts {} live bytes and the index has {} in it", segment.id,
+                         segment.live_bytes, bytes);
+  }
+  for (const auto& [segment, bytes] : placed)
+    if (bytes != 0)
+      return fmt::format("the index has {} bytes in segment {:#x}, which is gone", bytes, segment);
   for (const auto& [hash, count] : counted)
     if (recorded[hash] != count)
       return fmt::format("chunk {} has {} references and the index counts {}", hash.to_hex().substr(0, 12),

@@ -95,7 +95,7 @@ def run(context):
         check(now <= full - wanted, "raw_used is %s, was %s, should sink by %s" % (mib(now), mib(full), mib(wanted)))
         return True
 
-    wait_for(has_sunk, 300, "the space of what was deleted is reclaimed", 3)
+    wait_for(has_sunk, 60, "the space of what was deleted is reclaimed", 3)
     check(space_is_back(base, len(freed) // 2), "half of what was deleted cannot be written again")
     took = time.monotonic() - started
     for n in range(len(freed) // 2):

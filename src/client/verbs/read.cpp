@@ -7,6 +7,8 @@ CFS_DEFINE_MUTANT(client_zeros_for_missing, "client: a chunk that cannot be read
 
 namespace {
 
+constexpr int kFreshExtents = 3;
+
 using Segment = DirtySet::Piece;  // where some bytes of the answer lie
 
 Task<Result<Buffer>> content_of(State& state, meta::Extent extent) {
@@ -91,15 +93,18 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
   if (newest.empty() && cover(older, offset, end)) co_return as_pieces(older);
 
   Result<std::vector<Segment>> stored = co_await committed(state, file, offset, end).result();
-  if (!stored) {
-    // The extents may be of a version whose chunks are gone: once more with fresh ones.
+  for (int attempt = 0; !stored && attempt < kFreshExtents; ++attempt) {
+    // The extents may be of a version whose chunks are gone: again with fresh ones.
     file->extents.reset(file->attributes.data_version);
-    stored = co_await committed(state, file, offset, end);
+    stored = co_await committed(state, file, offset, end).result();
+    // Only what is gone is worth it: what cannot be read now was waited for already.
+    if (!stored && stored.error().code != Errc::corrupt) break;
   }
+  std::vector<Segment> content = co_await std::move(stored);
   state.read_ahead(file, offset, end);
-  if (newest.empty() && older.empty() && fill_gaplessly(*stored, offset, end))
-    co_return as_pieces(std::move(*stored));
-  const std::vector<const std::vector<Segment>*> layers{&*stored, &older, &newest};
+  if (newest.empty() && older.empty() && fill_gaplessly(content, offset, end))
+    co_return as_pieces(std::move(content));
+  const std::vector<const std::vector<Segment>*> layers{&content, &older, &newest};
   co_return merge(layers, offset, end);
 }
 

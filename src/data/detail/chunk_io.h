@@ -64,6 +64,7 @@ class ChunkIoImpl final : public ChunkIo {
   JournalWriter journal_;
   Flights<codec::ChunkHash, Buffer> fetching_;
   Lru<store::ShardKey, runtime::Instant> reported_{1024};
+  Lru<codec::ChunkHash, Location> moved_{16384};  // where the index found what was not at its hint
   runtime::Scope scope_;  // last: what it runs uses the others, and is destroyed before them
 };
 

@@ -24,6 +24,7 @@ Task<Result<Buffer>> ChunkIoImpl::read(meta::ChunkRef ref) {
 
 Task<Result<Buffer>> ChunkIoImpl::fetch(ChunkIoImpl* self, meta::ChunkRef ref) {
   const runtime::Instant deadline = self->env_.now() + kReadTimeLimit;
+  if (const Location* moved = self->moved_.find(ref.hash)) ref.hint = *moved;
   const bool has_hint = ref.hint.segment != SegmentId{};
   for (u32 round = 0;; ++round) {
     Error last{Errc::corrupt,
@@ -39,6 +40,7 @@ Task<Result<Buffer>> ChunkIoImpl::fetch(ChunkIoImpl* self, meta::ChunkRef ref) {
       last = std::move(place.error());
     } else if (place->found && place->location != ref.hint) {
       Result<Buffer> plain = co_await self->fetch_from(ref, place->location, round != 0).result();
+      if (plain) self->moved_.put(ref.hash, place->location, 1);
       if (plain) co_return plain;
       last = std::move(plain.error());
     }
@@ -62,6 +64,9 @@ Task<Result<Buffer>> ChunkIoImpl::fetch_from(meta::ChunkRef ref, meta::Location 
   else
     record = co_await directory_.find(at.segment);
   const SegmentRange range{at.offset, at.length};
+  // Ids are granted before use and never again: what is gone stays gone.
+  if (record->state == SegmentState::dead)
+    co_return fail(Errc::stale, fmt::format("segment {} is gone", record->id));
   Result<Buffer> stored = co_await reader_.read(record, range).result();
   if (!stored && !fresh) {
     // Sealed, moved or removed since we last asked?

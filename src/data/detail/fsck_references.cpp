@@ -113,7 +113,7 @@ Task<Result<void>> judge_shard(FsckRun& run, Pass& pass, ShardId shard, Hlc star
       if (at != pass.marks.end()) at->second.count = 0;  // seen
       if (row.changed > start || pass.unsure.contains(row.hash))
         pass.changed.insert(row.hash);
-      else if (row.references != marked || !row.queued_rightly)
+      else if (row.references != marked || !row.listed_rightly)
         pass.wrong.push_back({row, marked});
     }
   }
@@ -179,11 +179,13 @@ Task<Result<void>> report(FsckRun& run, const Pass& pass) {
       repaired = (co_await run.router.call(meta::shard_of_chunk(wrong.row.hash, run.shards()), op).result())
                      .has_value();
     }
-    run.found("references",
-              fmt::format("chunk {} counts {} references, {} extents refer to it{}", wrong.row.hash.to_hex(),
-                          wrong.row.references, wrong.marked,
-                          wrong.row.queued_rightly ? "" : "; its place in the queue for reclaiming is wrong"),
-              repaired);
+    run.found(
+        "references",
+        fmt::format(
+            "chunk {} counts {} references, {} extents refer to it{}", wrong.row.hash.to_hex(),
+            wrong.row.references, wrong.marked,
+            wrong.row.listed_rightly ? "" : "; it is listed wrongly among chunks to reclaim or by place"),
+        repaired);
   }
   for (const auto& [hash, inode] : pass.absent)
     if (co_await is_lost(run, hash, inode))

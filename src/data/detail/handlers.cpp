@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kKeysMax = 65536;  // in one call
 constexpr runtime::Duration kSealWriteTimeout = 10s;
 constexpr u32 kShardMax = kSegmentMax + 4096;
+constexpr u64 kServersReserve = 64_MiB;
 
 template <class M>
 TypedReply<typename M::Reply> reply_of(typename M::Reply message = {}, Buffer payload = {}) {
@@ -53,6 +54,16 @@ Handlers::Handlers(Parts parts)
 Result<void> Handlers::check_disk() const {
   if (disk_.sound()) return {};
   return fail(Errc::io_error, fmt::format("node {}'s disk is taken out: {}", self_, disk_.fault()));
+}
+
+// The last of the room is for servers: sealing, repair and compaction, which gives room back, need some.
+Result<void> Handlers::check_room(const Request& request) const {
+  const u64 capacity = shards_.capacity_bytes();
+  const u64 reserve = std::min<u64>(capacity / 16, kServersReserve);
+  if (request.peer != NodeId{} || shards_.used_bytes() + request.payload.size() + reserve <= capacity)
+    return {};
+  return fail(Errc::no_space, fmt::format("node {} is full: {} of {} bytes are used and {} set aside", self_,
+                                          shards_.used_bytes(), capacity, reserve));
 }
 
 void Handlers::note_traffic(const Request& request) {
@@ -116,6 +127,7 @@ Handlers::Answer<ShardWrite> Handlers::shard_write(ShardWrite message, Request r
     co_return fail(Errc::invalid_argument, fmt::format("a shard of {} bytes", request.payload.size()));
   note_traffic(request);
   co_await check_disk();
+  co_await check_room(request);
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
   Result<void> done = co_await shards_.write(message.key, std::move(pieces)).result();

@@ -25,8 +25,6 @@ class Handlers {
     NodeId self{};
   };
   explicit Handlers(Parts parts);
-  // Found damaged by somebody else than a reader: from now on it does not count as held.
-  void note_damaged(store::ShardKey key) { damaged_.insert(key); }
 
  private:
   template <class M>
@@ -42,6 +40,7 @@ class Handlers {
   Answer<ShardRemove> shard_remove(ShardRemove message, net::Request request);
   Answer<ShardHolds> shard_holds(ShardHolds message, net::Request request);
   Result<void> check_disk() const;
+  Result<void> check_room(const net::Request& request) const;
   void note_traffic(const net::Request& request);
 
   runtime::Env& env_;

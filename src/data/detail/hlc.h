@@ -17,8 +17,8 @@ inline constexpr runtime::Duration kPinUse = std::chrono::minutes(5);    // comm
 inline constexpr runtime::Duration kGrantUse = std::chrono::minutes(3);  // commits may rely on new chunks,
                                                                          // from the grant of their segment
 inline constexpr runtime::Duration kGrantAbandoned = std::chrono::minutes(10);  // granted, never sealed
-inline constexpr runtime::Duration kOrphanGrace = std::chrono::hours(1);        // sealed, never referred to
-inline constexpr runtime::Duration kChunkGrace = std::chrono::seconds(60);      // a chunk at zero references
-inline constexpr runtime::Duration kSegmentGrace = std::chrono::seconds(30);  // a segment at zero live bytes
+// For the comfort of readers that hold a file's extents of a moment ago; who comes later asks for them anew.
+inline constexpr runtime::Duration kChunkGrace = std::chrono::seconds(5);    // a chunk at zero references
+inline constexpr runtime::Duration kSegmentGrace = std::chrono::seconds(2);  // a segment at zero live bytes
 
 }  // namespace claudefs::data

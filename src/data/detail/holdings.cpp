@@ -42,7 +42,6 @@ void Survey::add(const SegmentRecord& record) {
   sums.raw += more.raw;
   sums.live_bytes += more.live_bytes;
   sums.dead_bytes += more.dead_bytes;
-  ++segments_;
 }
 
 void Survey::judge(const StorageSummary& op, StorageSummaryReply& reply) const {
@@ -52,6 +51,7 @@ void Survey::judge(const StorageSummary& op, StorageSummaryReply& reply) const {
     reply.raw_bytes += sums.raw;
     reply.segments += sums.segments;
     reply.reclaimable_bytes += sums.dead_bytes;
+    if (form.live) reply.compaction_debt += sums.dead_bytes;
     // What nothing refers to waits to be reclaimed and is not repaired: its redundancy matters to nobody.
     if (!form.live) continue;
     const auto living = static_cast<std::size_t>(

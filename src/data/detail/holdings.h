@@ -17,7 +17,6 @@ class Survey {
   void add(const SegmentRecord& record);
   // Adds its figures, judged by who is up.
   void judge(const StorageSummary& op, StorageSummaryReply& reply) const;
-  u64 segments() const { return segments_; }
 
  private:
   struct Form {
@@ -31,7 +30,6 @@ class Survey {
     u64 segments = 0, bytes = 0, raw = 0, live_bytes = 0, dead_bytes = 0;
   };
   std::map<Form, Sums> sums_;
-  u64 segments_ = 0;
 };
 
 // Shards that their holders, though up, do not have or have damaged.

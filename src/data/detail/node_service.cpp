@@ -1,5 +1,6 @@
 #include "data/node_service.h"
 
+#include "data/detail/compactor.h"
 #include "data/detail/consolidator.h"
 #include "data/detail/handlers.h"
 #include "data/detail/reclaimer.h"
@@ -39,6 +40,7 @@ struct Core {
         sealer(background),
         repairer(background),
         reclaimer(background),
+        compactor(background),
         consolidator(background, parts.client) {}
   Nodes nodes;
   SegmentReader reader;
@@ -49,6 +51,7 @@ struct Core {
   Sealer sealer;
   Repairer repairer;
   Reclaimer reclaimer;
+  Compactor compactor;
   Consolidator consolidator;
 };
 using CorePtr = std::shared_ptr<Core>;
@@ -69,6 +72,8 @@ Task<Result<Buffer>> summarize(CorePtr core, meta::ShardService* service, ShardI
   co_await service->barrier(shard);
   StorageSummaryReply reply;
   core->repairer.summarize(shard, op, reply);
+  core->reclaimer.summarize(shard, reply);
+  core->compactor.summarize(shard, reply);
   if (const meta::ReadContext* state = core->background.state(shard))
     reply.chunks = state->load<IndexTotals>(kTotalsKey).value_or(IndexTotals{}).chunks;
   co_return wire::encode(reply);
@@ -101,6 +106,7 @@ class NodeServiceImpl final : public NodeService {
     add_task(parts.service, core_, &Core::sealer);
     add_task(parts.service, core_, &Core::repairer);
     add_task(parts.service, core_, &Core::reclaimer);
+    add_task(parts.service, core_, &Core::compactor);
     add_task(parts.service, core_, &Core::consolidator);
     add_procedure(parts.service, core_, StorageSummary::kKind, summarize);
     add_procedure(parts.service, core_, ReportBadCopy::kKind, take_report);
@@ -117,6 +123,9 @@ class NodeServiceImpl final : public NodeService {
     co_await scope_.join();
   }
   std::string disk_fault() const override { return core_->disk.fault(); }
+  DataFigures figures() const override {
+    return {core_->reclaimer.reclaimed_bytes(), core_->compactor.moved_bytes()};
+  }
 
  private:
   // False once the service stops.

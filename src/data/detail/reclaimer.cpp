@@ -11,17 +11,27 @@ namespace claudefs::data {
 using namespace std::chrono_literals;
 using runtime::Task;
 
-constexpr runtime::Duration kRound = 10s;
-constexpr runtime::Duration kSafeFor = 8s;
+constexpr runtime::Duration kRound = 1s;
+constexpr runtime::Duration kSafeFor = 1500ms;
 constexpr int kBatchesARound = 64;
-constexpr std::size_t kRecordsAStep = 512;
+constexpr std::size_t kSegmentsAStep = 512;
 
 Task<void> Reclaimer::run(ShardId shard) {
+  RateMeter& rate = rates_.insert_or_assign(shard, RateMeter(background_.env)).first->second;
   while (!background_.stopping) {
     co_await background_.env.executor().sleep(kRound);
     if (has_old_chunks(shard)) co_await reclaim_chunks(shard);
-    co_await remove_segments(shard);
+    co_await remove_segments(shard, rate);
   }
+}
+
+void Reclaimer::summarize(ShardId shard, StorageSummaryReply& reply) {
+  if (const meta::ReadContext* state = background_.state(shard))
+    reply.reclaimable_bytes += state->load<IndexTotals>(kTotalsKey).value_or(IndexTotals{}).zero_bytes;
+  const auto rate = rates_.find(shard);
+  if (rate == rates_.end()) return;
+  reply.reclaimed_bytes = rate->second.total();
+  reply.reclaim_rate = rate->second.per_second();
 }
 
 bool Reclaimer::has_old_chunks(ShardId shard) const {
@@ -47,31 +57,45 @@ Task<void> Reclaimer::reclaim_chunks(ShardId shard) {
   }
 }
 
-Task<void> Reclaimer::remove_segments(ShardId shard) {
-  SegmentId cursor{};
-  for (bool last = false; !last;) {
-    const meta::ReadContext* state = background_.state(shard);
-    if (state == nullptr) co_return;
-    const std::vector<SegmentRecord> records = segments_after(*state, cursor, kRecordsAStep);
-    last = records.size() < kRecordsAStep;
-    if (!records.empty()) cursor = records.back().id;
+// At best everything up to now is safe: the shards are asked only where that would free something.
+std::vector<SegmentId> Reclaimer::removable_of(ShardId shard) const {
+  std::vector<SegmentId> out;
+  const meta::ReadContext* state = background_.state(shard);
+  if (state == nullptr) return out;
+  std::vector<SegmentId> dead;
+  state->scan(kDeadSegmentPrefix, kDeadSegmentPrefix, [&](std::string_view key, std::string_view) {
+    if (const auto id = parse_segment_key(key)) dead.push_back(*id);
+    return true;
+  });
+  for (const SegmentId id : dead) {
+    const std::optional<SegmentRecord> record = state->load<SegmentRecord>(segment_key(id));
+    if (record && removable(*record, background_.wall(), background_.wall())) out.push_back(id);
+    if (out.size() == kSegmentsAStep) break;
+  }
+  return out;
+}
+
+// `rate` is in rates_ for good.
+Task<void> Reclaimer::remove_segments(ShardId shard, RateMeter& rate) {
+  for (;;) {
     RemoveSegments op;
-    // At best everything up to now is safe: ask the shards only where that would free something.
-    for (const SegmentRecord& record : records)
-      if (removable(record, background_.wall(), background_.wall())) op.segments.push_back(record.id);
-    if (op.segments.empty()) {
-      co_await background_.env.executor().yield();
-      continue;
-    }
+    op.segments = removable_of(shard);
+    const bool more = op.segments.size() == kSegmentsAStep;
+    if (op.segments.empty()) co_return;
     const std::optional<Hlc> safe = co_await safe_point();
     if (!safe) co_return;
     op.safe = *safe;
     const auto removed = co_await background_.router.call(shard, std::move(op)).result();
     if (!removed) co_return;
     std::vector<ShardTarget> targets;
-    for (const SegmentRecord& record : removed->records)
+    for (const SegmentRecord& record : removed->records) {
       targets.push_back({record.id, record.generation, record.nodes});
+      rate.add(record.length);
+      reclaimed_ += record.length;
+    }
+    const bool none = targets.empty();
     co_await remove_shards(background_.env, background_.nodes, std::move(targets));
+    if (!more || none) co_return;
   }
 }
 

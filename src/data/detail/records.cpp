@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "data/detail/hlc.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_half_dead_segment_freed,
+                  "data: a segment counts as empty when less than half of it is in use");
 
 std::string big_endian(u64 value) {
   std::string out(8, '\0');
@@ -27,6 +31,12 @@ std::string segment_key(SegmentId segment) { return prefixed(kSegmentPrefix, big
 std::string open_segment_key(SegmentId segment) {
   return prefixed(kOpenSegmentPrefix, big_endian(segment.value));
 }
+std::string dead_segment_key(SegmentId segment) {
+  return prefixed(kDeadSegmentPrefix, big_endian(segment.value));
+}
+std::string place_key(SegmentId segment, u32 offset) {
+  return prefixed(kPlacePrefix, big_endian(segment.value)) + big_endian(offset).substr(4);
+}
 std::string zero_key(Hlc zero_since, const codec::ChunkHash& hash) {
   return prefixed(kZeroPrefix, big_endian(zero_since.value)) + std::string(as_text(hash.bytes));
 }
@@ -43,32 +53,49 @@ std::optional<SegmentId> parse_segment_key(std::string_view key) {
   return SegmentId{from_big_endian(key.substr(1))};
 }
 
+static bool is_empty(const SegmentRecord& record) {
+  if (CFS_MUTANT(data_half_dead_segment_freed) && record.indexed_bytes != 0)
+    return record.live_bytes < i64{record.length} / 2;
+  return record.live_bytes == 0;
+}
+
 void put_segment(meta::ApplyContext& context, const SegmentRecord& record) {
+  const auto mark = [&](std::string key, bool there) {
+    if (there)
+      context.put(std::move(key), {});
+    else
+      context.remove(std::move(key));
+  };
+  const bool open = record.state == SegmentState::open;
   context.store(segment_key(record.id), record);
-  if (record.state == SegmentState::open)
-    context.put(open_segment_key(record.id), {});
-  else
-    context.remove(open_segment_key(record.id));
+  mark(open_segment_key(record.id), open);
+  mark(dead_segment_key(record.id), is_empty(record) && !(open && !record.journals.empty()));
 }
 void remove_segment(meta::ApplyContext& context, SegmentId segment) {
   context.remove(segment_key(segment));
   context.remove(open_segment_key(segment));
+  context.remove(dead_segment_key(segment));
 }
-void add_to_totals(meta::ApplyContext& context, i64 chunks) {
-  if (chunks == 0) return;
+void add_to_totals(meta::ApplyContext& context, i64 chunks, i64 zero_bytes) {
+  if (chunks == 0 && zero_bytes == 0) return;
   IndexTotals totals = context.load<IndexTotals>(kTotalsKey).value_or(IndexTotals{});
-  totals.chunks = static_cast<u64>(std::max<i64>(0, static_cast<i64>(totals.chunks) + chunks));
+  const auto sum = [](u64 of, i64 more) {
+    return static_cast<u64>(std::max<i64>(0, static_cast<i64>(of) + more));
+  };
+  totals.chunks = sum(totals.chunks, chunks);
+  totals.zero_bytes = sum(totals.zero_bytes, zero_bytes);
   context.store(std::string(kTotalsKey), totals);
 }
 
+bool settled(const SegmentRecord& record, Hlc safe) {
+  return record.state == SegmentState::sealed &&
+         (record.indexed_bytes >= i64{record.length} || safe > later(record.granted, kGrantUse));
+}
+
 bool removable(const SegmentRecord& record, Hlc safe, Hlc now) {
-  if (record.live_bytes != 0) return false;
-  if (record.state == SegmentState::sealed) {
-    // A commit of a chunk that was written here may be under way until the grant's promise has run out.
-    const bool wanted_once = record.ever_live || now > later(record.granted, kOrphanGrace);
-    return wanted_once && safe > later(record.granted, kGrantUse) && safe > record.changed &&
-           now > later(record.changed, kSegmentGrace);
-  }
+  if (!is_empty(record)) return false;
+  if (record.state == SegmentState::sealed)
+    return settled(record, safe) && safe > record.changed && now > later(record.changed, kSegmentGrace);
   return record.state == SegmentState::open && record.journals.empty() &&
          now > later(record.granted, kGrantAbandoned);
 }

@@ -18,8 +18,8 @@ class Throttle {
   void note_foreground() { foreground_at_ = env_.now(); }
   bool busy() const { return env_.now() - foreground_at_ < kBusyFor; }
   // Before background work on so many bytes: returns when it is its turn.
-  runtime::Task<void> pay(u64 bytes, u64 rate_max = kIdleRate) {
-    const u64 rate = std::min(busy() ? kBusyRate : kIdleRate, rate_max);
+  runtime::Task<void> pay(u64 bytes) {
+    const u64 rate = busy() ? kBusyRate : kIdleRate;
     const runtime::Duration cost(static_cast<i64>(bytes * 1'000'000'000 / rate));
     const runtime::Instant begin = std::max(env_.now(), next_);
     next_ = begin + cost;
@@ -35,7 +35,7 @@ class Throttle {
 // Bytes a second over the last while.
 class RateMeter {
  public:
-  explicit RateMeter(runtime::Env& env) : env_(env) {}
+  explicit RateMeter(runtime::Env& env) : env_(&env) {}
   void add(u64 bytes) {
     turn();
     current_ += bytes;
@@ -44,19 +44,19 @@ class RateMeter {
   u64 total() const { return total_; }
   u64 per_second() {
     turn();
-    const i64 ns = kWindow.count() + (env_.now() - began_).count();
+    const i64 ns = kWindow.count() + (env_->now() - began_).count();
     return static_cast<u64>(static_cast<double>(former_ + current_) * 1e9 / static_cast<double>(ns));
   }
 
  private:
   static constexpr runtime::Duration kWindow = std::chrono::seconds(5);
   void turn() {
-    if (env_.now() - began_ < kWindow) return;
-    former_ = env_.now() - began_ < 2 * kWindow ? current_ : 0;
+    if (env_->now() - began_ < kWindow) return;
+    former_ = env_->now() - began_ < 2 * kWindow ? current_ : 0;
     current_ = 0;
-    began_ = env_.now();
+    began_ = env_->now();
   }
-  runtime::Env& env_;
+  runtime::Env* env_;
   runtime::Instant began_{INT64_MIN / 2};
   u64 former_ = 0, current_ = 0, total_ = 0;
 };

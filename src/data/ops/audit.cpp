@@ -31,7 +31,9 @@ Result<AuditChunksReply> read_chunks(const meta::ReadContext& context, const Aud
   for (std::size_t i = 0; i < reply.rows.size(); ++i) {
     AuditChunksReply::Row& row = reply.rows[i];
     const bool queued = zero_since[i] != Hlc{} && context.get(zero_key(zero_since[i], row.hash)).has_value();
-    row.queued_rightly = queued == (row.references == 0) && (zero_since[i] != Hlc{}) == queued;
+    const auto placed = context.get(place_key(row.location.segment, row.location.offset));
+    row.listed_rightly = queued == (row.references == 0) && (zero_since[i] != Hlc{}) == queued &&
+                         placed == std::string(as_text(row.hash.bytes));
   }
   return reply;
 }
@@ -59,12 +61,17 @@ Result<meta::Nothing> apply_repair_chunk(meta::ApplyContext& context, const Repa
   log::warn(
       "data", "a chunk's count of references is mended",
       {log::kv("chunk", op.hash.to_hex()), log::kv("was", record->references), log::kv("is", op.references)});
+  const i64 length = record->location.length;
+  const i64 zero_before = record->zero_since != Hlc{} ? length : 0;
   if (record->zero_since != Hlc{}) context.remove(zero_key(record->zero_since, op.hash));
   record->references = op.references;
   record->zero_since = op.references == 0 ? context.hlc() : Hlc{};
   record->changed = context.hlc();
   if (op.references == 0) context.put(zero_key(record->zero_since, op.hash), {});
+  context.put(place_key(record->location.segment, record->location.offset),
+              std::string(as_text(op.hash.bytes)));
   context.store(chunk_key(op.hash), *record);
+  add_to_totals(context, 0, (op.references == 0 ? length : 0) - zero_before);
   return meta::Nothing{};
 }
 

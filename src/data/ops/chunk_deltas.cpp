@@ -16,21 +16,26 @@ namespace {
 using meta::ApplyContext;
 using meta::ChunkDeltas;
 
-// A hash's record and how the count moved it between "in use" and "at zero".
-void take_reference(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record) {
-  if (record.zero_since == Hlc{}) return;
-  context.remove(zero_key(record.zero_since, hash));
-  record.zero_since = Hlc{};
-}
-void drop_to_zero(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record) {
-  record.zero_since = context.hlc();
-  context.put(zero_key(record.zero_since, hash), {});
-}
-
 struct Effects {
   std::map<SegmentId, i64> live_bytes;
   i64 chunks = 0;
+  i64 zero_bytes = 0;
 };
+
+// A hash's record and how the count moved it between "in use" and "at zero".
+void take_reference(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record,
+                    Effects& effects) {
+  if (record.zero_since == Hlc{}) return;
+  context.remove(zero_key(record.zero_since, hash));
+  record.zero_since = Hlc{};
+  effects.zero_bytes -= record.location.length;
+}
+void drop_to_zero(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record,
+                  Effects& effects) {
+  record.zero_since = context.hlc();
+  context.put(zero_key(record.zero_since, hash), {});
+  effects.zero_bytes += record.location.length;
+}
 
 void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effects) {
   std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(delta.hash));
@@ -42,15 +47,17 @@ void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effect
     record = ChunkRecord{delta.location, delta.chunk_length, 0, {}, {}, {}};
     effects.live_bytes[delta.location.segment] += delta.location.length;
     effects.chunks += 1;
+    context.put(place_key(delta.location.segment, delta.location.offset),
+                std::string(as_text(delta.hash.bytes)));
   }
   if (!CFS_MUTANT(data_reference_not_counted) || record->references == 0)
     record->references += static_cast<u64>(delta.references);
-  take_reference(context, delta.hash, *record);
+  take_reference(context, delta.hash, *record, effects);
   record->changed = context.hlc();
   context.store(chunk_key(delta.hash), *record);
 }
 
-void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta) {
+void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effects) {
   std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(delta.hash));
   // Not ~references: the smallest i64 has no positive twin.
   const u64 count = ~static_cast<u64>(delta.references) + 1;
@@ -62,7 +69,7 @@ void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta) {
   record->references -=
       std::min(CFS_MUTANT(data_reference_freed_twice) ? count + 1 : count, record->references);
   if (CFS_MUTANT(data_reclaims_live_chunks) && record->references == 1) record->references = 0;
-  if (record->references == 0) drop_to_zero(context, delta.hash, *record);
+  if (record->references == 0) drop_to_zero(context, delta.hash, *record, effects);
   record->changed = context.hlc();
   context.store(chunk_key(delta.hash), *record);
 }
@@ -73,11 +80,11 @@ Result<meta::Nothing> apply_chunk_deltas(ApplyContext& context, const ChunkDelta
   Effects effects;
   for (const ChunkDeltas::Delta& delta : op.deltas) {
     if (delta.references > 0) add(context, delta, effects);
-    if (delta.references < 0) subtract(context, delta);
+    if (delta.references < 0) subtract(context, delta, effects);
   }
   for (const auto& [segment, bytes] : effects.live_bytes)
     context.emit(shard_of(segment), SegmentDelta{segment, bytes});
-  add_to_totals(context, effects.chunks);
+  add_to_totals(context, effects.chunks, effects.zero_bytes);
   return meta::Nothing{};
 }
 

@@ -14,6 +14,8 @@ Result<ReclaimChunksReply> apply_reclaim_chunks(meta::ApplyContext& context, con
 Result<SegmentsReply> apply_grant_segments(meta::ApplyContext& context, const GrantSegments& op);
 Result<meta::Nothing> apply_seal_segments(meta::ApplyContext& context, const SealSegments& op);
 Result<SegmentsReply> read_find_segments(const meta::ReadContext& context, const FindSegments& op);
+Result<ChunksInReply> read_chunks_in(const meta::ReadContext& context, const ChunksIn& op);
+Result<MoveChunksReply> apply_move_chunks(meta::ApplyContext& context, const MoveChunks& op);
 Result<meta::Nothing> apply_segment_delta(meta::ApplyContext& context, const SegmentDelta& op);
 Result<SegmentsReply> apply_remove_segments(meta::ApplyContext& context, const RemoveSegments& op);
 

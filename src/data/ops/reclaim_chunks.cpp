@@ -36,15 +36,18 @@ Result<ReclaimChunksReply> apply_reclaim_chunks(meta::ApplyContext& context, con
     entries.push_back(entry);
   }
   std::map<SegmentId, i64> live_bytes;
+  i64 bytes_freed = 0;
   for (const ZeroEntry& entry : entries) {
     const std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(entry.hash));
     live_bytes[record->location.segment] -= record->location.length;
+    bytes_freed += record->location.length;
     context.remove(chunk_key(entry.hash));
+    context.remove(place_key(record->location.segment, record->location.offset));
     context.remove(zero_key(entry.zero_since, entry.hash));
   }
   for (const auto& [segment, bytes] : live_bytes)
     context.emit(shard_of(segment), SegmentDelta{segment, bytes});
-  add_to_totals(context, -static_cast<i64>(entries.size()));
+  add_to_totals(context, -static_cast<i64>(entries.size()), -bytes_freed);
   reply.reclaimed = static_cast<u32>(entries.size());
   return reply;
 }

@@ -15,6 +15,8 @@ void register_data(meta::OperationTable& table) {
   register_audit(table);
   table.command<SegmentDelta>(apply_segment_delta);
   table.command<RemoveSegments>(apply_remove_segments);
+  table.query<ChunksIn>(read_chunks_in);
+  table.command<MoveChunks>(apply_move_chunks);
 }
 
 }  // namespace claudefs::data

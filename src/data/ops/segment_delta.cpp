@@ -11,7 +11,10 @@ Result<meta::Nothing> apply_segment_delta(meta::ApplyContext& context, const Seg
     return meta::Nothing{};
   }
   record->live_bytes += op.live_bytes;
-  if (op.live_bytes > 0) record->ever_live = true;
+  if (op.live_bytes > 0) {
+    record->ever_live = true;
+    record->indexed_bytes += op.live_bytes;
+  }
   if (record->live_bytes < 0) {
     log::error("data", "a segment lost more bytes than were live in it",
                {log::kv("segment", op.segment), log::kv("bytes", op.live_bytes)});

@@ -110,13 +110,18 @@ class MemoryShardStore final : public store::ShardStore {
     return out;
   }
   bool contains(store::ShardKey key) const override { return shards.contains(key); }
-  u64 used_bytes() const override { return 0; }
-  u64 capacity_bytes() const override { return 0; }
+  u64 used_bytes() const override {
+    u64 bytes = 0;
+    for (const auto& [key, content] : shards) bytes += content.size();
+    return bytes;
+  }
+  u64 capacity_bytes() const override { return capacity; }
   runtime::Task<void> stop() override { co_return; }
 
   std::map<store::ShardKey, std::string> shards;
   std::set<store::ShardKey> damaged;
   std::map<store::ShardKey, std::set<u32>> damaged_blocks;
+  u64 capacity = 1u << 30;
   bool fails_reads = false, fails_writes = false;
   bool full = false;
   u64 reads = 0, writes = 0;
@@ -141,8 +146,9 @@ struct FakeNode {
 
 class FakeClient final : public net::Client {
  public:
-  FakeClient(runtime::Env& env, std::map<NodeId, std::unique_ptr<FakeNode>>& nodes)
-      : env_(env), nodes_(nodes) {}
+  // `self`: of the server that calls; 0: a client.
+  FakeClient(runtime::Env& env, std::map<NodeId, std::unique_ptr<FakeNode>>& nodes, NodeId self = NodeId{})
+      : env_(env), nodes_(nodes), self_(self) {}
   runtime::Task<Result<net::Reply>> call(std::string address, u16 method, Buffer body, Buffer payload,
                                          runtime::Duration timeout) override {
     using namespace std::chrono_literals;
@@ -156,6 +162,7 @@ class FakeClient final : public net::Client {
     if (node.down) co_return fail(Errc::unavailable, "connection refused by " + address);
     net::Request request;
     request.method = method;
+    request.peer = self_;
     request.body = std::move(body);
     request.payload = std::move(payload);
     Result<net::Reply> reply = co_await (*node.methods.find(method))(std::move(request)).result();
@@ -168,6 +175,7 @@ class FakeClient final : public net::Client {
  private:
   runtime::Env& env_;
   std::map<NodeId, std::unique_ptr<FakeNode>>& nodes_;
+  const NodeId self_;
 };
 
 class FakeRouter final : public cluster::Router {

@@ -74,7 +74,8 @@ struct IndexRig {
     std::erase_if(model, [&](const auto& item) {
       const auto& [n, chunk] = item;
       if (home(n).value != shard || chunk.references != 0) return false;
-      if (!(chunk.pinned < safe && chunk.pinned < then && chunk.zero < safe && later(chunk.zero, 60s) < then))
+      if (!(chunk.pinned < safe && chunk.pinned < then && chunk.zero < safe &&
+            later(chunk.zero, kChunkGrace) < then))
         return false;
       live[chunk.location.segment] -= chunk.location.length;
       return true;

@@ -66,6 +66,8 @@ class MiniShards {
     query<FindSegments>(read_find_segments);
     command<SegmentDelta>(apply_segment_delta);
     command<RemoveSegments>(apply_remove_segments);
+    query<ChunksIn>(read_chunks_in);
+    command<MoveChunks>(apply_move_chunks);
     calls_[meta::OutboxStatus::kKind] = [](MiniShard& shard, const Buffer&) -> Result<Buffer> {
       return wire::encode(meta::OutboxStatusReply{shard.hlc(), shard.hlc()});
     };

@@ -91,16 +91,19 @@ inline std::vector<Buffer> noises(std::size_t count, std::size_t size, u64 seed)
 }
 
 struct ServiceRig : FakeCluster {
+  FakeClient between_servers;
   std::vector<std::unique_ptr<NodeService>> services_of_nodes;
   std::vector<std::unique_ptr<FakeShardService>> shard_services;
   std::unique_ptr<ChunkIo> io;
 
-  explicit ServiceRig(u16 count, u64 seed = 1) : FakeCluster(count, seed, false), io(chunk_io()) {
+  explicit ServiceRig(u16 count, u64 seed = 1)
+      : FakeCluster(count, seed, false), between_servers(env, nodes, NodeId{1}), io(chunk_io()) {
     no_files();
     for (auto& [id, node] : nodes) {
       shard_services.push_back(std::make_unique<FakeShardService>(*this, id == NodeId{1}));
-      services_of_nodes.push_back(NodeService::create(
-          {env, client, router, node->methods, node->journal, node->shards, *shard_services.back(), id}));
+      services_of_nodes.push_back(
+          NodeService::create({env, between_servers, router, node->methods, node->journal, node->shards,
+                               *shard_services.back(), id}));
     }
   }
   void no_files() {
@@ -134,6 +137,8 @@ struct ServiceRig : FakeCluster {
       sum.repair_bytes += reply->repair_bytes;
       sum.reclaimable_bytes += reply->reclaimable_bytes;
       sum.compaction_debt += reply->compaction_debt;
+      sum.reclaimed_bytes += reply->reclaimed_bytes;
+      sum.moved_bytes += reply->moved_bytes;
       sum.unchecked.insert(sum.unchecked.end(), reply->unchecked.begin(), reply->unchecked.end());
     }
     return sum;
@@ -167,8 +172,10 @@ struct ServiceRig : FakeCluster {
     for (auto& [id, node] : nodes) count += node->journal.segments_held.size();
     return count;
   }
+  // Where the first of them lies now; compaction may have moved it.
   SegmentRecord segment_of(const StoredChunks& stored) {
-    return shards.segment(stored.chunks[0].ref.hint.segment);
+    const std::optional<ChunkRecord> known = shards.chunk(stored.chunks[0].ref.hash);
+    return shards.segment((known ? known->location : stored.chunks[0].ref.hint).segment);
   }
   // Every shard that the record names is where it says.
   bool whole(const SegmentRecord& record) {
