@@ -11,8 +11,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t kBatchMessages = 256;
 constexpr std::size_t kBatchBytes = 512 << 10;
 // Counts of references: nobody waits for them, and many to a destination cost as much as one.
-constexpr runtime::Duration kGather = 250ms;
-constexpr runtime::Duration kGatherAcks = 100ms;
+constexpr runtime::Duration kGather = 1s;
+constexpr runtime::Duration kGatherAcks = 500ms;
 
 class Pump {
  public:
