@@ -27,14 +27,14 @@ class ClusterMount {
   ClusterMount& operator=(const ClusterMount&) = delete;
 
   // Finds the cluster and opens a session. Errors: wrong_cluster, access_denied, unavailable (no node
-  // answered in time), those of FileSystem::start. Then stop() and destroy it.
+  // answered in time), those of FileSystem::start. After one: start() again, or stop() and destroy it.
   runtime::Task<Result<void>> start();
   // Writes back what is dirty. Errors: the first write-back that failed.
   runtime::Task<Result<void>> stop();
 
   FileSystem& files() { return *files_; }  // after start()
   const FileSystem& files() const { return *files_; }
-  const net::Client& rpc() const { return *rpc_; }  // after start()
+  const net::Client& rpc() const { return *rpc_; }               // after start()
   const data::ChunkIo* chunks() const { return chunks_.get(); }  // nullptr before the session is open
 
  private:

@@ -83,6 +83,7 @@ class Workload {
   // Locks.
   Task<void> hold_lock(Client* client, Random* random);
   void lost(Process by);
+  void note_lost_sessions(const Client& client);
 
   Task<void> audit_entry(Client* client, InodeId directory, std::string name, std::deque<InodeId>* next);
   Task<void> audit_content(Client* client, InodeId inode, u64 size);
@@ -111,6 +112,7 @@ class Workload {
   std::map<std::pair<u32, u32>, u32> next_index_;  // by client and lane: survives the client's crashes
   std::map<u32, u32> lanes_running_;               // by client
   std::deque<std::string> recent_;
+  std::map<Process, u64> sessions_lost_;  // as far as the oracle knows
   u64 last_number_ = 0;
   u64 last_lock_ = 0;
   u64 last_write_ = 16;  // lower ones are shared by many files

@@ -26,6 +26,12 @@ runtime::Task<Result<void>> ClusterMount::find_cluster() {
 }
 
 runtime::Task<Result<void>> ClusterMount::start() {
+  // What a start that failed has left; its calls end before what they use.
+  files_.reset();
+  chunks_.reset();
+  router_.reset();
+  rpc_.reset();
+  pushes_ = {};
   rpc_ = net::Client::create(env_, settings_.identity, &pushes_);
   router_ = cluster::Router::create(env_, *rpc_, settings_.seeds, settings_.routing);
   co_await find_cluster();

@@ -54,7 +54,9 @@ Task<Result<Leases::Use>> State::use_for_writing(FilePtr file) {
 Task<Result<void>> State::ensure_current(FilePtr file) {
   if (leases == nullptr) co_return Result<void>();
   co_await leases->settled(file->id());
-  if (leases->held(file->id()) != LeaseMode::none) co_return Result<void>();
+  // A lease alone is not enough: it may have come with an answer (a page of a listing) that nobody has looked
+  // at.
+  if (leases->attributes(file->id()) != nullptr) co_return Result<void>();
   const u64 started = clock();
   const meta::InodeReply reply = co_await ask(file->id().shard(), meta::GetAttributes(file->id()));
   (void)learn(started, reply.inode);

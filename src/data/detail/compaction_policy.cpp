@@ -39,8 +39,9 @@ std::vector<SegmentRecord> choose_for_compaction(std::vector<SegmentRecord> reco
   std::erase_if(records, [&](const SegmentRecord& record) {
     return record.live_bytes <= 0 || !settled(record, now) || dead_share(record) < kDeadLeast;
   });
-  std::ranges::stable_sort(records, std::ranges::greater{},
-                           [&](const SegmentRecord& record) { return score(record, now); });
+  std::ranges::sort(records, std::ranges::greater{}, [&](const SegmentRecord& record) {
+    return std::pair(score(record, now), record.id.value);
+  });
   const auto allowed = static_cast<u64>(static_cast<double>(live) * policy.dead_share_allowed);
   std::vector<SegmentRecord> out;
   for (SegmentRecord& record : records) {

@@ -8,7 +8,8 @@
 
 namespace claudefs::meta {
 
-CFS_DEFINE_MUTANT(meta_permission_keeps_group_of_maker, "meta: a set-group-id directory does not hand on its group");
+CFS_DEFINE_MUTANT(meta_permission_keeps_group_of_maker,
+                  "meta: a set-group-id directory does not hand on its group");
 
 namespace {
 

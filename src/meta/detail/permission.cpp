@@ -54,7 +54,8 @@ bool may_have_user_xattrs(const Inode& inode) {
 bool is_member(const Caller& caller, u32 group) {
   if (caller.gid == group) return true;
   auto end = caller.groups.end();
-  if (CFS_MUTANT(meta_permission_first_groups_only) && caller.groups.size() > 16) end = caller.groups.begin() + 16;
+  if (CFS_MUTANT(meta_permission_first_groups_only) && caller.groups.size() > 16)
+    end = caller.groups.begin() + 16;
   return std::find(caller.groups.begin(), end, group) != end;
 }
 

@@ -106,7 +106,8 @@ Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttribut
   if (op.mode) set_mode(context, inode, op);
   if (op.uid) inode.uid = *op.uid;
   if (op.gid) inode.gid = *op.gid;
-  if (op.clear_set_id || (owner_changes && !op.mode && !CFS_MUTANT(meta_permission_keeps_set_id))) drop_set_id(inode);
+  if (op.clear_set_id || (owner_changes && !op.mode && !CFS_MUTANT(meta_permission_keeps_set_id)))
+    drop_set_id(inode);
   if (owner_changes || op.size || op.clear_set_id) drop_capability(context, inode);
   if (op.accessed) inode.accessed = *op.accessed;
   if (op.modified) inode.modified = *op.modified;

@@ -96,6 +96,7 @@ runtime::Task<Result<void>> Workload::sync(Client* client, OpenFile file, bool b
     done = co_await client->files().fsync(file.handle).result();
   note(fmt::format("sync    client {} file {:#x}: {}", client->number, file.inode,
                    done ? "ok" : done.error().to_string()));
+  note_lost_sessions(*client);
   if (done) {
     content_.synced(file.inode, by, called, now());
     ++report_.operations;
@@ -105,12 +106,21 @@ runtime::Task<Result<void>> Workload::sync(Client* client, OpenFile file, bool b
   co_return done;
 }
 
+// What a session had not committed when it expired is lost; the handles that were open then say so, not later
+// ones.
+void Workload::note_lost_sessions(const Client& client) {
+  if (!client.ready) return;
+  const u64 lost = client.mount->files().lease_stats().sessions_lost;
+  if (std::exchange(sessions_lost_[process(client)], lost) != lost) content_.lost(process(client));
+}
+
 runtime::Task<void> Workload::release(Client* client, OpenFile file) {
   const Process by = process(*client);
   const Instant called = now();
   const Result<void> done = co_await client->files().release(file.handle).result();
   note(fmt::format("close   client {} file {:#x}: {}", client->number, file.inode,
                    done ? "ok" : done.error().to_string()));
+  note_lost_sessions(*client);
   if (done)
     content_.synced(file.inode, by, called, now());
   else
