@@ -142,6 +142,8 @@ class FileSystem {
   // For how long from now; noted, so that it can be taken back.
   runtime::Duration give_attributes(InodeId inode);
   runtime::Duration give_name(InodeId parent, const std::string& name);
+  // Inode::flags, as long as a lease says that nobody else has changed them.
+  std::optional<u32> flags_under_lease(InodeId inode) const;
   LeaseStats lease_stats() const;
 
   // The kernel or a protocol no longer knows the inode: caches of it may go.

@@ -46,6 +46,10 @@ bool FileSystem::has_leases() const { return state_->leases != nullptr; }
 runtime::Duration FileSystem::give_attributes(InodeId inode) {
   return state_->leases ? state_->leases->give_attributes(inode) : runtime::Duration(0);
 }
+std::optional<u32> FileSystem::flags_under_lease(InodeId inode) const {
+  const Inode* known = state_->leases ? state_->leases->attributes(inode) : nullptr;
+  return known == nullptr ? std::nullopt : std::optional<u32>(known->flags);
+}
 runtime::Duration FileSystem::give_name(InodeId parent, const std::string& name) {
   return state_->leases ? state_->leases->give_name(parent, name) : runtime::Duration(0);
 }

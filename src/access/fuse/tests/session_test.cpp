@@ -32,6 +32,7 @@ class FuseSessionTest : public ::testing::Test {
     fs_ = cluster_.mount(node_);
     ASSERT_TRUE(sim::run(world_, node_, fs_->start()).value());
     SessionOptions options;
+    options.entry_valid = options.attributes_valid = 1s;  // there are no leases here
     options.groups_of = [this](u32) {
       ++groups_asked_;
       return groups_;
@@ -129,8 +130,9 @@ TEST_F(FuseSessionTest, InitAgreesOnWhatBothCan) {
   EXPECT_TRUE(init_.flags & FUSE_ATOMIC_O_TRUNC);
   EXPECT_TRUE(init_.flags & FUSE_HANDLE_KILLPRIV_V2);
   EXPECT_FALSE(init_.flags & FUSE_WRITEBACK_CACHE);
-  EXPECT_FALSE(init_.flags & FUSE_POSIX_LOCKS);
-  EXPECT_FALSE(init_.flags & FUSE_FLOCK_LOCKS);
+  EXPECT_TRUE(init_.flags & FUSE_POSIX_LOCKS);
+  EXPECT_TRUE(init_.flags & FUSE_FLOCK_LOCKS);
+  EXPECT_TRUE(init_.flags & FUSE_AUTO_INVAL_DATA);
 }
 
 TEST_F(FuseSessionTest, AFileFromCreationToUnlink) {

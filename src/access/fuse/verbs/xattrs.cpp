@@ -18,7 +18,8 @@ bool is_supported(std::string_view name) { return !name.starts_with("system.") |
 // none.
 bool surely_has_none(const Context& context, InodeId inode, std::string_view name) {
   if (!is_acl(name)) return false;
-  const std::optional<u32> flags = context.lookups.flags_of(inode, context.env.now());
+  std::optional<u32> flags = context.fs.flags_under_lease(inode);
+  if (!flags) flags = context.lookups.flags_of(inode, context.env.now());
   return flags && (*flags & (name == kAccessAcl ? meta::kHasAccessAcl : meta::kHasDefaultAcl)) == 0;
 }
 
