@@ -32,19 +32,17 @@ Task<Result<void>> Leases::attach(ShardId shard) {
   if (!reply) co_return fail(reply.error());
   if (state_.session != session) co_return fail(Errc::fenced, "the session expired meanwhile");
   links_[shard].attached = true;
-  hurry_ = true;  // leases count from the first keep-alive on
-  tick_.notify_all();
+  hurry();  // leases count from the first keep-alive on
   co_return Result<void>();
 }
 
 Task<void> Leases::keep_alive() {
-  for (;;) {
+  while (!state_.stopping.is_set()) {
     hurry_ = false;
     if (state_.router.shard_count() != 0)
       for (const cluster::NodeView& node : state_.router.map().nodes)
         if (asking_.insert(node.id).second) state_.scope.spawn(keep_alive_at(node.id, node.address));
     if (!hurry_) co_await tick_.wait_until(env_.now() + meta::kKeepAliveEvery);
-    if (state_.stopping.is_set()) co_return;
   }
 }
 
@@ -139,8 +137,7 @@ Task<Result<Leases::Use>> Leases::use_for_writing(InodeId inode) {
     (void)state_.present(reply->inode);
     // Granted, but the shard's leader has not answered a keep-alive yet; or recalled at once.
     if (held(inode) != LeaseMode::write) {
-      hurry_ = true;
-      tick_.notify_all();
+      hurry();
       co_await changed_.wait_until(env_.now() + 5ms);
     }
   }

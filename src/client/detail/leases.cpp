@@ -32,8 +32,7 @@ Leases::Leases(State& state, net::Client& rpc, net::MethodTable& pushes)
     return []() -> Task<Result<net::Reply>> { co_return net::Reply{wire::encode(net::Empty{}), {}}; }();
   });
   pushes.add(meta::LeaderChanged::kMethod, [this](net::Request) -> Task<Result<net::Reply>> {
-    hurry_ = true;
-    tick_.notify_all();
+    hurry();
     return []() -> Task<Result<net::Reply>> { co_return net::Reply{wire::encode(net::Empty{}), {}}; }();
   });
 }

@@ -115,7 +115,11 @@ class Leases {
   // The session has expired: nothing is held any more.
   void drop_all();
   Task<void> leave(SessionId session);  // every shard forgets it at once
-  Task<void> keep_alive();              // until the scope ends
+  Task<void> keep_alive();              // until the file system stops
+  void hurry() {
+    hurry_ = true;
+    tick_.notify_all();
+  }
   runtime::Condition& lock_released() { return lock_released_; }
   const LeaseCounts& counts() const { return counts_; }
   void count_answered_here() { ++counts_.answered_here; }

@@ -96,6 +96,8 @@ Task<Result<void>> State::open_session() {
 Task<Result<void>> State::renew_session(SessionId expired) {
   auto lock = co_await session_lock.lock();
   if (session != expired) co_return Result<void>();  // somebody else has renewed it
+  // Nobody would end the new one, and others would wait for it.
+  if (stopping.is_set()) co_return fail(Errc::fenced, "the session has expired, and the mount is ending");
   log::warn("client", "the session has expired; opening a new one", {log::kv("session", expired)});
   co_await open_session();
   if (leases) {

@@ -139,6 +139,20 @@ TEST_F(LeasesTest, appends_of_two_are_both_there) {
   EXPECT_EQ(read(b, there), expected);
 }
 
+TEST_F(LeasesTest, who_has_unmounted_is_waited_for_by_nobody) {
+  const Opened file = create(b, "f");
+  ASSERT_TRUE(write(b, file.handle, 0, "read").has_value());
+  ASSERT_TRUE(cluster.run(b, b.fs->fsync(file.handle)).has_value());
+  EXPECT_EQ(read(a, open(a, file.inode.id, {})), "read");  // an access time to tell before it ends
+  ASSERT_TRUE(cluster.run(a, a.fs->stop()).has_value());
+  cluster.world.run_for(1s);
+  EXPECT_EQ(a.fs->lease_stats().sessions_lost, 0u);
+  cluster.lead(1);
+  const runtime::Instant began = cluster.world.now();
+  (void)create(b, "g");
+  EXPECT_LT(cluster.world.now() - began, 3s);
+}
+
 TEST_F(LeasesTest, a_holder_that_stands_still_is_fenced_and_its_late_write_refused) {
   const Opened file = create(a, "f");
   ASSERT_TRUE(write(a, file.handle, 0, "old").has_value());

@@ -24,8 +24,10 @@ Task<Result<void>> FileSystem::stop() {
   Result<void> synced = co_await sync_all().result();
   state_->stopping.set();
   state_->scope.stop_accepting();
-  if (state_->leases) co_await state_->leases->leave(state_->session);
+  if (state_->leases) state_->leases->hurry();
   co_await state_->scope.join();
+  // Last: a session that has left must not be missed by anything, and found to have expired.
+  if (state_->leases) co_await state_->leases->leave(state_->session);
   co_return synced;
 }
 
