@@ -138,7 +138,6 @@ class FileSystem {
 
   // What a kernel may keep, and who makes it forget. None: nothing may be kept longer than the options say.
   void set_kernel(KernelCaches* kernel);
-  bool has_leases() const;
   // For how long from now; noted, so that it can be taken back.
   runtime::Duration give_attributes(InodeId inode);
   runtime::Duration give_name(InodeId parent, const std::string& name);

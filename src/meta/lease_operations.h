@@ -43,7 +43,8 @@ struct AcquireLease {
     return std::tie(self.inode, self.write, self.only_if_free, self.access, self.caller);
   }
 };
-// To a new leader: what the session holds by grants of the former one. conflict: too late. fenced
+// To a new leader: what the session holds by grants of the former one. not_leader: not in that
+// term. fenced
 struct ReclaimLeases {
   static constexpr u16 kKind = 0x0163;
   using Reply = Nothing;
@@ -158,8 +159,7 @@ struct LockReleased {
 struct LeaderChanged {
   static constexpr u16 kMethod = 0x0233;
   using Reply = net::Empty;
-  NodeId node{};
-  static auto fields(auto& self) { return std::tie(self.node); }
+  static auto fields(auto&) { return std::tie(); }
 };
 
 }  // namespace claudefs::meta

@@ -65,18 +65,7 @@ Killed run_unit_test(const std::string& name, const UnitTest& test) {
 // A seed that fails without the bug proves nothing about it.
 bool passes_without(WorkItem item, const WorkLimits& limits) {
   item.mutant.clear();
-  bool given = false, passes = false;
-  run_all(
-      limits,
-      [&]() -> std::optional<WorkItem> {
-        if (std::exchange(given, true)) return std::nullopt;
-        return item;
-      },
-      [&](const WorkItem&, const WorkResult& result) {
-        passes = result.report.violations.empty();
-        return true;
-      });
-  return passes;
+  return run_one(item, limits).report.violations.empty();
 }
 
 // Dense and mixed seeds by turns: some bugs need many operations, some need time to pass.

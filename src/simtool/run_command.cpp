@@ -101,7 +101,7 @@ int run_one(const RunOptions& options) {
     fmt::print(stderr, "--skip: not what --shrink prints\n");
     return 2;
   }
-  if (options.shrink) return shrink_command(item, jobs_or_cores(options.jobs), rerun(options, *options.seed));
+  if (options.shrink) return shrink_command(item, rerun(options, *options.seed));
   if (options.logs) {
     log::set_level(log::Level::info);
     log::set_sink([](log::Level level, std::string_view line) {

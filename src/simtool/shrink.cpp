@@ -25,24 +25,13 @@ std::string kind_of(const simulator::Report& report) {
   return out;
 }
 
-std::optional<WorkResult> try_plan(const WorkItem& item, const std::string& kind, unsigned) {
-  std::optional<WorkResult> out;
-  bool given = false;
+std::optional<WorkResult> try_plan(const WorkItem& item, const std::string& kind) {
   WorkLimits limits;
   limits.quiet = true;
   limits.seconds_each = 60;
-  run_all(
-      limits,
-      [&]() -> std::optional<WorkItem> {
-        if (std::exchange(given, true)) return std::nullopt;
-        return item;
-      },
-      [&](const WorkItem&, const WorkResult& result) {
-        if (!result.report.violations.empty() && (kind.empty() || kind_of(result.report) == kind))
-          out = result;
-        return true;
-      });
-  return out;
+  WorkResult result = run_one(item, limits);
+  const bool fails = !result.report.violations.empty() && (kind.empty() || kind_of(result.report) == kind);
+  return fails ? std::optional(std::move(result)) : std::nullopt;
 }
 
 // Leaves out pieces of `parts` (ddmin): halves first, then smaller ones, while it still fails.
@@ -55,7 +44,7 @@ void minimise(std::vector<Part> parts, WorkItem& item, const std::string& kind, 
       const std::size_t count = std::min(piece, parts.size() - at);
       WorkItem smaller = item;
       for (std::size_t i = 0; i < count; ++i) leave(smaller.plan, parts[at + i]);
-      if (try_plan(smaller, kind, 1)) {
+      if (try_plan(smaller, kind)) {
         item = std::move(smaller);
         parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(at),
                     parts.begin() + static_cast<std::ptrdiff_t>(at + count));
@@ -95,8 +84,8 @@ bool parse_skips(const std::string& text, simulator::Plan& plan) {
   return true;
 }
 
-int shrink_command(WorkItem item, unsigned jobs, const std::string& rerun) {
-  const std::optional<WorkResult> first = try_plan(item, "", jobs);
+int shrink_command(WorkItem item, const std::string& rerun) {
+  const std::optional<WorkResult> first = try_plan(item, "");
   if (!first) {
     fmt::print("it does not fail: nothing to shrink\n");
     return 1;
@@ -110,7 +99,7 @@ int shrink_command(WorkItem item, unsigned jobs, const std::string& rerun) {
            [](simulator::Plan& plan, const auto& part) { plan.skip_operations.insert(part); });
   minimise(first->report.faults_begun, item, kind, end,
            [](simulator::Plan& plan, const auto& part) { plan.skip_faults.insert(part); });
-  const std::optional<WorkResult> last = try_plan(item, "", jobs);
+  const std::optional<WorkResult> last = try_plan(item, "");
   if (!last) {
     fmt::print("it no longer fails: not deterministic\n");
     return 1;

@@ -8,7 +8,7 @@
 namespace claudefs::simtool {
 
 // Prints what is left and how to run it. Status 0 when it found a failure to shrink.
-int shrink_command(WorkItem item, unsigned jobs, const std::string& rerun);
+int shrink_command(WorkItem item, const std::string& rerun);
 
 // The text form of what a plan leaves out: "all but operations c.l.i,... and faults r.i,...".
 std::string format_skips(const simulator::Plan& plan);

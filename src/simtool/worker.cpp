@@ -138,6 +138,22 @@ bool read_some(Child& child) {
 
 }  // namespace
 
+WorkResult run_one(const WorkItem& item, const WorkLimits& limits) {
+  WorkResult out;
+  bool given = false;
+  run_all(
+      limits,
+      [&]() -> std::optional<WorkItem> {
+        if (std::exchange(given, true)) return std::nullopt;
+        return item;
+      },
+      [&](const WorkItem&, const WorkResult& result) {
+        out = result;
+        return true;
+      });
+  return out;
+}
+
 double processor_seconds_of(const std::vector<std::string>& command, bool& succeeded) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));

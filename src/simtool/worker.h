@@ -32,6 +32,9 @@ struct WorkLimits {
 void run_all(const WorkLimits& limits, const std::function<std::optional<WorkItem>()>& next,
              const std::function<bool(const WorkItem&, const WorkResult&)>& done);
 
+// One item in a child.
+WorkResult run_one(const WorkItem& item, const WorkLimits& limits);
+
 // Runs a program to its end, its output nowhere; true in `succeeded` for status 0. Gives its processor time.
 double processor_seconds_of(const std::vector<std::string>& command, bool& succeeded);
 

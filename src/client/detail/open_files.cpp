@@ -32,6 +32,13 @@ Result<Handle*> State::find_handle(HandleId handle) {
   return &at->second;
 }
 
+Result<Handle*> State::find_usable_handle(HandleId handle) {
+  TRY_ASSIGN(Handle* const found, find_handle(handle));
+  if (found->locks_lost)
+    return fail(Errc::io_error, "the locks taken through this handle went with the session; close it");
+  return found;
+}
+
 Result<FilePtr> State::file_of(HandleId handle) {
   TRY_ASSIGN(Handle* const found, find_handle(handle));
   return found->file;

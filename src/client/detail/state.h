@@ -108,6 +108,8 @@ class State {
   FilePtr find_file(InodeId inode) const;
   HandleId add_handle(const Inode& inode, OpenFlags flags);
   Result<Handle*> find_handle(HandleId handle);
+  // For content: not through a handle whose locks are gone.
+  Result<Handle*> find_usable_handle(HandleId handle);
   Result<FilePtr> file_of(HandleId handle);
   void drop_if_idle(const FilePtr& file);
   // Takes what the server says of an inode, and gives it as this client sees it.

@@ -44,7 +44,6 @@ void FileSystem::forget(InodeId inode) {
 void FileSystem::set_kernel(KernelCaches* kernel) {
   if (state_->leases) state_->leases->set_kernel(kernel);
 }
-bool FileSystem::has_leases() const { return state_->leases != nullptr; }
 runtime::Duration FileSystem::give_attributes(InodeId inode) {
   return state_->leases ? state_->leases->give_attributes(inode) : runtime::Duration(0);
 }

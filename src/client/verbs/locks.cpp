@@ -23,9 +23,7 @@ meta::FileLock file_lock(const State& state, const Lock& lock) {
 
 // Who is in the way; nobody: it is held now.
 Task<Result<std::vector<meta::FileLock>>> try_lock(State& state, HandleId handle, Lock lock, bool waits) {
-  Handle* const found = co_await state.find_handle(handle);
-  if (found->locks_lost)
-    co_return fail(Errc::io_error, "the locks taken through this handle went with the session; close it");
+  Handle* const found = co_await state.find_usable_handle(handle);
   const FilePtr file = found->file;
   meta::SetLock set;
   set.inode = file->id();

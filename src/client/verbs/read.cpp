@@ -76,9 +76,7 @@ ReadResult merge(const std::vector<const std::vector<Segment>*>& layers, u64 off
 
 Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 length) {
   State& state = *state_;
-  Handle* const found = co_await state.find_handle(handle);
-  if (found->locks_lost)
-    co_return fail(Errc::io_error, "the locks taken through this handle went with the session; close it");
+  Handle* const found = co_await state.find_usable_handle(handle);
   const FilePtr file = found->file;
   co_await state.ensure_current(file);
   if (offset > meta::kFileSizeMax) co_return ReadResult{};

@@ -2,12 +2,9 @@
 
 namespace claudefs::client {
 
-namespace {
-
-Task<Result<void>> put(State& state, HandleId handle, u64 offset, Buffer data, bool append) {
-  Handle* const found = co_await state.find_handle(handle);
-  if (found->locks_lost)
-    co_return fail(Errc::io_error, "the locks taken through this handle went with the session; close it");
+Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, bool append) {
+  State& state = *state_;
+  Handle* const found = co_await state.find_usable_handle(handle);
   if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
   const FilePtr file = found->file;
   const Leases::Use use = co_await state.use_for_writing(file);
@@ -29,12 +26,6 @@ Task<Result<void>> put(State& state, HandleId handle, u64 offset, Buffer data, b
   else
     state.write_back_soon(file);
   co_return Result<void>();
-}
-
-}  // namespace
-
-Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, bool append) {
-  return put(*state_, handle, offset, std::move(data), append);
 }
 
 }  // namespace claudefs::client

@@ -24,14 +24,13 @@ class Source final : public raft::SnapshotSource {
  public:
   Source(const StoredState& stored, LogIndex index)
       : prefix_(stored.prefix()), index_(index), it_(stored.iterate()) {
-    it_->seek(prefix_);
+    it_->seek(prefix_, store::end_of_prefix(prefix_));
   }
   LogIndex index() const override { return index_; }
   Result<Buffer> next() override {
     Piece piece;
     const std::string own = applied_key();
     for (std::size_t bytes = 0; bytes < kPieceBytes && it_->valid(); it_->next()) {
-      if (!it_->key().starts_with(prefix_)) break;
       const std::string_view key = it_->key().substr(prefix_.size());
       if (key == own) continue;
       piece.entries.push_back({std::string(key), std::string(it_->value())});

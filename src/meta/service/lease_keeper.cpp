@@ -152,12 +152,6 @@ void LeaseKeeper::grant(LedShard& led, SessionId session, const std::vector<Inod
   }
 }
 
-std::size_t LeaseKeeper::leases() const {
-  std::size_t sum = 0;
-  for (const auto& [shard, led] : led_) sum += led->table.size();
-  return sum;
-}
-
 // Recalling ------------------------------------------------------------------------------------------------
 
 void LeaseKeeper::start_recall(const LedPtr& led, InodeId inode, SessionId holder, bool keep_read) {
@@ -167,7 +161,6 @@ void LeaseKeeper::start_recall(const LedPtr& led, InodeId inode, SessionId holde
 }
 
 runtime::Task<void> LeaseKeeper::recall(LedPtr led, InodeId inode, SessionId holder, bool keep_read) {
-  ++recalls_;
   const runtime::Instant began = env_.now();
   const LeaseMode to = keep_read ? LeaseMode::read : LeaseMode::none;
   const Buffer body = wire::encode(Recall{holder, inode, ++led->sequence, led->term, keep_read});
@@ -220,7 +213,6 @@ runtime::Task<void> LeaseKeeper::fence(LedPtr led, SessionId session, std::strin
     co_await env_.executor().sleep(100ms);
     co_return;
   }
-  ++fenced_;
   log::warn("meta", "a session is fenced: its locks and leases go to others",
             {log::kv("session", session), log::kv("shard", led->shard), log::kv("why", why)});
   forget_session(*led, session);
@@ -240,6 +232,8 @@ runtime::Task<void> LeaseKeeper::watch_sessions() {
         const bool too_late = led->unreclaimed.contains(session) && now - led->since > kSessionSilent;
         if (is_silent(*led, session) || too_late) silent.emplace_back(led, session);
       }
+    // Who was heard of so long ago is silent like one that was never heard of.
+    std::erase_if(heard_, [&](const auto& entry) { return now - entry.second.at > kSessionSilent; });
     for (const auto& [led, session] : silent)
       if (!led->fencing.contains(session)) scope_.spawn(fence(led, session, "it is silent"));
   }

@@ -54,7 +54,6 @@ class LeaseKeeper {
     Guard(Guard&& other) noexcept = default;
     Guard& operator=(Guard&& other) noexcept;
     ~Guard() { release(); }
-    LeaseKeeper* keeper = nullptr;
     const LedPtr& led() const { return led_; }
 
    private:
@@ -72,10 +71,6 @@ class LeaseKeeper {
   void grant(LedShard& led, SessionId session, const std::vector<InodeId>& inodes, bool write,
              cluster::LeaseGrants* out);
   bool may_show(const LedShard& led, SessionId session, InodeId inode) const;
-
-  std::size_t leases() const;
-  u64 recalls() const { return recalls_; }
-  u64 fenced() const { return fenced_; }
 
  private:
   LedPtr led(ShardId shard) const;
@@ -108,8 +103,6 @@ class LeaseKeeper {
   std::map<SessionId, Heard> heard_;
   LockWaits waits_;
   runtime::Instant awake_since_{};  // this process may have stood still before
-  u64 recalls_ = 0;
-  u64 fenced_ = 0;
   runtime::Scope scope_;
 };
 

@@ -24,7 +24,6 @@ class LockWaits {
     std::set<LockOwner> seen;
     return reaches(waiter, waiter, seen);
   }
-  std::size_t size() const { return waiting_.size(); }
 
  private:
   struct Wait {

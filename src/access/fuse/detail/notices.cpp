@@ -35,6 +35,14 @@ Task<void> Session::notify(std::vector<Buffer> packet) {
   (void)co_await device_->write(std::move(packet)).result();
 }
 
+// The kernel may wait for a lock that a request holds.
+Task<void> Session::notify_patiently(std::vector<Buffer> packet) {
+  if (auto* patient = dynamic_cast<runtime::PatientDevice*>(device_.get()))
+    (void)co_await patient->write_patiently(std::move(packet)).result();
+  else
+    (void)co_await device_->write(std::move(packet)).result();
+}
+
 // Takes no lock that a request holds: at once, beside the answers.
 void Session::forget_attributes(InodeId inode) {
   if (!ended_) scope_.spawn(notify(inode_notice(inode, -1)));
@@ -42,11 +50,7 @@ void Session::forget_attributes(InodeId inode) {
 
 Task<void> Session::forget_content(InodeId inode) {
   if (ended_) co_return;
-  std::vector<Buffer> packet = inode_notice(inode, 0);
-  if (auto* patient = dynamic_cast<runtime::PatientDevice*>(device_.get()))
-    (void)co_await patient->write_patiently(std::move(packet)).result();
-  else
-    (void)co_await device_->write(std::move(packet)).result();
+  co_await notify_patiently(inode_notice(inode, 0));
 }
 
 Task<void> Session::forget_name(InodeId parent, std::string name) {
@@ -57,11 +61,7 @@ Task<void> Session::forget_name(InodeId parent, std::string name) {
   out.flags = FUSE_EXPIRE_ONLY;  // to be asked for again; older kernels drop it
   name.push_back('\0');
   std::vector<Buffer> body{bytes_of(out), Buffer::adopt(std::move(name))};
-  std::vector<Buffer> packet = notice(FUSE_NOTIFY_INVAL_ENTRY, std::move(body));
-  if (auto* patient = dynamic_cast<runtime::PatientDevice*>(device_.get()))
-    (void)co_await patient->write_patiently(std::move(packet)).result();
-  else
-    (void)co_await device_->write(std::move(packet)).result();
+  co_await notify_patiently(notice(FUSE_NOTIFY_INVAL_ENTRY, std::move(body)));
 }
 
 }  // namespace claudefs::access::fuse::detail

@@ -46,6 +46,7 @@ class Session final : public FuseSession, public client::KernelCaches {
   Task<bool> send(u64 unique, int error, std::vector<Buffer> pieces);
   void end(Result<void> why);
   Task<void> notify(std::vector<Buffer> packet);
+  Task<void> notify_patiently(std::vector<Buffer> packet);
 
   runtime::Env& env_;
   std::unique_ptr<runtime::PacketDevice> device_;
