@@ -170,8 +170,7 @@ Task<void> Leases::give_back(meta::Recall recall) {
   const SessionId session = state_.session;
   find(inode)->leaving = true;
   if (const FilePtr file = state_.find_file(inode)) file->only_ours = false;
-  const bool has_pages = kernel_ != nullptr && state_.seen_versions.contains(inode);
-  if (has_pages && !recall.keep_read) {
+  if (!recall.keep_read && kernel_content_.contains(inode)) {
     // Still in possession: pages that a program has changed through a map come back as writes.
     const auto done = std::make_shared<runtime::Event>(env_.executor());
     state_.scope.spawn(do_then_set(forget_content(inode), done));
@@ -197,7 +196,7 @@ Task<void> Leases::give_back(meta::Recall recall) {
     co_return;
   }
   if (!CFS_MUTANT(invalidate_skipped)) {
-    if (kernel_ != nullptr) kernel_->forget_attributes(inode);
+    if ((entry = find(inode)) != nullptr) forget_attributes(inode, *entry);
     co_await make_kernel_forget_names(inode);
     if (session != state_.session) co_return;
     if (const auto at = entries_.find(inode); at != entries_.end()) {
@@ -210,7 +209,7 @@ Task<void> Leases::give_back(meta::Recall recall) {
   ++clock_;
   changed_.notify_all();
   // What was read in the meantime, for maps: read(2) asks for the attributes first.
-  if (has_pages) state_.scope.spawn(forget_content(inode));
+  state_.scope.spawn(forget_content(inode));
 }
 
 // The kernel drops a name under its directory's lock, which may wait for a request that waits for us: then

@@ -181,10 +181,7 @@ void Leases::touched(InodeId inode, Of of) {
     entry->last_change = clock_;
     entry->attributes.reset();
     entry->no_capability = false;
-    if (of == Of::inode && kernel_ != nullptr && entry->kernel_attributes_until > env_.now()) {
-      entry->kernel_attributes_until = {};
-      kernel_->forget_attributes(inode);
-    }
+    if (of == Of::inode) forget_attributes(inode, *entry);
   }
 }
 
@@ -263,6 +260,7 @@ Task<void> Leases::kernel_moved(InodeId new_parent, std::string new_name, runtim
 }
 
 void Leases::forget(InodeId inode) {
+  kernel_content_.erase(inode);
   const auto at = entries_.find(inode);
   if (at == entries_.end() || at->second.uses != 0 || at->second.leaving || at->second.own_changes != 0 ||
       at->second.kernel_names_until > env_.now() || !at->second.kernel_names.empty() ||
@@ -281,17 +279,26 @@ void Leases::drop_all() {
     if (entry.own_changes != 0) changing_[inode] = entry.own_changes;
     if (kernel_ == nullptr) continue;
     kernel_->forget_attributes(inode);
-    state_.scope.spawn(forget_content(inode));
     for (const auto& [name, until] : entry.kernel_names)
       if (until > env_.now()) state_.scope.spawn(forget_name(inode, name));
   }
+  for (const InodeId inode : kernel_content_) state_.scope.spawn(kernel_->forget_content(inode));
+  kernel_content_.clear();
   entries_.clear();
   changed_.notify_all();
   lock_released_.notify_all();
 }
 
+// Nothing that the kernel does not have: a notice that crosses its question for the attributes voids the
+// answer, and a read would go on with the size known before.
+void Leases::forget_attributes(InodeId inode, Entry& entry) {
+  if (kernel_ == nullptr || entry.kernel_attributes_until <= env_.now()) return;
+  entry.kernel_attributes_until = {};
+  kernel_->forget_attributes(inode);
+}
+
 Task<void> Leases::forget_content(InodeId inode) {
-  if (kernel_ != nullptr) co_await kernel_->forget_content(inode);
+  if (kernel_content_.erase(inode) != 0) co_await kernel_->forget_content(inode);
 }
 
 Task<void> Leases::forget_name(InodeId parent, std::string name) {

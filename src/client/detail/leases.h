@@ -104,6 +104,9 @@ class Leases {
   // What the kernel was told, so that it can be told otherwise.
   runtime::Duration give_attributes(InodeId inode);
   runtime::Duration give_name(InodeId parent, const std::string& name);
+  void give_content(InodeId inode) {
+    if (kernel_ != nullptr) kernel_content_.insert(inode);
+  }
   // Until when the kernel may trust the name.
   runtime::Instant name_given_until(InodeId parent, const std::string& name);
   // The kernel moves a name with the trust that it has in it. Ends when that can be taken back, or has run
@@ -167,6 +170,7 @@ class Leases {
   Task<void> make_kernel_forget_names(InodeId directory);
   Task<void> forget_name(InodeId parent, std::string name);
   Task<void> forget_content(InodeId inode);
+  void forget_attributes(InodeId inode, Entry& entry);
   Task<void> keep_alive_at(NodeId node, std::string address);
   Task<void> reclaim(ShardId shard, Term term, runtime::Instant sent);
 
@@ -174,6 +178,7 @@ class Leases {
   runtime::Env& env_;
   net::Client& rpc_;
   KernelCaches* kernel_ = nullptr;
+  std::set<InodeId> kernel_content_;  // of which it may have pages
   std::map<InodeId, Entry> entries_;
   std::map<ShardId, Link> links_;
   std::map<InodeId, Recalled> recalled_;  // while requests are under way

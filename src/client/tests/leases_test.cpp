@@ -122,6 +122,41 @@ TEST_F(LeasesTest, what_does_not_change_is_answered_without_a_message) {
   EXPECT_EQ(cluster.requests, before);
 }
 
+// A notice that the kernel needs not voids the answer to its question for the attributes.
+TEST_F(LeasesTest, the_kernel_is_told_to_forget_only_what_it_was_given) {
+  struct Kernel final : KernelCaches {
+    int attributes = 0, contents = 0;
+    void forget_attributes(InodeId) override { ++attributes; }
+    runtime::Task<void> forget_content(InodeId) override {
+      ++contents;
+      co_return;
+    }
+    runtime::Task<void> forget_name(InodeId, std::string) override { co_return; }
+  } kernel;
+  b.fs->set_kernel(&kernel);
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, reading());
+  const auto change = [&] {
+    EXPECT_TRUE(write(a, file.handle, 0, "x").has_value());
+    cluster.world.run_for(1s);
+    EXPECT_EQ(size_of(b, file.inode.id), 1u);  // takes the lease, for itself
+  };
+  change();
+  change();
+  EXPECT_EQ(kernel.attributes, 0);
+  EXPECT_EQ(kernel.contents, 0);
+  EXPECT_GT(b.fs->give_attributes(file.inode.id), 0s);
+  change();
+  EXPECT_EQ(kernel.attributes, 1);
+  EXPECT_EQ(kernel.contents, 0);
+  EXPECT_EQ(read(b, there), "x");
+  change();
+  change();
+  EXPECT_EQ(kernel.attributes, 1);
+  EXPECT_EQ(kernel.contents, 1);
+  b.fs->set_kernel(nullptr);
+}
+
 TEST_F(LeasesTest, appends_of_two_are_both_there) {
   const Opened file = create(a, "log");
   const HandleId there = open(b, file.inode.id, writing());
