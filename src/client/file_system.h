@@ -38,9 +38,9 @@ struct Options {
   runtime::Duration retry_after{2'000'000'000};  // after a write-back that may succeed later
   runtime::Duration hold_interval{10'000'000'000};
   runtime::Duration outage_after{3'000'000'000};  // an answer later than this is an outage worth a log line
-  u32 read_ahead_chunks = 8;
-  std::string client_name = "claudefs";  // for people, on the server
-  bool squash_root = false;              // root is nobody to the servers
+  u64 read_ahead_bytes = 8_MiB;                   // of a file that is read in order
+  std::string client_name = "claudefs";           // for people, on the server
+  bool squash_root = false;                       // root is nobody to the servers
   AccessTimes access_times = AccessTimes::relative;
   runtime::Duration access_times_after{5'000'000'000};  // how often they are told to the servers
 };

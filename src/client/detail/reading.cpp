@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "client/detail/state.h"
 
 namespace claudefs::client {
@@ -5,6 +7,9 @@ namespace {
 constexpr u64 kExtentWindow = 64_MiB;
 constexpr std::size_t kExtentsCachedMax = 65536;  // of one file
 constexpr int kAttempts = 64;
+constexpr u64 kReadAheadFirst = 1_MiB;
+constexpr u64 kLargeRead = 64_KiB;
+constexpr u64 kReordered = 2_MiB;
 }  // namespace
 
 Task<Result<void>> State::load_extents(FilePtr file, u64 offset, u64 end) {
@@ -54,24 +59,29 @@ Task<void> State::fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> rea
 
 Task<void> State::read_chunk_quietly(meta::ChunkRef ref) { (void)co_await read_chunk(ref).result(); }
 
+// The kernel sends several large reads at once; they may come in another order.
+static bool is_next(const OpenFile& file, u64 offset, u64 end) {
+  if (offset == file.next_read) return true;
+  const u64 away = offset > file.next_read ? offset - file.next_read : file.next_read - offset;
+  return end - offset >= kLargeRead && away <= kReordered;
+}
+
+// Twice as far with each step, so that a program that looks at the head of many files does not fetch them.
 void State::read_ahead(const FilePtr& file, u64 offset, u64 end) {
-  const bool sequential = offset == file->next_read;
-  file->next_read = end;
-  if (!sequential) {
-    file->read_ahead_until = end;
+  if (!is_next(*file, offset, end)) {
+    file->next_read = file->read_ahead_until = end;
+    file->read_ahead_bytes = 0;
     return;
   }
-  file->read_ahead_until = std::max(file->read_ahead_until, end);
-  u32 ahead = 0;
-  for (const meta::Extent& extent : file->extents.in(end, end + kExtentWindow)) {
-    const auto* ref = std::get_if<meta::ChunkRef>(&extent.content);
-    if (ref == nullptr || ++ahead > options.read_ahead_chunks) {
-      if (ref != nullptr) break;
-      continue;
-    }
+  file->next_read = std::max(file->next_read, end);
+  file->read_ahead_until = std::max(file->read_ahead_until, file->next_read);
+  file->read_ahead_bytes = std::clamp(2 * file->read_ahead_bytes, kReadAheadFirst, options.read_ahead_bytes);
+  const u64 until = file->next_read + file->read_ahead_bytes;
+  if (file->read_ahead_until >= until) return;
+  for (const meta::Extent& extent : file->extents.in(file->read_ahead_until, until)) {
     if (extent.offset < file->read_ahead_until) continue;
     file->read_ahead_until = extent.offset + extent.length;
-    scope.spawn(read_chunk_quietly(*ref));
+    if (const auto* ref = std::get_if<meta::ChunkRef>(&extent.content)) scope.spawn(read_chunk_quietly(*ref));
   }
 }
 

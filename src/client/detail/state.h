@@ -57,6 +57,7 @@ struct OpenFile {
   // Read-ahead.
   u64 next_read = 0;
   u64 read_ahead_until = 0;
+  u64 read_ahead_bytes = 0;  // how far beyond next_read
 };
 using FilePtr = std::shared_ptr<OpenFile>;
 

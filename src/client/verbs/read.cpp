@@ -91,6 +91,8 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
   if (cover(newest, offset, end)) co_return as_pieces(newest);
   if (newest.empty() && cover(older, offset, end)) co_return as_pieces(older);
 
+  co_await state.load_extents(file, offset, end);
+  state.read_ahead(file, offset, end);
   Result<std::vector<Segment>> stored = co_await committed(state, file, offset, end).result();
   for (int attempt = 0; !stored && attempt < kFreshExtents; ++attempt) {
     // The extents may be of a version whose chunks are gone: again with fresh ones.
@@ -100,7 +102,6 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
     if (!stored && stored.error().code != Errc::corrupt) break;
   }
   std::vector<Segment> content = co_await std::move(stored);
-  state.read_ahead(file, offset, end);
   if (newest.empty() && older.empty() && fill_gaplessly(content, offset, end))
     co_return as_pieces(std::move(content));
   const std::vector<const std::vector<Segment>*> layers{&content, &older, &newest};
