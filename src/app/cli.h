@@ -32,6 +32,7 @@ void add_status(Cli& cli);
 void add_playground(Cli& cli);
 void add_bench(Cli& cli);
 void add_fsck(Cli& cli);
+void add_scrub(Cli& cli);
 void add_completion(Cli& cli);
 
 // A new subcommand with --config FILE (TOML) that runs `run` when chosen.

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
   add_server(cli);
   add_cluster(cli);
   add_fsck(cli);
+  add_scrub(cli);
   add_completion(cli);
 
   std::vector<std::string> arguments = arguments_of(argc, argv);

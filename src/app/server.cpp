@@ -20,6 +20,7 @@ node::Options node_options(const ServerOptions& options) {
   out.self = options.node;
   out.data_directory = options.data_directory;
   out.size_bytes = options.size_bytes;
+  out.scrub_every = std::chrono::hours(24) * options.scrub_days;
   store::RocksOptions rocks;
   rocks.cache_bytes = options.cache_bytes;
   out.open_kv = [rocks](runtime::Env& env, std::string directory) {
@@ -30,7 +31,7 @@ node::Options node_options(const ServerOptions& options) {
   return out;
 }
 
-void collect(const node::Node& node, admin::MetricSet& set) {
+void collect(node::Node& node, admin::MetricSet& set) {
   using admin::MetricKind;
   const cluster::NodeStats stats = node.stats();
   const auto gauge = [&set](const char* name, const char* help, u64 value) {
@@ -50,6 +51,15 @@ void collect(const node::Node& node, admin::MetricSet& set) {
           figures.reclaimed_bytes);
   counter("claudefs_compaction_moved_bytes_total",
           "Bytes that this node moved out of segments that were partly dead.", figures.moved_bytes);
+  const data::ScrubReply scrub = node.data().scrub({});
+  counter("claudefs_scrub_verified_bytes_total", "Bytes of shards and journal read to see that they check.",
+          scrub.verified_bytes);
+  counter("claudefs_scrub_found_total", "Damaged copies that scrubbing found on this node.", scrub.found);
+  counter("claudefs_scrub_repaired_total", "Of them, those that are replaced or not needed any more.",
+          scrub.repaired);
+  gauge("claudefs_scrub_last_complete_timestamp_seconds",
+        "When a pass over everything last ended; 0: not since the start.",
+        static_cast<u64>(scrub.last_complete));
   gauge("claudefs_metadata_bytes", "Bytes of metadata on disk.", stats.metadata_bytes);
   gauge("claudefs_rpc_connections", "Connections that peers and clients hold.", node.connections());
   gauge("claudefs_raft_groups_led", "Shards this node leads.", stats.groups_led);

@@ -16,6 +16,7 @@ struct ServerOptions {
   std::string metrics_address;  // "" for none
   u64 size_bytes = 0;           // of data this node may hold; 0: what its disk has
   u64 cache_bytes = 64u << 20;  // of metadata
+  unsigned scrub_days = 14;     // between the beginnings of two passes over all that it holds
   std::function<void()> on_ready;
 };
 

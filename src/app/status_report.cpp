@@ -1,7 +1,9 @@
 #include "app/status_report.h"
 
 #include <algorithm>
+#include <utility>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -51,6 +53,20 @@ void add_figures(StatusReport& report, const ShardFigures& more) {
   report.usage.inodes += more.usage.inodes;
   report.usage.logical_bytes += more.usage.logical_bytes;
   report.usage.inline_bytes += more.usage.inline_bytes;
+}
+
+runtime::Task<Result<data::ScrubReply>> ask_scrub(net::Client& rpc, std::string address) {
+  co_return (co_await net::call(rpc, std::move(address), data::Scrub(), 2s)).message;
+}
+
+void add_scrub_state(data::ScrubReply& sum, const data::ScrubReply& more, bool first) {
+  sum.running = sum.running || more.running;
+  sum.pass_bytes += more.running ? more.pass_bytes : 0;
+  sum.pass_total += more.running ? more.pass_total : 0;
+  sum.verified_bytes += more.verified_bytes;
+  sum.found += more.found;
+  sum.repaired += more.repaired;
+  sum.last_complete = first ? more.last_complete : std::min(sum.last_complete, more.last_complete);
 }
 
 // Shards fill a part of the whole: the logs have theirs set aside.
@@ -167,6 +183,11 @@ runtime::Task<Result<StatusReport>> ask_status(runtime::Env& env, net::Client& r
     else
       ++report.shards_without_leader;
   }
+  std::vector<runtime::Task<Result<data::ScrubReply>>> scrubs;
+  for (const NodeId node : up) scrubs.push_back(ask_scrub(rpc, router.address_of(node)));
+  bool first = true;
+  for (const Result<data::ScrubReply>& scrub : co_await runtime::join_all(env.executor(), std::move(scrubs)))
+    if (scrub) add_scrub_state(report.scrub, *scrub, std::exchange(first, false));
   for (NodeId node : up) {
     auto description = co_await net::call(rpc, router.address_of(node), admin::DescribeNode(), 2s).result();
     if (!description) continue;
@@ -183,6 +204,17 @@ static std::string eta_text(u64 bytes, u64 rate) {
   if (rate == 0) return "time left not known yet";
   const u64 seconds = bytes / rate;
   return seconds < 120 ? fmt::format("{} s left", seconds) : fmt::format("{} min left", seconds / 60);
+}
+
+static std::string scrub_text(const data::ScrubReply& scrub) {
+  std::string out = "scrub: ";
+  if (scrub.running)
+    out += fmt::format("{} of {} read, ", format_size(scrub.pass_bytes), format_size(scrub.pass_total));
+  out += scrub.last_complete == 0
+             ? "no full pass yet since the nodes were started"
+             : fmt::format("last full pass ended {:%F %R} UTC", fmt::gmtime(scrub.last_complete));
+  return out + fmt::format("; verified {}, damaged copies found {}, repaired {}\n",
+                           format_size(scrub.verified_bytes), scrub.found, scrub.repaired);
 }
 
 std::string status_text(const StatusReport& report) {
@@ -205,6 +237,7 @@ std::string status_text(const StatusReport& report) {
     out += fmt::format("reclaimable: {}, of it {} once what lives beside it is moved; {}/s\n",
                        format_size(report.storage.reclaimable_bytes),
                        format_size(report.storage.compaction_debt), format_size(report.storage.reclaim_rate));
+  out += scrub_text(report.scrub);
   out += fmt::format(
       "space: logical {}, stored {} (reduction {:.2f} x), raw used {} of {}; {} inodes, {} chunks\n",
       format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
@@ -258,6 +291,14 @@ nlohmann::json status_json(const StatusReport& report) {
             {"done", report.storage.reclaimed_bytes},
             {"moved", report.storage.moved_bytes},
             {"rate", report.storage.reclaim_rate}}},
+          {"scrub",
+           {{"running", report.scrub.running},
+            {"read", report.scrub.pass_bytes},
+            {"of", report.scrub.pass_total},
+            {"last_complete", report.scrub.last_complete},
+            {"verified", report.scrub.verified_bytes},
+            {"found", report.scrub.found},
+            {"repaired", report.scrub.repaired}}},
           {"space",
            {{"logical", logical_of(report)},
             {"stored", stored_of(report)},

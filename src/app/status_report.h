@@ -10,6 +10,7 @@
 #include "cluster/membership.h"
 #include "cluster/shard_call.h"
 #include "data/operations.h"
+#include "data/scrub.h"
 #include "net/rpc.h"
 #include "runtime/env.h"
 
@@ -22,6 +23,7 @@ struct StatusReport {
   std::vector<std::vector<std::string>> roles;  // by node of the map
   data::StorageSummaryReply storage;
   meta::ShardUsageReply usage;
+  data::ScrubReply scrub;  // of all nodes that answer; last_complete: the oldest
   u64 raw_used = 0;
   u64 raw_total = 0;
   u32 shards_without_leader = 0;

@@ -1,12 +1,14 @@
 // A server's part in the data plane: answers journal and shard calls (data/messages.h), and does the
 // background work of the shards it leads: sealing open segments, restoring redundancy, reclaiming chunks and
 // segments that nothing refers to, compacting segments that are partly dead, moving inline content into
-// chunks. Background work yields to foreground calls.
+// chunks; and it reads all that the node holds now and then, to find damage early. Background work yields to
+// foreground calls.
 #pragma once
 
 #include <memory>
 
 #include "data/chunk_io.h"
+#include "data/scrub.h"
 #include "meta/shard_service.h"
 #include "net/rpc.h"
 #include "store/journal.h"
@@ -31,6 +33,7 @@ class NodeService {
     store::ShardStore& shards;
     meta::ShardService& service;
     NodeId self{};
+    runtime::Duration scrub_every = kScrubEvery;
   };
   static std::unique_ptr<NodeService> create(Parts parts);
   virtual ~NodeService() = default;
@@ -38,6 +41,7 @@ class NodeService {
   // Why this node's disk takes no data any more; empty while it is well. For the heartbeat.
   virtual std::string disk_fault() const = 0;
   virtual DataFigures figures() const = 0;
+  virtual ScrubReply scrub(Scrub message) = 0;
 };
 
 // Registers the chunk index's and segment table's operations (data/ops/).

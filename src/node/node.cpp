@@ -87,8 +87,9 @@ runtime::Task<Result<void>> Node::start_services() {
   meta::ShardService::Parts parts{env_, *raft_, *router_, methods_, *kv_, table_};
   service_ = meta::ShardService::create(parts, spec.shards);
   meta::register_namespace(*service_);
-  data::NodeService::Parts data_parts{env_,      *client_, *router_,  methods_,
-                                      *journal_, *shards_, *service_, options_.self};
+  data::NodeService::Parts data_parts{env_,      *client_,      *router_,
+                                      methods_,  *journal_,     *shards_,
+                                      *service_, options_.self, options_.scrub_every};
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();
   std::function<cluster::Heartbeat()> own = [this] {

@@ -18,7 +18,8 @@ struct Options {
   cluster::ClusterSpec spec;
   NodeId self{};
   std::string data_directory;
-  u64 size_bytes = 0;  // of data this node may hold; 0: what its disk has
+  u64 size_bytes = 0;                                 // of data this node may hold; 0: what its disk has
+  runtime::Duration scrub_every = data::kScrubEvery;  // so often it reads all that it holds
   // Opens the metadata store in a directory of its own, which it makes.
   std::function<runtime::Task<Result<std::unique_ptr<store::Kv>>>(runtime::Env& env, std::string directory)>
       open_kv;
@@ -50,7 +51,7 @@ class Node {
   const cluster::Membership& membership() const { return *membership_; }
   store::Journal& journal() { return *journal_; }
   store::ShardStore& shards() { return *shards_; }
-  const data::NodeService& data() const { return *data_; }
+  data::NodeService& data() { return *data_; }
 
  private:
   runtime::Task<Result<void>> open_stores();

@@ -22,6 +22,7 @@ struct UnitTest {
   std::string_view prefix, program, filter;
 };
 constexpr UnitTest kUnitTests[] = {
+    {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
     {"meta_permission_", "test_meta", "Permission.mutants_are_noticed"},
     {"meta_appends_where_told", "test_meta", "Permission.mutants_are_noticed"},
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name

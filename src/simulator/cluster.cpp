@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr runtime::Duration kStartAgainAfter = 2s;  // as a service manager does
+constexpr runtime::Duration kScrubEvery = 1min;     // so that it meets everything else
 
 cluster::ClusterSpec make_spec(const ClusterOptions& options) {
   cluster::ClusterSpec spec;
@@ -56,6 +57,7 @@ void Cluster::start_server(Server& server) {
   options.self = spec_.nodes[server.number].id;
   options.data_directory = "data";
   options.size_bytes = options_.server_bytes;
+  options.scrub_every = kScrubEvery;
   options.open_kv = ImageKv::open;
   server.started.reset();
   server.wanted = true;

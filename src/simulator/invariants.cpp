@@ -1,9 +1,12 @@
 #include "simulator/invariants.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "data/census.h"
 #include "meta/census.h"
+#include "sim/run.h"
 
 namespace claudefs::simulator {
 
@@ -97,24 +100,49 @@ std::optional<std::string> miscount(Cluster& cluster) {
   return std::nullopt;
 }
 
-std::optional<std::string> missing_shard(Cluster& cluster) {
+struct Needed {
+  Server* holder = nullptr;
+  store::ShardKey key;
+};
+// The shards that must be there: of sealed segments that somebody refers to. An objection where nobody can
+// say.
+std::optional<std::string> list_needed(Cluster& cluster, std::vector<Needed>& out) {
   for (u16 number = 0; number < cluster.options().shards; ++number) {
     const meta::ReadContext* state = leader_of(cluster, ShardId{number});
     if (state == nullptr) return fmt::format("shard {} has no leader", number);
-    const data::IndexCensus index = data::take_index_census(*state);
-    for (const data::SegmentRecord& segment : index.segments) {
+    for (const data::SegmentRecord& segment : data::take_index_census(*state).segments) {
       if (segment.state != data::SegmentState::sealed || segment.live_bytes <= 0) continue;
       for (std::size_t place = 0; place < segment.nodes.size(); ++place) {
         Server& holder = *cluster.servers().at(segment.nodes[place].value - 1u);
         if (!holder.serves()) return fmt::format("server {} does not serve", holder.number + 1);
-        const store::ShardKey key{segment.id, static_cast<u8>(place), segment.generation};
-        if (!holder.node->shards().contains(key))
-          return fmt::format("segment {:#x}: its shard {} of generation {} is not at server {}", segment.id,
-                             place, segment.generation, holder.number + 1);
+        out.push_back({&holder, {segment.id, static_cast<u8>(place), segment.generation}});
       }
     }
   }
   return std::nullopt;
+}
+
+std::optional<std::string> missing_shard(Cluster& cluster, bool must_check) {
+  std::vector<Needed> needed;
+  if (auto why = list_needed(cluster, needed)) return why;
+  for (const auto& [holder, key] : needed) {
+    if (!holder->node->shards().contains(key))
+      return fmt::format("segment {:#x}: its shard {} of generation {} is not at server {}", key.segment,
+                         key.index, key.generation, holder->number + 1);
+    if (!must_check) continue;
+    const auto checked = sim::run(cluster.world(), *holder->machine, holder->node->shards().verify(key));
+    if (!checked || !*checked)
+      return fmt::format("segment {:#x}: its shard {} of generation {} at server {} does not check",
+                         key.segment, key.index, key.generation, holder->number + 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> unscrubbed(Cluster& cluster) {
+  for (const auto& server : cluster.servers())
+    if (!server->serves() || server->node->data().scrub({}).running)
+      return fmt::format("server {} still reads what it holds", server->number + 1);
+  return missing_shard(cluster, true);
 }
 
 }  // namespace
@@ -142,8 +170,36 @@ void check_references(Cluster& cluster, runtime::Duration limit, const Complain&
 }
 
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
-  if (const auto why = poll(cluster, limit, 5s, [&] { return missing_shard(cluster); }))
+  if (const auto why = poll(cluster, limit, 5s, [&] { return missing_shard(cluster, false); }))
     complain("redundancy did not come back: " + *why);
+}
+
+void damage_at_rest(Cluster& cluster, Server& server, sim::RandomStream& random) {
+  std::vector<Needed> needed;
+  if (list_needed(cluster, needed)) return;
+  std::erase_if(needed, [&](const Needed& shard) { return shard.holder != &server; });
+  constexpr u64 kMost = 4;
+  const u64 first = needed.empty() ? 0 : random.between(0, needed.size() - 1);
+  for (u64 i = 0; i < std::min<u64>(kMost, needed.size()); ++i) {
+    const store::ShardKey key = needed[(first + i) % needed.size()].key;
+    for (const store::ShardInfo& held : server.node->shards().list()) {
+      if (held.key != key) continue;
+      // docs/formats/shard.md
+      const std::string path =
+          fmt::format("data/shards/shards/{:02x}/{:016x}.{:08x}.{:02x}.{:08x}", key.segment.value & 0xff,
+                      key.segment.value, key.generation, key.index, held.length);
+      const u64 at = random.between(0, 4096 + u64{held.length} - 1);
+      CFS_CHECK(server.machine->flip_bit(path, at, static_cast<unsigned>(random.between(0, 7))));
+      cluster.world().count_fault("bit flip at rest");
+    }
+  }
+}
+
+void scrub(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
+  for (const auto& server : cluster.servers())
+    if (server->serves()) server->node->data().scrub({true});
+  if (const auto why = poll(cluster, limit, 2s, [&] { return unscrubbed(cluster); }))
+    complain("scrubbing did not mend it: " + *why);
 }
 
 }  // namespace claudefs::simulator

@@ -17,5 +17,9 @@ void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& c
 void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 // Runs the world until every sealed segment has all its shards in place.
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+// Flips a bit in a few shards that a server holds and that are needed; nobody has read them since.
+void damage_at_rest(Cluster& cluster, Server& server, sim::RandomStream& random);
+// Every server reads all it holds; then every shard of every sealed segment must be at its holder and check.
+void scrub(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 
 }  // namespace claudefs::simulator

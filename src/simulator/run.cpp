@@ -21,6 +21,7 @@ constexpr runtime::Duration kAuditWithin = 30min;
 constexpr runtime::Duration kReplicasWithin = 60s;
 constexpr runtime::Duration kReferencesWithin = 60s;
 constexpr runtime::Duration kRedundantWithin = 20min;
+constexpr runtime::Duration kScrubbedWithin = 4min;  // sooner than leaders ask holders what they hold
 
 class Run {
  public:
@@ -86,17 +87,19 @@ class Run {
     check_references(cluster_, kReferencesWithin, complain);
     check_replicas(cluster_, kReplicasWithin, complain);
     await_redundancy(cluster_, kRedundantWithin, complain);
-    if (report_.violations.empty()) audit_without_one();
+    if (!report_.violations.empty() || cluster_.servers().size() < 3) return;
+    sim::RandomStream random(plan_.seed, "damage at rest", checks_++);
+    damage_at_rest(cluster_, some_server(random), random);
+    scrub(cluster_, kScrubbedWithin, complain);
+    if (report_.violations.empty()) audit_without(some_server(random));
+  }
+  Server& some_server(sim::RandomStream& random) {
+    return *cluster_.servers()[random.between(0, cluster_.servers().size() - 1)];
   }
 
-  // Everything must be readable with any one server down.
-  void audit_without_one() {
-    if (cluster_.servers().size() < 3) return;
-    sim::RandomStream random(plan_.seed, "server that is down", 0);
-    // Damage at rest that nobody has read yet is a loss that counts (there is no scrubbing): with it and
-    // another server away two would be lost.
-    const u64 any = random.between(0, cluster_.servers().size() - 1);
-    Server& away = *cluster_.servers()[plan_.victim ? *plan_.victim : any];
+  // Everything must be readable with any one server down, also one whose disk was never damaged: scrubbing
+  // has mended the others.
+  void audit_without(Server& away) {
     workload_.note("SERVER AWAY");
     cluster_.crash_server(away);
     audit();
@@ -125,6 +128,7 @@ class Run {
   Workload workload_;
   Chaos chaos_;
   Client* auditor_ = nullptr;
+  u64 checks_ = 0;
 
  public:
   Cluster& cluster() { return cluster_; }

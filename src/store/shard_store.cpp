@@ -150,6 +150,18 @@ class DirectoryShards final : public ShardStore {
     co_return blocks.slice(offset - from, length);
   }
 
+  Task<Result<void>> verify(ShardKey key) override {
+    if (stopping_) co_return fail(Errc::cancelled, root_ + " is stopping");
+    const Operation operation(in_use_);
+    const auto at = index_.find(key);
+    if (at == index_.end()) co_return fail(Errc::not_found, name_of(key) + " is not here");
+    const ShardInfo info{key, at->second};
+    const Result<void> checked = co_await verify_file(info).result();
+    // If it is being removed this moment, let that end: the caller asks whether it is still held.
+    while (!checked && in_use_->writing.contains(key)) co_await in_use_->changed.wait();
+    co_return checked;
+  }
+
   // Not synced: a shard that comes back after a crash is as good as before, and is removed again.
   Task<Result<void>> remove(ShardKey key) override {
     if (stopping_) co_return fail(Errc::cancelled, root_ + " is stopping");
@@ -266,16 +278,24 @@ class DirectoryShards final : public ShardStore {
     shard->file = co_await env_.disk().open(path(info), runtime::OpenMode::read_only);
     Buffer bytes = Buffer::allocate(shard_data_at(info.length));
     const std::size_t got = co_await shard->file->read_at(0, bytes.mutable_span());
-    auto head = parse_shard_head(bytes.span().first(got));
+    auto head = parse_shard_head_of(info, bytes.span().first(got));
     if (!head) co_return fail(head.error().code, path(info) + ": " + head.error().text);
-    if (head->info.key != key || head->info.length != info.length)
-      co_return fail(Errc::corrupt, path(info) + " holds another shard");
     shard->head = std::move(*head);
     // Not kept when the shard was removed or replaced while we read it.
     if (!index_.contains(key) || in_use_->writing.contains(key)) co_return shard;
     open_[key] = {shard, ++clock_};
     if (open_.size() > kOpenFilesMost) close_oldest();
     co_return shard;
+  }
+
+  Task<Result<void>> verify_file(ShardInfo info) {
+    const std::unique_ptr<File> file = co_await env_.disk().open(path(info), runtime::OpenMode::read_only);
+    // A block more than there should be: the file must end where it ends.
+    Buffer bytes = Buffer::allocate(shard_file_bytes(info.length) + kShardBlock, kShardBlock);
+    const std::size_t got = co_await file->read_at(0, bytes.mutable_span());
+    const Result<void> checked = check_shard_file(info, bytes.span().first(got));
+    if (!checked) co_return fail(checked.error().code, path(info) + ": " + checked.error().text);
+    co_return Result<void>();
   }
 
   void close_oldest() {

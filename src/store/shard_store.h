@@ -36,6 +36,8 @@ class ShardStore {
   virtual runtime::Task<Result<void>> write(ShardKey key, std::vector<Buffer> data) = 0;
   // Errors: not_found, corrupt (a block does not check: rebuild it), io_error, out_of_range.
   virtual runtime::Task<Result<Buffer>> read(ShardKey key, u32 offset, u32 length) = 0;
+  // Reads the whole file anew: header, table, what should be zeros, every block. Errors: as read().
+  virtual runtime::Task<Result<void>> verify(ShardKey key) = 0;
   virtual runtime::Task<Result<void>> remove(ShardKey key) = 0;  // fine if absent
   virtual std::vector<ShardInfo> list() const = 0;               // sorted by key
   virtual bool contains(ShardKey key) const = 0;

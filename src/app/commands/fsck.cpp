@@ -8,7 +8,7 @@
 
 #include "app/cli.h"
 #include "app/cluster_access.h"
-#include "app/process.h"
+#include "app/progress_line.h"
 #include "base/log.h"
 
 namespace claudefs::app {
@@ -23,41 +23,6 @@ struct Options {
   bool repair = false;
   bool json = false;
   bool quiet = false;
-};
-
-// One line on standard error that is written over: phase, share done, rate, time left.
-class ProgressLine {
- public:
-  explicit ProgressLine(bool on) : on_(on) {}
-  void show(const data::FsckProgress& progress) {
-    if (!on_) return;
-    const double now = monotonic_seconds();
-    if (progress.phase != phase_) {
-      phase_ = progress.phase;
-      began_ = now;
-    } else if (now - shown_ < 0.5) {
-      return;
-    }
-    shown_ = now;
-    std::string line = fmt::format("{} {}", progress.phase, progress.done);
-    if (progress.total != 0) line += fmt::format(" of {}", progress.total);
-    if (progress.done != 0 && now > began_) {
-      const double rate = static_cast<double>(progress.done) / (now - began_);
-      line += fmt::format(", {:.1f}/s", rate);
-      if (progress.total > progress.done)
-        line += fmt::format(", {:.0f} s left", static_cast<double>(progress.total - progress.done) / rate);
-    }
-    fmt::print(stderr, "\r\033[K{}", line);
-    std::fflush(stderr);
-  }
-  void end() {
-    if (on_ && shown_ != 0) fmt::print(stderr, "\r\033[K");
-  }
-
- private:
-  bool on_;
-  std::string phase_;
-  double began_ = 0, shown_ = 0;
 };
 
 nlohmann::json to_json(const data::FsckReport& report) {
@@ -94,7 +59,9 @@ runtime::Task<Result<void>> run(runtime::Reactor& reactor, cluster::ClusterSpec 
   how.repair = options.repair;
   Result<data::FsckReport> report =
       co_await data::fsck(reactor.env(), *cluster.rpc, *cluster.router, how,
-                          [&line](const data::FsckProgress& progress) { line.show(progress); })
+                          [&line](const data::FsckProgress& progress) {
+                            line.show(progress.phase, progress.done, progress.total);
+                          })
           .result();
   line.end();
   co_await cluster.rpc->stop();

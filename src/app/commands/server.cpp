@@ -23,6 +23,7 @@ struct Options {
   std::string metrics;
   std::string size = "0";
   std::string cache = "64MiB";
+  unsigned scrub_days = ServerOptions().scrub_days;
   std::string log_file;
   std::string log_level = "info";
   std::string pid_file;
@@ -70,6 +71,7 @@ Result<void> run(Options options) {
   if (server.metrics_address == "off") server.metrics_address.clear();
   server.size_bytes = size;
   server.cache_bytes = cache;
+  server.scrub_days = options.scrub_days;
   if (!options.pid_file.empty()) TRY(write_file(options.pid_file, std::to_string(::getpid())));
   Result<void> outcome =
       run_on_reactor([&server](runtime::Reactor& reactor) { return serve(reactor, server); });
@@ -94,6 +96,10 @@ void add_server(Cli& cli) {
   add_option(command, "size", options->size,
              "how much data this node may hold, as 500GiB (default: its disk)");
   add_option(command, "cache", options->cache, "memory for metadata")->capture_default_str();
+  add_option(command, "scrub-days", options->scrub_days,
+             "read and check all that this node holds every so many days")
+      ->check(CLI::Range(1, 365))
+      ->capture_default_str();
   add_option(command, "log-file", options->log_file, "append the log to this file instead of standard error");
   add_option(command, "log-level", options->log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))

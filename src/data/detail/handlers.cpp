@@ -133,7 +133,7 @@ Handlers::Answer<ShardWrite> Handlers::shard_write(ShardWrite message, Request r
   Result<void> done = co_await shards_.write(message.key, std::move(pieces)).result();
   if (!done) disk_.note_write(done.error());
   co_await std::move(done);
-  damaged_.erase(message.key);
+  bad_.erase(message.key);
   co_return reply_of<ShardWrite>();
 }
 
@@ -144,19 +144,23 @@ Handlers::Answer<ShardRead> Handlers::shard_read(ShardRead message, Request requ
   Result<Buffer> bytes = co_await shards_.read(message.key, message.offset, message.length).result();
   const bool failed = !bytes && bytes.error().code == Errc::io_error;
   const bool damaged = !bytes && bytes.error().code == Errc::corrupt;
-  const bool news = (failed || damaged) && damaged_.insert(message.key).second;
+  const bool news = (failed || damaged) && note_bad(message.key, bytes.error());
   if (failed || (damaged && news)) disk_.note_read(bytes.error());
-  if (news)
-    log::warn("data", "a shard on this node is damaged; it will be laid out anew",
-              {log::kv("segment", message.key.segment), log::kv("shard", message.key.index),
-               log::kv("error", bytes.error().to_string())});
   co_return reply_of<ShardRead>({}, co_await std::move(bytes));
+}
+
+bool Handlers::note_bad(store::ShardKey key, const Error& error) {
+  if (!bad_.insert(key).second) return false;
+  log::warn(
+      "data", "a shard on this node is damaged; it will be laid out anew",
+      {log::kv("segment", key.segment), log::kv("shard", key.index), log::kv("error", error.to_string())});
+  return true;
 }
 
 Handlers::Answer<ShardRemove> Handlers::shard_remove(ShardRemove message, Request) {
   for (const store::ShardKey key : message.keys) {
     co_await shards_.remove(key);
-    damaged_.erase(key);
+    bad_.erase(key);
   }
   co_return reply_of<ShardRemove>();
 }
@@ -165,7 +169,7 @@ Handlers::Answer<ShardHolds> Handlers::shard_holds(ShardHolds message, Request) 
   if (message.keys.size() > kKeysMax) co_return fail(Errc::too_big, "too many keys in one call");
   ShardHoldsReply reply;
   for (const store::ShardKey key : message.keys)
-    reply.held.push_back(shards_.contains(key) && !damaged_.contains(key) ? 1 : 0);
+    reply.held.push_back(shards_.contains(key) && !bad_.contains(key) ? 1 : 0);
   co_return reply_of<ShardHolds>(std::move(reply));
 }
 

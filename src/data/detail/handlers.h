@@ -25,6 +25,10 @@ class Handlers {
     NodeId self{};
   };
   explicit Handlers(Parts parts);
+  // This node's copy does not check or cannot be read: it does not count as held from now on. False when that
+  // was known.
+  bool note_bad(store::ShardKey key, const Error& error);
+  bool is_bad(store::ShardKey key) const { return bad_.contains(key); }
 
  private:
   template <class M>
@@ -51,9 +55,8 @@ class Handlers {
   DiskHealth& disk_;
   Throttle& throttle_;
   const NodeId self_;
-  // Shards that did not check when read: still read where they do, not counted as held, so that they are
-  // replaced.
-  std::set<store::ShardKey> damaged_;
+  // Shards that did not check: still read where they do, not counted as held, so that they are replaced.
+  std::set<store::ShardKey> bad_;
 };
 
 }  // namespace claudefs::data

@@ -5,6 +5,7 @@
 #include "data/detail/handlers.h"
 #include "data/detail/reclaimer.h"
 #include "data/detail/repairer.h"
+#include "data/detail/scrubber.h"
 #include "data/detail/sealer.h"
 #include "data/detail/sweeper.h"
 
@@ -17,6 +18,7 @@ using runtime::Task;
 constexpr runtime::Duration kWatchEvery = 1s;
 constexpr runtime::Duration kSweepJournalEvery = 30s;
 constexpr runtime::Duration kSweepShardsEvery = 10min;
+constexpr runtime::Duration kReportEvery = 1s;
 
 // What the leader tasks run on. They are frames of the shard service, which may outlive the node service:
 // each holds its share.
@@ -101,6 +103,7 @@ class NodeServiceImpl final : public NodeService {
         handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards, core_->disk,
                    core_->throttle, parts.self}),
         sweeper_(core_->background, parts.journal, parts.shards),
+        scrubber_(core_->background, handlers_, parts.journal, parts.shards, parts.scrub_every),
         stopped_(parts.env.executor()),
         scope_(parts.env.executor()) {
     add_task(parts.service, core_, &Core::sealer);
@@ -110,21 +113,29 @@ class NodeServiceImpl final : public NodeService {
     add_task(parts.service, core_, &Core::consolidator);
     add_procedure(parts.service, core_, StorageSummary::kKind, summarize);
     add_procedure(parts.service, core_, ReportBadCopy::kKind, take_report);
+    parts.methods.on<Scrub>([this](Scrub message, net::Request) { return answer(message); });
     scope_.spawn(watch());
     scope_.spawn(sweep_journal());
     scope_.spawn(sweep_shards());
+    scope_.spawn(scrubber_.run());
+    scope_.spawn(report());
   }
   ~NodeServiceImpl() override { core_->background.stopping = true; }
 
   Task<void> stop() override {
     core_->background.stopping = true;
     stopped_.notify_all();
+    scrubber_.wake();
     scope_.stop_accepting();
     co_await scope_.join();
   }
   std::string disk_fault() const override { return core_->disk.fault(); }
   DataFigures figures() const override {
     return {core_->reclaimer.reclaimed_bytes(), core_->compactor.moved_bytes()};
+  }
+  ScrubReply scrub(Scrub message) override {
+    if (message.begin) scrubber_.begin_now();
+    return scrubber_.status();
   }
 
  private:
@@ -145,12 +156,19 @@ class NodeServiceImpl final : public NodeService {
   Task<void> sweep_shards() {
     while (co_await pause(kSweepShardsEvery)) co_await sweeper_.sweep_shards();
   }
+  Task<void> report() {
+    while (co_await pause(kReportEvery)) co_await scrubber_.report();
+  }
+  Task<Result<net::TypedReply<ScrubReply>>> answer(Scrub message) {
+    co_return net::TypedReply<ScrubReply>{scrub(message), {}};
+  }
 
   runtime::Env& env_;
   cluster::Router& router_;
   CorePtr core_;
   Handlers handlers_;
   Sweeper sweeper_;
+  Scrubber scrubber_;
   runtime::Condition stopped_;
   runtime::Scope scope_;  // last: destroyed first
 };

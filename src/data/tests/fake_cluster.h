@@ -39,6 +39,7 @@ class MemoryJournal final : public store::Journal {
     const auto it = segments_held.find(segment);
     if (it == segments_held.end() || it->second.bytes.size() < u64{offset} + length)
       co_return fail(Errc::not_found, "not in this journal");
+    if (damaged.contains(segment)) co_return fail(Errc::corrupt, "a record does not check");
     co_return Buffer::copy_of(std::string_view(it->second.bytes).substr(offset, length));
   }
   runtime::Task<Result<store::OpenSegment>> close(SegmentId segment) override {
@@ -66,6 +67,7 @@ class MemoryJournal final : public store::Journal {
 
   std::map<SegmentId, Held> segments_held;
   std::set<SegmentId> dropped;
+  std::set<SegmentId> damaged;
   bool full = false;
 
  private:
@@ -99,6 +101,12 @@ class MemoryShardStore final : public store::ShardStore {
         if (block * 4096 < offset + length && (block + 1) * 4096 > offset)
           co_return fail(Errc::corrupt, "a block does not check");
     co_return Buffer::copy_of(std::string_view(it->second).substr(offset, length));
+  }
+  runtime::Task<Result<void>> verify(store::ShardKey key) override {
+    const auto it = shards.find(key);
+    const u32 length = it == shards.end() ? 0 : static_cast<u32>(it->second.size());
+    const Result<Buffer> all = co_await read(key, 0, length).result();
+    co_return all ? Result<void>() : fail(all.error());
   }
   runtime::Task<Result<void>> remove(store::ShardKey key) override {
     shards.erase(key);

@@ -96,14 +96,14 @@ struct ServiceRig : FakeCluster {
   std::vector<std::unique_ptr<FakeShardService>> shard_services;
   std::unique_ptr<ChunkIo> io;
 
-  explicit ServiceRig(u16 count, u64 seed = 1)
+  explicit ServiceRig(u16 count, u64 seed = 1, runtime::Duration scrub_every = kScrubEvery)
       : FakeCluster(count, seed, false), between_servers(env, nodes, NodeId{1}), io(chunk_io()) {
     no_files();
     for (auto& [id, node] : nodes) {
       shard_services.push_back(std::make_unique<FakeShardService>(*this, id == NodeId{1}));
       services_of_nodes.push_back(
           NodeService::create({env, between_servers, router, node->methods, node->journal, node->shards,
-                               *shard_services.back(), id}));
+                               *shard_services.back(), id, scrub_every}));
     }
   }
   void no_files() {
@@ -146,6 +146,21 @@ struct ServiceRig : FakeCluster {
   bool healthy() {
     const StorageSummaryReply now = status();
     return now.degraded + now.at_risk + now.missing_shards == 0 && now.unchecked.empty();
+  }
+  ScrubReply scrubbed() {  // by all nodes
+    ScrubReply sum;
+    for (auto& service : services_of_nodes) {
+      const ScrubReply one = service->scrub({});
+      sum.running = sum.running || one.running;
+      sum.pass += one.pass;
+      sum.verified_bytes += one.verified_bytes;
+      sum.found += one.found;
+      sum.repaired += one.repaired;
+    }
+    return sum;
+  }
+  void scrub_now() {
+    for (auto& service : services_of_nodes) service->scrub({true});
   }
   void set_down(u16 id, bool down) { node(id).down = node(id).hidden = down; }
   StoredChunks store(const std::vector<Buffer>& plain) {

@@ -90,6 +90,30 @@ Result<ShardHead> parse_shard_head(ByteSpan in) {
   return head;
 }
 
+Result<ShardHead> parse_shard_head_of(const ShardInfo& info, ByteSpan in) {
+  TRY_ASSIGN(ShardHead head, parse_shard_head(in));
+  if (head.info.key != info.key || head.info.length != info.length)
+    return fail(Errc::corrupt, "it holds another shard");
+  return head;
+}
+
+Result<void> check_shard_file(const ShardInfo& info, ByteSpan file) {
+  if (file.size() != shard_file_bytes(info.length))
+    return fail(Errc::corrupt,
+                fmt::format("{} bytes or more, not {}", file.size(), shard_file_bytes(info.length)));
+  TRY_ASSIGN(const ShardHead head, parse_shard_head_of(info, file));
+  const std::size_t table_end = kShardHeader + 4 * head.checksums.size();
+  const ByteSpan padding = file.subspan(table_end, shard_data_at(info.length) - table_end);
+  if (!std::ranges::all_of(padding, [](std::byte b) { return b == std::byte{0}; }))
+    return fail(Errc::corrupt, "the bytes behind its table are not zero");
+  const ByteSpan content = file.subspan(shard_data_at(info.length));
+  for (u32 at = 0; at < info.length; at += kShardBlock)
+    if (crc32c(content.subspan(at, std::min(kShardBlock, info.length - at))) !=
+        head.checksums[at / kShardBlock])
+      return fail(Errc::corrupt, fmt::format("the block at {} does not check", at));
+  return {};
+}
+
 std::string shard_directory_name(SegmentId segment) { return fmt::format("{:02x}", segment.value & 0xff); }
 
 std::string shard_file_name(const ShardInfo& info) {

@@ -32,6 +32,10 @@ struct ShardHead {
 };
 // `bytes` begins with the whole head. Errors: corrupt, wrong_version.
 Result<ShardHead> parse_shard_head(ByteSpan bytes);
+// The same, and it must be that shard's.
+Result<ShardHead> parse_shard_head_of(const ShardInfo& info, ByteSpan bytes);
+// `file` is all of that shard's file. Errors: corrupt, wrong_version.
+Result<void> check_shard_file(const ShardInfo& info, ByteSpan file);
 
 // "3f" and "000000000000003f.00000001.02.00080000" (segment, generation, index, length).
 std::string shard_directory_name(SegmentId segment);

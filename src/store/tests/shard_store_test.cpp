@@ -110,6 +110,9 @@ TEST_F(ShardStoreTest, EveryFlippedBitIsFoundWhenItsBlockIsRead) {
     const bool padding = byte >= kShardHeader + 4 * shard_blocks(20'000) && byte < shard_data_at(20'000);
     const auto got = read(key, 0, 20'000);
     EXPECT_EQ(got.has_value(), padding) << byte;
+    const auto verified = store::run(*reactor, shards->verify(key));
+    ASSERT_FALSE(verified) << byte;
+    EXPECT_EQ(verified.error().code, Errc::corrupt) << byte;
     if (!got) {
       EXPECT_EQ(got.error().code, Errc::corrupt) << byte;
     }
@@ -117,7 +120,27 @@ TEST_F(ShardStoreTest, EveryFlippedBitIsFoundWhenItsBlockIsRead) {
       EXPECT_TRUE(read(key, 0, kShardBlock).has_value());
     }
     flip_bit(path(key, 20'000), byte, round % 8);
+    EXPECT_TRUE(store::run(*reactor, shards->verify(key)));
   }
+}
+
+TEST_F(ShardStoreTest, VerifyingReadsTheFileAndNotWhatIsKeptOfIt) {
+  open();
+  const ShardKey key{SegmentId{9}, 1, 2};
+  ASSERT_TRUE(write(key, content_of(key, 5000)));
+  ASSERT_TRUE(read(key, 0, 5000));  // keeps the head
+  flip_bit(path(key, 5000), 64, 0);
+  EXPECT_TRUE(read(key, 0, 5000));
+  EXPECT_FALSE(store::run(*reactor, shards->verify(key)));
+  flip_bit(path(key, 5000), 64, 0);
+  const u64 size = std::filesystem::file_size(path(key, 5000));
+  for (const u64 other : {size - 1, size + 1, u64{100}}) {
+    std::filesystem::resize_file(path(key, 5000), other);
+    EXPECT_FALSE(store::run(*reactor, shards->verify(key))) << other;
+  }
+  std::filesystem::remove(path(key, 5000));
+  EXPECT_EQ(store::run(*reactor, shards->verify(key)).error().code, Errc::not_found);
+  EXPECT_TRUE(shards->contains(key)) << "lost, and not known to be removed";
 }
 
 TEST_F(ShardStoreTest, RetriesAreFineOtherBytesAreRefusedDamageIsReplaced) {
