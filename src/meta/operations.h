@@ -332,9 +332,9 @@ struct CommitWrite {  // to the inode's shard. stale; conflict when if_data_vers
                     self.then);
   }
 };
-// Registers which unlinked-or-not inodes of this shard a session has open (leader's memory, not replicated):
-// sent on change and renewed at least every 10 s; the list replaces the former one. An orphan that nobody
-// holds for 30 s is purged.
+// Registers which inodes of this shard a session has open (leader memory, not replicated): sent at once where
+// no lease tells of it, and again at least every 10 s. An orphan that nobody has named for 30 s is purged.
+// The client's side: State::tell_open.
 struct HoldOpen {
   static constexpr u16 kKind = 0x012a;
   using Reply = Nothing;

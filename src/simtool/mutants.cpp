@@ -25,6 +25,7 @@ constexpr UnitTest kUnitTests[] = {
     {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
     {"meta_permission_", "test_meta", "Permission.mutants_are_noticed"},
     {"meta_appends_where_told", "test_meta", "Permission.mutants_are_noticed"},
+    {"open_file_not_told", "test_client", "LeasesTest.what_is_open_and_not_told_is_noticed"},
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name
 };
 const UnitTest* unit_test_of(std::string_view name) {

@@ -209,6 +209,39 @@ def cached(mount, log):
     return "%d stat and open-read-close in %.2f s: %d messages (keep-alives: at most %d)" % (count, took, sent, keep_alives)
 
 
+def inodes_in(mount):
+    info = os.statvfs(mount)
+    return info.f_files - info.f_ffree
+
+
+def unlinked_there(mounts, count, wait_until_freed):
+    """Files that one mount has just opened and the other unlinks live until they are closed, though the servers free what nobody has."""
+    there = sum(len(directories) + len(files) for _, directories, files in os.walk(mounts[0])) + 1
+    gone = os.path.join(mounts[0], "gone")
+    open(gone, "w").close()
+    os.unlink(gone)
+    # Leaders free nothing in their first half minute.
+    wait_for(lambda: inodes_in(mounts[0]) == there, 90, "what has been removed is freed", 1)
+    fds = []
+    for n in range(count):
+        here, other = (os.path.join(m, "unlinked-%d" % n) for m in (mounts[n % 2], mounts[1 - n % 2]))
+        with open(here, "wb") as f:
+            f.write(b"%d" % n * (1000 if n % 3 else 300000))
+        fds.append(os.open(other, os.O_RDONLY))
+        os.unlink(here)
+    time.sleep(6)
+    for n, fd in enumerate(fds):
+        want = b"%d" % n * (1000 if n % 3 else 300000)
+        check(os.pread(fd, len(want) + 1, 0) == want, "file %d is not there any more, but open" % n)
+        check(os.fstat(fd).st_nlink == 0, "file %d has a link" % n)
+        os.close(fd)
+    if not wait_until_freed:
+        return "%d files" % count
+    began = time.monotonic()
+    wait_for(lambda: inodes_in(mounts[0]) == there, 90, "what is closed is freed", 1)
+    return "%d files; freed %.0f s after the last close" % (count, time.monotonic() - began)
+
+
 def server_killed(mounts, pg, rounds):
     worst = 0
     paths = [os.path.join(m, "through") for m in mounts]
@@ -321,6 +354,7 @@ def run(context):
     step("mapped", mapped, mounts)
     step("appends", appends, mounts, context.pick(50, 300, 2000))
     step("cached", cached, second, os.path.join(pg.directory, "second.log"))
+    step("unlinked_there", unlinked_there, mounts, context.pick(12, 60, 300), context.pick(False, True, True), limit=200)
     step("locks", locks, mounts, pg, context.pick((2,), (1, 2, 3), (1, 2, 3)), limit=300)
     step("server_killed", server_killed, mounts, pg, context.pick(40, 100, 400), limit=300)
     third = pg.mount_again("third", node=3)

@@ -210,6 +210,7 @@ Task<void> Leases::give_back(meta::Recall recall) {
   changed_.notify_all();
   // What was read in the meantime, for maps: read(2) asks for the attributes first.
   state_.scope.spawn(forget_content(inode));
+  co_await state_.tell_open(inode);
 }
 
 // The kernel drops a name under its directory's lock, which may wait for a request that waits for us: then

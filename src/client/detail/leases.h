@@ -46,6 +46,11 @@ class Leases {
   // The inode behind a name; 0: there is none. Nothing: not known.
   std::optional<InodeId> name(InodeId parent, const std::string& name);
   bool knows_no_capability(InodeId inode) const;
+  // Something, though perhaps not to be trusted now: the leader asks for it back before the inode changes.
+  bool is_granted(InodeId inode) const {
+    const auto at = entries_.find(inode);
+    return at != entries_.end() && at->second.mode != LeaseMode::none;
+  }
 
   // From answers to questions asked at `started`.
   void learn_attributes(u64 started, const meta::Inode& inode);

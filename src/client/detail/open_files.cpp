@@ -8,6 +8,7 @@
 namespace claudefs::client {
 
 CFS_DEFINE_MUTANT(client_keeps_stale_extents, "client: a client reads by the extents of an older version");
+CFS_DEFINE_MUTANT(open_file_not_told, "client: a lease is given back without a word that the file is open");
 
 FilePtr State::find_file(InodeId inode) const {
   auto at = files.find(inode);
@@ -125,21 +126,30 @@ meta::Time State::time_now() const {
   return {ns / 1'000'000'000, static_cast<u32>(ns % 1'000'000'000)};
 }
 
+std::set<ShardId> State::shards_of_open_files() const {
+  std::set<ShardId> shards;
+  for (const auto& [inode, file] : files)
+    if (file->handles != 0) shards.insert(inode.shard());
+  return shards;
+}
+
 Task<void> State::hold_open_in(ShardId shard) {
   meta::HoldOpen hold;
   hold.session = session;
   for (const auto& [inode, file] : files)
     if (inode.shard() == shard && file->handles != 0) hold.inodes.push_back(inode);
-  // Best effort: it is sent again long before the shard would forget.
-  (void)co_await ask(shard, std::move(hold)).result();
+  const meta::HoldOpen told = hold;
+  // If it fails: it is sent again long before the shard would forget.
+  const Result<meta::Nothing> done = co_await ask(shard, std::move(hold)).result();
+  if (!done || told.session != session) co_return;
+  for (const InodeId inode : told.inodes)
+    if (const FilePtr file = find_file(inode)) file->told_open = file->handles != 0;
 }
 
 Task<void> State::hold_open() {
   std::set<ShardId> before;
   while (!co_await stopping.wait_until(env.now() + options.hold_interval)) {
-    std::set<ShardId> now;
-    for (const auto& [inode, file] : files)
-      if (file->handles != 0) now.insert(inode.shard());
+    std::set<ShardId> now = shards_of_open_files();
     // A shard that had some gets one empty list.
     before.insert(now.begin(), now.end());
     std::vector<Task<void>> sends;
@@ -147,6 +157,14 @@ Task<void> State::hold_open() {
     for (Task<void>& send : sends) scope.spawn(std::move(send));
     before = std::move(now);
   }
+}
+
+Task<void> State::tell_open(InodeId inode) {
+  const FilePtr file = find_file(inode);
+  if (!leases || file == nullptr || file->handles == 0 || file->told_open) co_return;
+  // What has no name any more goes without a recall.
+  if (leases->is_granted(inode) && file->attributes.nlink != 0) co_return;
+  if (!CFS_MUTANT(open_file_not_told)) co_await hold_open_in(inode.shard());
 }
 
 }  // namespace claudefs::client

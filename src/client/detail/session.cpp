@@ -79,7 +79,7 @@ void State::drop_what_is_not_committed() {
   }
   for (auto& [number, handle] : handles)
     if (handle.file->has_locks) handle.locks_lost = true;
-  for (auto& [inode, file] : files) file->has_locks = false;
+  for (auto& [inode, file] : files) file->has_locks = file->told_open = false;
   room.notify_all();
 }
 
@@ -106,6 +106,7 @@ Task<Result<void>> State::renew_session(SessionId expired) {
     std::map<InodeId, u64>().swap(seen_versions);
     scope.spawn(leases->leave(expired));
     leases->drop_all();
+    for (const ShardId shard : shards_of_open_files()) scope.spawn(hold_open_in(shard));
   }
   co_return Result<void>();
 }

@@ -32,6 +32,7 @@ struct OpenFile {
   u32 handles = 0;
   bool has_locks = false;  // that programs have taken through us
   bool unlinked = false;   // no name is left
+  bool told_open = false;  // its shard's leader has heard so in a HoldOpen, and will again
   bool only_ours =
       false;  // made here, under a write lease that nobody has asked back: nobody else has it open
   DirtySet dirty;
@@ -113,6 +114,13 @@ class State {
   Result<Handle*> find_usable_handle(HandleId handle);
   Result<FilePtr> file_of(HandleId handle);
   void drop_if_idle(const FilePtr& file);
+  // That a file is open its shard's leader knows by our lease, which it recalls before the last name goes, or
+  // by HoldOpen. Every so often, and at once.
+  Task<void> hold_open();
+  Task<void> hold_open_in(ShardId shard);
+  std::set<ShardId> shards_of_open_files() const;
+  // To be awaited after an open, and before an answer to a recall: says it where no lease does.
+  Task<void> tell_open(InodeId inode);
   // Takes what the server says of an inode, and gives it as this client sees it.
   Inode present(const Inode& inode);
   void note(OpenFile& file, const Inode& inode);
@@ -132,8 +140,6 @@ class State {
   Inode with_access_time(Inode inode) const;
   Task<void> tell_access_times();
   Task<void> tell_access_times_now();
-  Task<void> hold_open();
-  Task<void> hold_open_in(ShardId shard);
 
   // names.cpp: which inode a name had when last seen.
   void remember_name(InodeId parent, const std::string& name, InodeId inode);

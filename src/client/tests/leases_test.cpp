@@ -292,6 +292,75 @@ TEST_F(LeasesTest, a_file_without_a_name_is_one_file_too) {
   EXPECT_EQ(read(b, there), "two");
 }
 
+// Opened under a lease alone, without one, or while the name goes; before, between and after the times at
+// which a client says what it has open.
+TEST_F(LeasesTest, what_another_unlinks_lives_until_it_is_closed) {
+  cluster.world.run_for(40s);  // leaders purge
+  for (int i = 0; i < 12; ++i) {
+    const std::string name = "f" + std::to_string(i);
+    const Opened file = create(a, name);
+    ASSERT_TRUE(write(a, file.handle, 0, name).has_value());
+    ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+    cluster.world.run_for(1700ms);
+    const HandleId there = open(b, file.inode.id, reading());
+    // Its lease is gone then.
+    if (i % 3 == 1) ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(file.inode.id, {})).has_value());
+    ASSERT_TRUE(cluster.run(a, a.fs->unlink(meta::kRootInode, name, {})).has_value());
+    cluster.world.run_for(4s);
+    EXPECT_EQ(read(b, there), name);
+    if (i % 4 == 3) {
+      cluster.lead(1 - cluster.leader);
+      cluster.world.run_for(50s);
+      EXPECT_EQ(read(b, there), name) << "after a change of leaders";
+    }
+    ASSERT_TRUE(cluster.run(b, b.fs->release(there)).has_value());
+    cluster.world.run_for(80s);
+    EXPECT_EQ(cluster.run(b, b.fs->usage())->inodes_used, 1u);
+  }
+}
+
+#ifdef CLAUDEFS_MUTANTS
+TEST_F(LeasesTest, what_is_open_and_not_told_is_noticed) {
+  cluster.world.run_for(40s);
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, "text").has_value());
+  ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+  ASSERT_TRUE(Mutant::select("open_file_not_told"));
+  const HandleId there = open(b, file.inode.id, reading());
+  ASSERT_TRUE(cluster.run(a, a.fs->unlink(meta::kRootInode, "f", {})).has_value());
+  cluster.world.run_for(4s);
+  EXPECT_NE(read(b, there), "text");
+  Mutant::select("");
+}
+#endif
+
+TEST_F(LeasesTest, an_open_that_meets_the_unlink_of_another_fails_or_reads) {
+  cluster.world.run_for(40s);
+  int opened = 0;
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "f" + std::to_string(i);
+    const Opened file = create(a, name);
+    ASSERT_TRUE(write(a, file.handle, 0, name).has_value());
+    ASSERT_TRUE(cluster.run(a, a.fs->release(file.handle)).has_value());
+    if (i % 2 == 0) EXPECT_EQ(size_of(b, file.inode.id), name.size());  // b holds a lease
+    auto got = std::make_shared<std::optional<Result<Opened>>>();
+    runtime::Scope scope(b.node.executor());
+    scope.spawn([](SharedCluster::Client* at, InodeId inode, runtime::Duration after,
+                   decltype(got) out) -> Task<void> {
+      co_await at->node.executor().sleep(after);
+      out->emplace(co_await at->fs->open(inode, reading()).result());
+    }(&b, file.inode.id, runtime::Duration(i * 50'000), got));
+    ASSERT_TRUE(cluster.run(a, a.fs->unlink(meta::kRootInode, name, {})).has_value());
+    ASSERT_TRUE(cluster.world.run_until([&] { return got->has_value(); }, 60s));
+    cluster.world.run_for(5s);
+    if (!(*got)->has_value()) continue;
+    ++opened;
+    EXPECT_EQ(read(b, (**got)->handle), name) << i;
+    ASSERT_TRUE(cluster.run(b, b.fs->release((**got)->handle)).has_value());
+  }
+  EXPECT_GT(opened, 10);
+}
+
 TEST_F(LeasesTest, a_new_leader_waits_for_one_that_stands_still_but_not_for_ever) {
   const Opened file = create(a, "f");
   const HandleId there = open(b, file.inode.id, reading());

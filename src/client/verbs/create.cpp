@@ -52,7 +52,9 @@ Task<Result<Inode>> FileSystem::make_node(NewNode node) { return make(*state_, s
 Task<Result<Opened>> FileSystem::create_file(NewNode node, OpenFlags flags) {
   node.type = FileType::regular;
   const Inode inode = co_await make(*state_, std::move(node));
-  co_return opened_new(*state_, inode, std::move(flags));
+  const Opened opened = opened_new(*state_, inode, std::move(flags));
+  co_await state_->tell_open(inode.id);
+  co_return opened;
 }
 
 Task<Result<Opened>> FileSystem::create_unnamed(NewNode node, OpenFlags flags, bool linkable) {

@@ -72,6 +72,7 @@ Task<Result<Opened>> FileSystem::open(InodeId inode, OpenFlags flags) {
   const bool hides_a_read = flags.read && state.access_time_is_due(file->attributes);
   opened.keep_cache = !is_new && seen->second == version && !hides_a_read;
   seen->second = version;
+  co_await state.tell_open(inode);
   opened.inode = state.visible(*file);
   co_return opened;
 }

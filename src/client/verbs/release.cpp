@@ -17,7 +17,7 @@ Task<Result<void>> FileSystem::release(HandleId handle) {
   if (!pointless) (void)co_await state.flush(file, FlushMode::everything).result();
   Result<void> failure = state.take_failure(handle);
   state.handles.erase(handle);
-  --file->handles;
+  if (--file->handles == 0) file->told_open = false;
   if (file->handles == 0 && file->unlinked && state.scope.accepting())
     state.scope.spawn(state.hold_open_in(file->id().shard()));
   state.drop_if_idle(file);
