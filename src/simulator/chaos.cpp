@@ -8,6 +8,10 @@ namespace claudefs::simulator {
 
 using namespace std::chrono_literals;
 
+namespace {
+constexpr u32 kFirstHandover = 1'000'000;  // their numbers among a round's faults
+}
+
 std::string_view name_of(FaultKind kind) {
   static constexpr std::array<std::string_view, kFaultKinds> kNames{"crash one server",
                                                                     "crash all servers",
@@ -54,6 +58,45 @@ void Chaos::begin_round(u32 round) {
       report_.faults_begun.emplace_back(round, index);
       strike(kind, random);
     });
+  }
+  for (u32 index = 0; index < plan_.handovers; ++index) {
+    sim::RandomStream random(plan_.seed, "hand-over", (u64{round} << 32) | index);
+    const std::pair<u32, u32> id{round, kFirstHandover + index};
+    const runtime::Duration at = random.between_times(0s, plan_.round_time);
+    if (plan_.skip_faults.contains(id)) continue;
+    after(at, [this, random, id] {
+      report_.faults_begun.push_back(id);
+      hand_over(random);
+    });
+  }
+}
+
+void Chaos::hand_over(sim::RandomStream random) {
+  const u64 one = random.between(0, plan_.cluster.clients - 1);
+  const u64 other = (one + random.between(1, plan_.cluster.clients - 1)) % plan_.cluster.clients;
+  Client& first = *cluster_.clients()[one];
+  Client& second = *cluster_.clients()[other];
+  if (!first.ready || !second.ready) return;
+  cluster_.world().count_fault("hand-over");
+  workload_.note(fmt::format("FAULT   hand-over between clients {} and {}", one, other));
+  workload_.hand_over(first, second, random, [this, random, serial = round_serial_](InodeId inode) {
+    if (serial == round_serial_) strike_leader(inode, random);
+  });
+}
+
+void Chaos::strike_leader(InodeId inode, sim::RandomStream random) {
+  for (const auto& server : cluster_.servers()) {
+    if (!server->serves() || !server->node->service().leads(inode.shard())) continue;
+    const u64 what = random.between(0, 9);
+    const runtime::Duration time = 100ms * (i64{1} << random.between(0, 7));
+    workload_.note(fmt::format("FAULT   {} server {}, which leads shard {}, for {} ms",
+                               what < 6   ? "crash"
+                               : what < 8 ? "pause"
+                                          : "isolate",
+                               server->number + 1, inode.shard(), time / 1ms));
+    if (what < 6) return bring_down(*server, time);
+    if (what < 8) return pause(*server->machine, time);
+    return cut_for({server->machine->name()}, all_but(server->machine->name()), true, time);
   }
 }
 

@@ -112,6 +112,7 @@ runtime::Task<void> Cluster::boot(Client* client, std::function<void(Client&)> o
     (void)co_await client->mount->stop().result();
     co_await client->machine->executor().sleep(1s);
   }
+  client->kernel = std::make_unique<Kernel>(*client->machine, client->mount->files(), options_.kernel_pages);
   client->ready = true;
   on_ready(*client);
 }
@@ -121,6 +122,7 @@ void Cluster::crash_client(Client& client) {
   client.machine->crash();
   client.scope.reset();
   client.mount.reset();
+  client.kernel.reset();
 }
 
 bool Cluster::all_serve() const {

@@ -11,6 +11,7 @@
 #include "node/node.h"
 #include "runtime/scope.h"
 #include "sim/node.h"
+#include "simulator/kernel.h"
 
 namespace claudefs::simulator {
 
@@ -19,6 +20,7 @@ struct ClusterOptions {
   u32 servers = 3;
   u32 clients = 3;
   u16 shards = 8;
+  bool kernel_pages = true;  // of clients: kernel.h
   u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
 };
 
@@ -38,6 +40,7 @@ struct Server {
 struct Client {
   u32 number = 0;
   sim::Node* machine = nullptr;
+  std::unique_ptr<Kernel> kernel;
   std::unique_ptr<client::ClusterMount> mount;
   std::unique_ptr<runtime::Scope> scope;  // what runs on it, its operations too
   bool ready = false;

@@ -46,6 +46,8 @@ Plan draw(u64 seed, bool dense) {
   }
   plan.fault_kinds = static_cast<u32>(random.next());
   plan.faults_most = static_cast<u32>(u64{1} << random.between(0, 5));
+  if (plan.cluster.clients >= 2) plan.handovers = static_cast<u32>(random.between(0, 4));
+  plan.cluster.kernel_pages = random.chance(750'000);
   return plan;
 }
 
@@ -63,9 +65,10 @@ std::string Plan::to_string() const {
       "seed {}{}: {} servers, {} clients x {} lanes, {} shards, {} names; {} rounds of {} s, think up to {} "
       "ms, large "
       "writes up to {} "
-      "bytes; up to {} scheduled faults a round of: {}; {}",
+      "bytes; {}{} hand-overs and up to {} scheduled faults a round of: {}; {}",
       seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, names, rounds,
-      round_time / 1s, think_max / 1ms, large_write_max, faults_most, kinds, faults.to_string());
+      round_time / 1s, think_max / 1ms, large_write_max, cluster.kernel_pages ? "kernel pages, " : "",
+      handovers, faults_most, kinds, faults.to_string());
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());
   if (!skip_operations.empty() || !skip_faults.empty())
     out += fmt::format("; without {} operations and {} faults", skip_operations.size(), skip_faults.size());

@@ -30,8 +30,10 @@ struct Plan {
   std::optional<u32> victim;  // that server
   u32 fault_kinds = 0;        // bits: which scheduled faults (chaos.h) are on
   u32 faults_most = 0;        // scheduled ones, in each round
+  u32 handovers = 0;          // of a file between two clients while its leader is struck, in each round
   bool wrong_oracle = false;  // the canary: the oracle is told one lie
-  // What shrinking leaves out: operations by (client, lane, index), scheduled faults by (round, index).
+  // What shrinking leaves out: operations by (client, lane, index), scheduled faults by (round, index),
+  // hand-overs among them.
   std::set<std::tuple<u32, u32, u32>> skip_operations;
   std::set<std::pair<u32, u32>> skip_faults;
 

@@ -223,7 +223,7 @@ runtime::Task<Outcome> Workload::call(Client* client, const Operation* op) {
   node.target = op->value;
   switch (op->verb) {
     case Verb::lookup:
-      co_return outcome_of(co_await files.lookup(op->inode, op->name).result());
+      co_return outcome_of(co_await client->kernel->lookup(op->inode, op->name).result());
     case Verb::get_attributes:
       co_return outcome_of(co_await files.get_attributes(op->inode).result());
     case Verb::create:

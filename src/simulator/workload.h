@@ -4,6 +4,8 @@
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <memory>
 #include <set>
 
 #include "simulator/cluster.h"
@@ -27,6 +29,10 @@ class Workload {
   void client_died(Client& client);
   bool idle() const { return busy_lanes_ == 0; }
   std::string oldest_operation() const;
+
+  // Two clients pass a fresh file to and fro; `strike` is called once in the midst of it, right after a write
+  // was answered, from outside all machines.
+  void hand_over(Client& one, Client& other, sim::RandomStream random, std::function<void(InodeId)> strike);
 
   // Nothing lost can still happen.
   void settle() { linearizer_.settle(); }
@@ -79,6 +85,15 @@ class Workload {
   Task<void> stat_file(Client* client, Random* random);
   Task<Result<client::Inode>> stat(Client* client, InodeId inode);
   u64 draw_length(Random& random) const;
+
+  // Hand-over.
+  struct Handover;
+  void give_turn(std::shared_ptr<Handover> shared, unsigned side, bool only_looks, runtime::Duration delay);
+  void end_turn(const Client& client);
+  Task<Result<void>> open_shared(std::shared_ptr<Handover> shared, unsigned side);
+  Task<void> turn(std::shared_ptr<Handover> shared, unsigned side);
+  Task<void> look(std::shared_ptr<Handover> shared, unsigned side);
+  Task<void> read_and_write(std::shared_ptr<Handover> shared, unsigned side);
 
   // Locks.
   Task<void> hold_lock(Client* client, Random* random);

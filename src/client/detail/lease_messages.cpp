@@ -146,23 +146,28 @@ Task<Result<Leases::Use>> Leases::use_for_writing(InodeId inode) {
 
 // Recalls --------------------------------------------------------------------------------------------------
 
+// On the file system's scope: the connection that brought it outlives the file system.
 Task<Result<net::Reply>> Leases::on_recall(net::Request request) {
   const meta::Recall recall = co_await wire::decode<meta::Recall>(request.body);
-  const net::Reply done{wire::encode(net::Empty{}), {}};
-  if (recall.session != state_.session) co_return done;
+  const auto done = std::make_shared<runtime::Event>(env_.executor());
+  state_.scope.spawn(do_then_set(obey(recall), done));
+  co_await done->wait();
+  co_return net::Reply{wire::encode(net::Empty{}), {}};
+}
+
+Task<void> Leases::obey(meta::Recall recall) {
+  if (recall.session != state_.session) co_return;
   ++counts_.recalls;
   if (in_flight_ != 0)
     recalled_[recall.inode] = {recall.term, recall.sequence,
                                recall.keep_read ? LeaseMode::read : LeaseMode::none};
   for (;;) {
     const Entry* entry = find(recall.inode);
-    if (entry == nullptr || entry->mode <= (recall.keep_read ? LeaseMode::read : LeaseMode::none))
-      co_return done;
+    if (entry == nullptr || entry->mode <= (recall.keep_read ? LeaseMode::read : LeaseMode::none)) co_return;
     if (!entry->leaving) break;
     co_await changed_.wait();
   }
   co_await give_back(recall);
-  co_return done;
 }
 
 Task<void> Leases::give_back(meta::Recall recall) {

@@ -171,6 +171,7 @@ class Leases {
   void unuse(InodeId inode);
   void trim();
   Task<Result<net::Reply>> on_recall(net::Request request);
+  Task<void> obey(meta::Recall recall);
   Task<void> give_back(meta::Recall recall);
   Task<void> make_kernel_forget_names(InodeId directory);
   Task<void> forget_name(InodeId parent, std::string name);

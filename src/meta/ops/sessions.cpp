@@ -37,13 +37,8 @@ Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& o
   record.fenced = true;
   record.last_used = context.hlc();
   context.store(session_key(op.session), record);
-  std::vector<std::string> gone;
-  const std::string outcomes = outcomes_key(op.session);
-  context.scan(outcomes, outcomes, [&](std::string_view key, std::string_view) {
-    gone.emplace_back(key);
-    return true;
-  });
-  for (std::string& key : gone) context.remove(std::move(key));
+  // The outcomes stay: what was executed before, and is asked for again now, must not be told that it was
+  // refused.
   drop_locks_of(context, op.session);
   return Nothing{};
 }

@@ -51,6 +51,10 @@ TEST(Sessions, a_fenced_one_changes_nothing_and_its_locks_go) {
   ASSERT_FALSE(late.has_value());
   EXPECT_EQ(late.error().code, Errc::fenced);
   EXPECT_EQ(shard.ask(Lookup{kRootInode, "b"}).error().code, Errc::not_found);
+  // What had been executed is not told that it was refused.
+  const auto again = shard.run(create("a"), {SessionId{5}, 1, 1});
+  ASSERT_TRUE(again.has_value()) << again.error().to_string();
+  EXPECT_EQ(again->inode.id, made->inode.id);
   EXPECT_EQ(shard.run(AttachSession{SessionId{5}}).error().code, Errc::fenced);
   // Also long after.
   ASSERT_TRUE(shard.run(Expire{Hlc{~u64{0}}, Hlc{~u64{0}}}).has_value());

@@ -17,16 +17,6 @@ constexpr std::size_t kOpenFilesMost = 4;
 
 u64 round_down(u64 value) { return value / kWord * kWord; }
 
-Buffer joined(const client::ReadResult& read) {
-  Buffer out = Buffer::allocate(read.size());
-  std::size_t at = 0;
-  for (const Buffer& piece : read.pieces) {
-    std::memcpy(out.data() + at, piece.data(), piece.size());
-    at += piece.size();
-  }
-  return out;
-}
-
 }  // namespace
 
 u64 Workload::draw_length(Random& random) const {
@@ -63,9 +53,7 @@ runtime::Task<Result<Workload::OpenFile>> Workload::open(Client* client, InodeId
   out.writable = writable;
   client::OpenFlags flags;
   flags.write = writable;
-  const Result<client::Opened> opened = co_await client->files().open(inode, flags).result();
-  if (!opened) co_return fail(opened.error());
-  out.handle = opened->handle;
+  out.handle = co_await client->kernel->open(inode, flags);
   co_return out;
 }
 
@@ -74,9 +62,10 @@ runtime::Task<void> Workload::write(Client* client, OpenFile file, u64 number, u
   const u64 event = content_.called(file.inode, number, offset, offset + length, by, now());
   note(fmt::format("write   client {} file {:#x} write {} [{}, {})", client->number, file.inode, number,
                    offset, offset + length));
-  const Result<void> done = co_await client->files()
-                                .write(file.handle, offset, ContentOracle::bytes_of(number, offset, length))
-                                .result();
+  const Result<void> done =
+      co_await client->kernel
+          ->write(file.handle, file.inode, offset, ContentOracle::bytes_of(number, offset, length))
+          .result();
   if (done) {
     content_.answered(event, now());
     ++report_.operations;
@@ -160,7 +149,7 @@ runtime::Task<Result<void>> Workload::read(Client* client, OpenFile file, u64 of
   judged.length = length;
   judged.by = process(*client);
   judged.called = now();
-  const Result<client::ReadResult> got = co_await client->files().read(file.handle, offset, length).result();
+  const Result<Buffer> got = co_await client->kernel->read(file.handle, file.inode, offset, length).result();
   judged.answered = now();
   if (!got) {
     note(fmt::format("read    client {} file {:#x} at {} failed: {}", client->number, file.inode, offset,
@@ -171,7 +160,7 @@ runtime::Task<Result<void>> Workload::read(Client* client, OpenFile file, u64 of
   ++report_.operations;
   note(fmt::format("read    client {} file {:#x} [{}, {}) got {}", client->number, file.inode, offset,
                    offset + length, got->size()));
-  if (std::optional<std::string> wrong = content_.judge(judged, joined(*got))) violation(std::move(*wrong));
+  if (std::optional<std::string> wrong = content_.judge(judged, *got)) violation(std::move(*wrong));
   co_return Result<void>();
 }
 
@@ -193,7 +182,7 @@ runtime::Task<Result<client::Inode>> Workload::stat(Client* client, InodeId inod
   judged.file = inode;
   judged.by = process(*client);
   judged.called = now();
-  Result<client::Inode> seen = co_await client->files().get_attributes(inode).result();
+  Result<client::Inode> seen = co_await client->kernel->get_attributes(inode).result();
   judged.answered = now();
   if (!seen) co_return seen;
   ++report_.operations;
@@ -211,9 +200,7 @@ runtime::Task<void> Workload::stat_file(Client* client, Random* random) {
 runtime::Task<void> Workload::truncate(Client* client, InodeId inode, u64 size) {
   const Process by = process(*client);
   const u64 event = content_.called(inode, 0, size, ~u64{0}, by, now());
-  client::AttributeChange change;
-  change.size = size;
-  const Result<client::Inode> done = co_await client->files().set_attributes(inode, change).result();
+  const Result<client::Inode> done = co_await client->kernel->truncate(inode, size).result();
   note(fmt::format("truncate client {} file {:#x} to {}: {}", client->number, inode, size,
                    done ? "ok" : done.error().to_string()));
   if (done) {
@@ -230,7 +217,7 @@ runtime::Task<void> Workload::punch(Client* client, OpenFile file, u64 offset, u
   request.keep_size = true;
   request.offset = offset;
   request.length = length;
-  const Result<void> done = co_await client->files().allocate(file.handle, request).result();
+  const Result<void> done = co_await client->kernel->allocate(file.handle, file.inode, request).result();
   note(fmt::format("punch   client {} file {:#x} [{}, {}): {}", client->number, file.inode, offset,
                    offset + length, done ? "ok" : done.error().to_string()));
   if (done)

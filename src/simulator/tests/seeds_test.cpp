@@ -36,6 +36,12 @@ TEST_F(Seeds, that_once_found_bugs) {
   for (const u64 seed : {4, 34}) expect_good(draw_dense_plan(seed));
 }
 
+// A notice to the kernel that voids the answer to its question; a client that ends while it obeys a recall.
+TEST_F(Seeds, whose_hand_overs_once_found_bugs) {
+  expect_good(draw_plan(10));
+  expect_good(draw_dense_plan(50));
+}
+
 TEST_F(Seeds, one_seed_is_one_run) {
   const Plan plan = draw_plan(3);
   EXPECT_EQ(run(plan).trace_hash, run(plan).trace_hash);
