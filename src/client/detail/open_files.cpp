@@ -78,10 +78,11 @@ void State::note_own_change(const Inode& inode, u64 before) {
 
 Inode State::visible(const OpenFile& file) const {
   Inode out = with_access_time(file.attributes);
-  if (file.has_dirty_bytes()) {
-    out.size = std::max({out.size, file.dirty.end(), file.flushing.end()});
-    out.allocated_bytes =
-        std::min(out.size, out.allocated_bytes + file.dirty.bytes() + file.flushing.bytes());
+  const bool flushing = !file.flushing.empty() && shows_flushing(file);
+  if (flushing || !file.dirty.empty()) {
+    out.size = std::max({out.size, file.dirty.end(), flushing ? file.flushing.end() : 0});
+    const u64 not_committed = file.dirty.bytes() + (flushing ? file.flushing.bytes() : 0);
+    out.allocated_bytes = std::min(out.size, out.allocated_bytes + not_committed);
     out.modified = std::max(out.modified, file.written_at);
     out.changed = std::max(out.changed, file.written_at);
   }

@@ -53,6 +53,10 @@ Task<Result<Leases::Use>> State::use_for_writing(FilePtr file) {
 
 Task<Result<void>> State::ensure_current(FilePtr file) {
   if (leases == nullptr) co_return Result<void>();
+  // What is written here and not committed yet is there only under the write lease: without it another may
+  // have written since.
+  if (file->has_dirty_bytes() && leases->held(file->id()) != LeaseMode::write)
+    (void)co_await leases->use_for_writing(file->id());
   co_await leases->settled(file->id());
   // A lease alone is not enough: it may have come with an answer (a page of a listing) that nobody has looked
   // at.
@@ -74,7 +78,7 @@ void State::drop_what_is_not_committed() {
     file->appended_from.reset();
     file->attribute_changes.clear();
     ++file->failures;
-    file->failure = {Errc::io_error, "the session expired before the write was committed; it is lost"};
+    file->failure = lost_with_session();
     recount(*file);
   }
   for (auto& [number, handle] : handles)

@@ -19,6 +19,10 @@ namespace claudefs::client {
 
 using runtime::Task;
 
+inline Error lost_with_session() {
+  return {Errc::io_error, "the session expired before the write was committed; it is lost"};
+}
+
 // A file with open handles, or with bytes that are still to be written back.
 struct OpenFile {
   OpenFile(runtime::Executor& executor, Inode inode) : attributes(std::move(inode)), flush_lock(executor) {
@@ -36,8 +40,9 @@ struct OpenFile {
   bool only_ours =
       false;  // made here, under a write lease that nobody has asked back: nobody else has it open
   DirtySet dirty;
-  DirtySet flushing;      // being committed; older than `dirty`
-  u64 counted_dirty = 0;  // its share of State::dirty_total
+  DirtySet flushing;             // being committed; older than `dirty`
+  SessionId flushing_session{};  // that wrote it: with another one it is lost, and shown no more
+  u64 counted_dirty = 0;         // its share of State::dirty_total
   meta::Time written_at;
   // Where dirty (flushing) bytes begin that were appended: only the shard knows where they really go.
   std::optional<u64> appended_from;
@@ -127,6 +132,7 @@ class State {
   // `inode` is what a change of content by us was answered with; `before` the version known until then.
   void note_own_change(const Inode& inode, u64 before);
   Inode visible(const OpenFile& file) const;
+  bool shows_flushing(const OpenFile& file) const { return file.flushing_session == session; }
   // Commits what changed of the file's attributes, before something that the servers judge by them.
   Task<Result<void>> settle_attributes(InodeId inode);
   void recount(OpenFile& file);
@@ -251,8 +257,7 @@ Task<Result<typename Op::Reply>> State::command(ShardId shard, Op op) {
     co_await renew_session(used);
     // Bytes that were buffered under the old session's lease: others may have written since. A lock names its
     // session.
-    if constexpr (std::is_same_v<Op, meta::CommitWrite>)
-      co_return fail(Errc::io_error, "the session expired before the write was committed; it is lost");
+    if constexpr (std::is_same_v<Op, meta::CommitWrite>) co_return fail(lost_with_session());
     if constexpr (std::is_same_v<Op, meta::SetLock>) co_return fail(Errc::fenced, "the session has expired");
   }
 }

@@ -93,6 +93,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
     for (const PlannedExtent& planned : batch)
       if (file->flushing_appended_from && planned.offset >= *file->flushing_appended_from)
         commit.appended_from = lower(commit.appended_from, planned.offset);
+    if (!state.shows_flushing(*file)) co_return fail(lost_with_session());
     const u64 before = file->attributes.data_version;
     Result<meta::InodeReply> reply;
     {
@@ -146,6 +147,7 @@ FlushMode mode_of(const OpenFile& file) {
 
 Task<Result<void>> State::write_out(FilePtr file, FlushMode mode) {
   FlushPlan plan = co_await make_plan(env, runs_of(file->flushing, mode, file->flushing_appended_from));
+  if (!shows_flushing(*file)) co_return fail(lost_with_session());
   for (PlannedExtent& kept : plan.kept) {
     // Written again meanwhile? Then the newer bytes win.
     DirtySet tail;
@@ -226,6 +228,7 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
   if (file->dirty.empty()) co_return co_await flush_attributes(file).result();
   CFS_CHECK(file->flushing.empty());
   file->flushing = std::exchange(file->dirty, {});
+  file->flushing_session = session;
   file->flushing_appended_from = std::exchange(file->appended_from, std::nullopt);
   Result<void> written = co_await write_out(file, mode).result();
   if (written) {
@@ -240,7 +243,7 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
   }
   ++file->failures;
   file->failure = written.error();
-  const bool keep = may_succeed_later(written.error());
+  const bool keep = may_succeed_later(written.error()) && shows_flushing(*file);
   log::warn("client",
             keep ? "write-back failed, will be tried again" : "write-back failed, written data is lost",
             {log::kv("inode", file->id()), log::kv("bytes", file->flushing.bytes()),

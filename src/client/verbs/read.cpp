@@ -84,7 +84,8 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
   length = std::min(length, meta::kFileSizeMax - offset);
   // Before the committed content: a write-back that ends meanwhile moves bytes from here to there.
   const std::vector<Segment> newest = file->dirty.in(offset, length);
-  const std::vector<Segment> older = file->flushing.in(offset, length);
+  const std::vector<Segment> older =
+      state.shows_flushing(*file) ? file->flushing.in(offset, length) : std::vector<Segment>();
   u64 end = std::min(offset + length, state.visible(*file).size);
   if (offset >= end) co_return ReadResult{};
   state.note_accessed(file->attributes);
