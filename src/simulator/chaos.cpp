@@ -79,23 +79,32 @@ void Chaos::hand_over(sim::RandomStream random) {
   if (!first.ready || !second.ready) return;
   cluster_.world().count_fault("hand-over");
   workload_.note(fmt::format("FAULT   hand-over between clients {} and {}", one, other));
-  workload_.hand_over(first, second, random, [this, random, serial = round_serial_](InodeId inode) {
-    if (serial == round_serial_) strike_leader(inode, random);
-  });
+  workload_.hand_over(first, second, random,
+                      [this, random, serial = round_serial_](InodeId inode, Client& writer) {
+                        if (serial == round_serial_) strike_handover(inode, writer, random);
+                      });
 }
 
-void Chaos::strike_leader(InodeId inode, sim::RandomStream random) {
+void Chaos::strike_handover(InodeId inode, Client& writer, sim::RandomStream random) {
+  const u64 what = random.between(0, 11);
+  if (what < 3) {
+    // Until its session has long expired.
+    const runtime::Duration time = random.between_times(5s, 30s);
+    workload_.note(fmt::format("FAULT   {} client {} for {} ms", what < 2 ? "pause" : "isolate",
+                               writer.number, time / 1ms));
+    if (what < 2) return pause(*writer.machine, time);
+    return cut_for({writer.machine->name()}, all_but(writer.machine->name()), true, time);
+  }
   for (const auto& server : cluster_.servers()) {
     if (!server->serves() || !server->node->service().leads(inode.shard())) continue;
-    const u64 what = random.between(0, 9);
     const runtime::Duration time = 100ms * (i64{1} << random.between(0, 7));
     workload_.note(fmt::format("FAULT   {} server {}, which leads shard {}, for {} ms",
-                               what < 6   ? "crash"
-                               : what < 8 ? "pause"
-                                          : "isolate",
+                               what < 8    ? "crash"
+                               : what < 10 ? "pause"
+                                           : "isolate",
                                server->number + 1, inode.shard(), time / 1ms));
-    if (what < 6) return bring_down(*server, time);
-    if (what < 8) return pause(*server->machine, time);
+    if (what < 8) return bring_down(*server, time);
+    if (what < 10) return pause(*server->machine, time);
     return cut_for({server->machine->name()}, all_but(server->machine->name()), true, time);
   }
 }

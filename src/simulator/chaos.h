@@ -45,7 +45,7 @@ class Chaos {
 
  private:
   void hand_over(sim::RandomStream random);
-  void strike_leader(InodeId inode, sim::RandomStream random);
+  void strike_handover(InodeId inode, Client& writer, sim::RandomStream random);
   void strike(FaultKind kind, sim::RandomStream random);
   void bring_down(Server& server, runtime::Duration time);
   void bring_up_later(Server& server, runtime::Duration time);

@@ -30,9 +30,10 @@ class Workload {
   bool idle() const { return busy_lanes_ == 0; }
   std::string oldest_operation() const;
 
-  // Two clients pass a fresh file to and fro; `strike` is called once in the midst of it, right after a write
-  // was answered, from outside all machines.
-  void hand_over(Client& one, Client& other, sim::RandomStream random, std::function<void(InodeId)> strike);
+  // Two clients pass a fresh file to and fro; `strike` is called once in the midst of it, with the
+  // one whose write was just answered, from outside all machines.
+  void hand_over(Client& one, Client& other, sim::RandomStream random,
+                 std::function<void(InodeId, Client&)> strike);
 
   // Nothing lost can still happen.
   void settle() { linearizer_.settle(); }

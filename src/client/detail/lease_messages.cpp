@@ -11,6 +11,8 @@ namespace {
 using namespace std::chrono_literals;
 constexpr runtime::Duration kContendedFor = 5s;
 constexpr runtime::Duration kKernelWithin = 5s;
+// The kernel distrusts the attributes at once; for the pages it may wait for requests that wait for us.
+constexpr runtime::Duration kKernelVoids = 20ms;
 constexpr std::size_t kReclaimAtOnce = 5000;
 constexpr std::size_t kReleaseAtOnce = 10'000;
 constexpr int kAcquireAttempts = 1000;
@@ -175,12 +177,8 @@ Task<void> Leases::give_back(meta::Recall recall) {
   const SessionId session = state_.session;
   find(inode)->leaving = true;
   if (const FilePtr file = state_.find_file(inode)) file->only_ours = false;
-  if (!recall.keep_read && kernel_content_.contains(inode)) {
-    // Still in possession: pages that a program has changed through a map come back as writes.
-    const auto done = std::make_shared<runtime::Event>(env_.executor());
-    state_.scope.spawn(do_then_set(forget_content(inode), done));
-    (void)co_await done->wait_until(env_.now() + kKernelWithin);
-  }
+  // Still in possession: pages that a program has changed through a map come back as writes.
+  if (!recall.keep_read) co_await forget_content_within(inode, kKernelWithin);
   Entry* entry = find(inode);
   if (entry == nullptr || session != state_.session) co_return;
   entry->recalling = true;
@@ -201,6 +199,9 @@ Task<void> Leases::give_back(meta::Recall recall) {
     co_return;
   }
   if (!CFS_MUTANT(invalidate_skipped)) {
+    // What was read in the meantime. Before the answer: later it would void what the kernel asks then.
+    co_await forget_content_within(inode, kKernelVoids);
+    if (session != state_.session) co_return;
     if ((entry = find(inode)) != nullptr) forget_attributes(inode, *entry);
     co_await make_kernel_forget_names(inode);
     if (session != state_.session) co_return;
@@ -213,9 +214,14 @@ Task<void> Leases::give_back(meta::Recall recall) {
   }
   ++clock_;
   changed_.notify_all();
-  // What was read in the meantime, for maps: read(2) asks for the attributes first.
-  state_.scope.spawn(forget_content(inode));
   co_await state_.tell_open(inode);
+}
+
+Task<void> Leases::forget_content_within(InodeId inode, runtime::Duration limit) {
+  if (!kernel_content_.contains(inode) && !forgetting_.contains(inode)) co_return;
+  const auto done = std::make_shared<runtime::Event>(env_.executor());
+  state_.scope.spawn(do_then_set(forget_content(inode), done));
+  (void)co_await done->wait_until(env_.now() + limit);
 }
 
 // The kernel drops a name under its directory's lock, which may wait for a request that waits for us: then

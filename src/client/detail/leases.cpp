@@ -275,15 +275,15 @@ void Leases::drop_all() {
   links_.clear();
   released_.clear();
   ++clock_;
-  for (const auto& [inode, entry] : entries_) {
+  for (auto& [inode, entry] : entries_) {
     if (entry.own_changes != 0) changing_[inode] = entry.own_changes;
     if (kernel_ == nullptr) continue;
-    kernel_->forget_attributes(inode);
+    forget_attributes(inode, entry);
     for (const auto& [name, until] : entry.kernel_names)
       if (until > env_.now()) state_.scope.spawn(forget_name(inode, name));
   }
-  for (const InodeId inode : kernel_content_) state_.scope.spawn(kernel_->forget_content(inode));
-  kernel_content_.clear();
+  for (const InodeId inode : std::vector(kernel_content_.begin(), kernel_content_.end()))
+    state_.scope.spawn(forget_content(inode));
   entries_.clear();
   changed_.notify_all();
   lock_released_.notify_all();
@@ -298,7 +298,12 @@ void Leases::forget_attributes(InodeId inode, Entry& entry) {
 }
 
 Task<void> Leases::forget_content(InodeId inode) {
-  if (kernel_content_.erase(inode) != 0) co_await kernel_->forget_content(inode);
+  while (questions_.contains(inode) || forgetting_.contains(inode)) co_await changed_.wait();
+  if (kernel_content_.erase(inode) == 0) co_return;
+  forgetting_.insert(inode);
+  co_await kernel_->forget_content(inode);
+  forgetting_.erase(inode);
+  changed_.notify_all();
 }
 
 Task<void> Leases::forget_name(InodeId parent, std::string name) {

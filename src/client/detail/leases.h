@@ -78,6 +78,24 @@ class Leases {
   void now_named(InodeId parent, const std::string& name, InodeId inode);
   void now_unknown(InodeId parent, const std::string& name);
 
+  // A kernel's question for the attributes: a notice that comes before its answer would void it.
+  class [[nodiscard]] Question {
+   public:
+    Question(Leases* leases, InodeId inode) : leases_(leases), inode_(inode) {
+      if (leases_ != nullptr) ++leases_->questions_[inode_];
+    }
+    Question(const Question&) = delete;
+    Question& operator=(const Question&) = delete;
+    ~Question() {
+      if (leases_ == nullptr || --leases_->questions_[inode_] != 0) return;
+      leases_->questions_.erase(inode_);
+      leases_->changed_.notify_all();
+    }
+
+   private:
+    Leases* leases_;
+    InodeId inode_;
+  };
   // Uses that a recall waits for.
   class [[nodiscard]] Use {
    public:
@@ -176,6 +194,7 @@ class Leases {
   Task<void> make_kernel_forget_names(InodeId directory);
   Task<void> forget_name(InodeId parent, std::string name);
   Task<void> forget_content(InodeId inode);
+  Task<void> forget_content_within(InodeId inode, runtime::Duration limit);
   void forget_attributes(InodeId inode, Entry& entry);
   Task<void> keep_alive_at(NodeId node, std::string address);
   Task<void> reclaim(ShardId shard, Term term, runtime::Instant sent);
@@ -185,6 +204,8 @@ class Leases {
   net::Client& rpc_;
   KernelCaches* kernel_ = nullptr;
   std::set<InodeId> kernel_content_;  // of which it may have pages
+  std::set<InodeId> forgetting_;      // it is being told to drop them
+  std::map<InodeId, u32> questions_;  // of the kernel, not answered yet
   std::map<InodeId, Entry> entries_;
   std::map<ShardId, Link> links_;
   std::map<InodeId, Recalled> recalled_;  // while requests are under way

@@ -4,6 +4,7 @@ namespace claudefs::client {
 
 Task<Result<Inode>> FileSystem::get_attributes(InodeId inode) {
   State& state = *state_;
+  const Leases::Question question(state.own(), inode);
   if (state.leases) {
     co_await state.leases->settled(inode);
     if (const Inode* known = state.leases->attributes(inode)) {

@@ -78,8 +78,8 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
   State& state = *state_;
   Handle* const found = co_await state.find_usable_handle(handle);
   const FilePtr file = found->file;
-  if (state.leases) state.leases->give_content(file->id());
   co_await state.ensure_current(file);
+  if (state.leases) state.leases->give_content(file->id());
   if (offset > meta::kFileSizeMax) co_return ReadResult{};
   length = std::min(length, meta::kFileSizeMax - offset);
   // Before the committed content: a write-back that ends meanwhile moves bytes from here to there.

@@ -7,8 +7,8 @@ Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, b
   Handle* const found = co_await state.find_usable_handle(handle);
   if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
   const FilePtr file = found->file;
-  if (state.leases) state.leases->give_content(file->id());
   const Leases::Use use = co_await state.use_for_writing(file);
+  if (state.leases) state.leases->give_content(file->id());
   // What is written now is later than a time that was set.
   if (!file->attribute_changes.empty()) co_await state.flush(file, FlushMode::everything);
   co_await state.wait_for_room(file, data.size());

@@ -1,5 +1,6 @@
 // A fresh file that two clients have open all the time: by turns each reads what the other has just written
-// and writes something itself, at once. In the midst of it something happens to the server that leads it.
+// and writes something itself, at once. In the midst of it something happens to the server that leads it, or
+// to the one that wrote last.
 #include <fmt/format.h>
 
 #include "simulator/workload.h"
@@ -23,7 +24,7 @@ runtime::Duration draw_pause(sim::RandomStream& random) {
 
 struct Workload::Handover {
   Random random;
-  std::function<void(InodeId)> strike;
+  std::function<void(InodeId, Client&)> strike;
   u64 turns, strike_at;  // counted down
   struct Side {
     Client* client;
@@ -35,7 +36,8 @@ struct Workload::Handover {
   bool over = false;
 };
 
-void Workload::hand_over(Client& one, Client& other, Random random, std::function<void(InodeId)> strike) {
+void Workload::hand_over(Client& one, Client& other, Random random,
+                         std::function<void(InodeId, Client&)> strike) {
   auto shared = std::make_shared<Handover>(Handover{
       random, std::move(strike), 0, 0, {{&one, one.life, {}}, {&other, other.life, {}}}, {}, {}, {}, false});
   shared->strike_at = shared->random.between(10, 40);
@@ -90,7 +92,7 @@ runtime::Task<void> Workload::turn(std::shared_ptr<Handover> shared, unsigned si
   if (!shared->over && co_await open_shared(shared, side).result()) {
     co_await read_and_write(shared, side);
     if (--shared->turns == shared->strike_at)
-      cluster_.world().after(0ns, [shared] { shared->strike(shared->inode); });
+      cluster_.world().after(0ns, [shared, client = own.client] { shared->strike(shared->inode, *client); });
     shared->over = shared->turns == 0 || paused_;
   } else {
     shared->over = true;
