@@ -209,6 +209,35 @@ def cached(mount, log):
     return "%d stat and open-read-close in %.2f s: %d messages (keep-alives: at most %d)" % (count, took, sent, keep_alives)
 
 
+def links(mounts, count):
+    """`count` names of one file (65,000 is the most), made through one mount and removed through the other."""
+    paths = [os.path.join(m, "linked") for m in mounts]
+    tops = [os.path.join(m, "links") for m in mounts]
+    open(paths[0], "w").close()
+    os.mkdir(tops[0])
+    began = time.monotonic()
+    for n in range(1, count):
+        os.link(paths[0], "%s/%d" % (tops[0], n))
+    made = time.monotonic() - began
+    for path in paths:
+        check(os.stat(path).st_nlink == count, "%d links of %d" % (os.stat(path).st_nlink, count))
+        if count == 65000:
+            try:
+                os.link(path, path + "-more")
+                check(False, "more than 65,000 links")
+            except OSError as error:
+                check(error.errno == errno.EMLINK, "too many links give %s" % error)
+    check(set(os.listdir(tops[1])) == {str(n) for n in range(1, count)}, "the other mount lists other names")
+    began = time.monotonic()
+    for n in range(1, count):
+        os.unlink("%s/%d" % (tops[1], n))
+    removed = time.monotonic() - began
+    check(os.stat(paths[0]).st_nlink == 1, "%d links of 1" % os.stat(paths[0]).st_nlink)
+    os.rmdir(tops[0])
+    os.unlink(paths[1])
+    return "%d names of one file: %.0f made, %.0f removed a second" % (count, (count - 1) / made, (count - 1) / removed)
+
+
 def inodes_in(mount):
     info = os.statvfs(mount)
     return info.f_files - info.f_ffree
@@ -354,6 +383,7 @@ def run(context):
     step("mapped", mapped, mounts)
     step("appends", appends, mounts, context.pick(50, 300, 2000))
     step("cached", cached, second, os.path.join(pg.directory, "second.log"))
+    step("links", links, mounts, context.pick(200, 2000, 65000), limit=600)
     step("unlinked_there", unlinked_there, mounts, context.pick(12, 60, 300), context.pick(False, True, True), limit=200)
     step("locks", locks, mounts, pg, context.pick((2,), (1, 2, 3), (1, 2, 3)), limit=300)
     step("server_killed", server_killed, mounts, pg, context.pick(40, 100, 400), limit=300)

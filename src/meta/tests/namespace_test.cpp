@@ -2,6 +2,7 @@
 // Method: random operations against a model of maps; single cases for what a model does not see.
 #include <gtest/gtest.h>
 
+#include "meta/audit.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/namespace.h"
 #include "meta/names.h"
@@ -143,6 +144,18 @@ TEST(Namespace, cookies_and_directory_ids_stay_in_their_ranges) {
     EXPECT_NE(id, directory_id(kRootInode, name, 1, 7));
   }
   EXPECT_EQ(cookie_of("hello"), cookie_of("hello"));
+}
+
+TEST(Namespace, a_file_has_65000_names_and_no_more) {
+  OneShard shard;
+  const Inode file = shard.run(Create{kRootInode, "f"})->inode;
+  ASSERT_TRUE(shard.run(RepairInode{file.id, file.changed, 64'999}));
+  EXPECT_EQ(shard.run(Link{file.id, kRootInode, "last"})->inode.nlink, 65'000u);
+  EXPECT_EQ(shard.run(Link{file.id, kRootInode, "more"}).error().code, Errc::too_many_links);
+  EXPECT_EQ(shard.ask(Lookup{kRootInode, "more"}).error().code, Errc::not_found);
+  ASSERT_TRUE(shard.run(Rename{kRootInode, "last", kRootInode, "renamed"}));
+  ASSERT_TRUE(shard.run(Unlink{kRootInode, "f"}));
+  EXPECT_EQ(shard.run(Link{file.id, kRootInode, "again"})->inode.nlink, 65'000u);
 }
 
 }  // namespace
