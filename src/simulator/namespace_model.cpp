@@ -290,6 +290,8 @@ bool Model::agrees(const Operation& op, const Prediction& predicted, const Outco
   // The inode of a file without names lives on for a while: what is asked of it then is not judged.
   if (predicted.gone) return seen.code == Errc::stale || seen.nlink == 0;
   if ((predicted.code == Errc::ok) != (seen.code == Errc::ok)) return false;
+  // In a directory that is gone there is nothing: both say so.
+  if (op.verb == Verb::lookup && predicted.code == Errc::stale && seen.code == Errc::not_found) return true;
   if (predicted.code != Errc::ok) {
     const bool one_cause = is_query(op.verb) || op.verb == Verb::create || op.verb == Verb::make_directory;
     return !one_cause || predicted.code == seen.code;

@@ -179,6 +179,8 @@ void Leases::touched(InodeId inode, Of of) {
   ++clock_;
   if (Entry* entry = find(inode)) {
     entry->last_change = clock_;
+    // By another way (a rename replaced it): the answer to our change may be older.
+    if (entry->own_changes != 0) entry->crossed = true;
     entry->attributes.reset();
     entry->no_capability = false;
     if (of == Of::inode) forget_attributes(inode, *entry);

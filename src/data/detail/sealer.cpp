@@ -1,9 +1,9 @@
 #include "data/detail/sealer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
-#include "data/detail/hlc.h"
 #include "data/detail/placement.h"
 #include "data/messages.h"
 
@@ -20,10 +20,10 @@ constexpr std::size_t kAtOnce = 32;
 constexpr std::size_t kScanMax = 4096;
 
 Task<void> Sealer::run(ShardId shard) {
-  RetryTimes retry;
+  Times retry, seen;
   while (!background_.stopping) {
     co_await background_.env.executor().sleep(kRound);
-    const std::vector<SegmentRecord> records = due(shard, retry);
+    const std::vector<SegmentRecord> records = due(shard, retry, seen);
     std::vector<Task<bool>> seals;
     for (const SegmentRecord& record : records) seals.push_back(seal(record));
     const std::vector<bool> done = co_await runtime::join_all(background_.env.executor(), std::move(seals));
@@ -33,13 +33,19 @@ Task<void> Sealer::run(ShardId shard) {
   }
 }
 
-std::vector<SegmentRecord> Sealer::due(ShardId shard, const RetryTimes& retry) const {
+std::vector<SegmentRecord> Sealer::due(ShardId shard, const Times& retry, Times& seen) const {
   std::vector<SegmentRecord> out;
   const meta::ReadContext* state = background_.state(shard);
   if (state == nullptr) return out;
   std::vector<SegmentId> open;
+  Times before = std::exchange(seen, {});
+  const runtime::Instant now = background_.env.now();
   state->scan(kOpenSegmentPrefix, kOpenSegmentPrefix, [&](std::string_view key, std::string_view) {
-    if (const auto id = parse_segment_key(key); id && !retry.contains(*id)) open.push_back(*id);
+    const auto id = parse_segment_key(key);
+    if (!id) return true;
+    const auto known = before.find(*id);
+    seen.emplace(*id, known == before.end() ? now : known->second);
+    if (!retry.contains(*id)) open.push_back(*id);
     return open.size() < kScanMax;
   });
   for (const SegmentId id : open) {
@@ -48,7 +54,8 @@ std::vector<SegmentRecord> Sealer::due(ShardId shard, const RetryTimes& retry) c
     // With a holder away there is one copy: at once. Its writer goes on in another segment.
     const bool alone = !std::ranges::all_of(record->journals,
                                             [this](NodeId node) { return background_.nodes.writable(node); });
-    if (!alone && later(record->granted, kOpenTimeMax) > background_.wall()) continue;
+    // By this node's own clock: the one that granted it may have been set back since.
+    if (!alone && now < seen.at(id) + kOpenTimeMax) continue;
     out.push_back(std::move(*record));
     if (out.size() == kAtOnce) break;
   }

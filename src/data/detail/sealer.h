@@ -11,8 +11,9 @@ class Sealer {
   runtime::Task<void> run(ShardId shard);  // until destroyed or stopping
 
  private:
-  using RetryTimes = std::map<SegmentId, runtime::Instant>;
-  std::vector<SegmentRecord> due(ShardId shard, const RetryTimes& retry) const;
+  using Times = std::map<SegmentId, runtime::Instant>;
+  // `seen`: the open ones, since when this leader knows of each.
+  std::vector<SegmentRecord> due(ShardId shard, const Times& retry, Times& seen) const;
   runtime::Task<bool> seal(SegmentRecord record);
   runtime::Task<bool> forget_empty(SegmentRecord record);
   runtime::Task<void> drop_journals(SegmentRecord record);
