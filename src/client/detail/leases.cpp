@@ -301,7 +301,7 @@ void Leases::forget_attributes(InodeId inode, Entry& entry) {
 
 Task<void> Leases::forget_content(InodeId inode) {
   while (questions_.contains(inode) || forgetting_.contains(inode)) co_await changed_.wait();
-  if (kernel_content_.erase(inode) == 0) co_return;
+  if (kernel_content_.erase(inode) == 0 || kernel_ == nullptr) co_return;
   forgetting_.insert(inode);
   co_await kernel_->forget_content(inode);
   forgetting_.erase(inode);

@@ -211,6 +211,7 @@ class State {
   Task<void> run_write_back_later(FilePtr file);
   Task<Result<void>> write_out(FilePtr file, FlushMode mode);
   Task<Result<void>> flush_attributes(FilePtr file);
+  void drop_attribute_changes(OpenFile& file, std::size_t count);
   void refuse_attributes(OpenFile& file, std::size_t count, const Error& why);
   Task<void> read_chunk_quietly(meta::ChunkRef ref);
   Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);

@@ -163,19 +163,17 @@ Task<Result<void>> State::write_out(FilePtr file, FlushMode mode) {
   const std::vector<meta::SetAttributes> changes =
       carry ? file->attribute_changes : std::vector<meta::SetAttributes>();
   for (std::vector<PlannedExtent>& batch : batches) {
+    const bool rides = &batch == &batches.back() && !changes.empty();
     std::vector<meta::SetAttributes> then;
-    if (&batch == &batches.back()) then = changes;
+    if (rides) then = changes;
     Result<void> done = co_await commit_batch(*this, file, batch, std::move(then)).result();
-    if (!done && !changes.empty() && is_refusal(done.error().code)) {
+    if (!done && rides && is_refusal(done.error().code)) {
       refuse_attributes(*file, changes.size(), done.error());
-      done = co_await commit_batch(*this, file, std::move(batch), {}).result();
+      co_return co_await commit_batch(*this, file, std::move(batch), {}).result();
     }
     if (!done) co_return done;
   }
-  file->attribute_changes.erase(
-      file->attribute_changes.begin(),
-      file->attribute_changes.begin() +
-          static_cast<std::ptrdiff_t>(std::min(changes.size(), file->attribute_changes.size())));
+  drop_attribute_changes(*file, changes.size());
   co_return Result<void>();
 }
 
@@ -199,9 +197,7 @@ Task<Result<void>> State::flush_attributes(FilePtr file) {
     refuse_attributes(*file, changes.size(), reply.error());
     co_return fail(std::move(reply.error()));
   }
-  file->attribute_changes.erase(
-      file->attribute_changes.begin(),
-      file->attribute_changes.begin() + static_cast<std::ptrdiff_t>(changes.size()));
+  drop_attribute_changes(*file, changes.size());
   note(*file, reply->inode);
   if (leases) leases->now_is(reply->inode);
   co_return Result<void>();
@@ -213,8 +209,16 @@ void State::refuse_attributes(OpenFile& file, std::size_t count, const Error& wh
   file.failure = why;
   log::warn("client", "a change of attributes was refused when it was committed",
             {log::kv("inode", file.id()), log::kv("error", why.to_string())});
-  file.attribute_changes.erase(file.attribute_changes.begin(),
-                               file.attribute_changes.begin() + static_cast<std::ptrdiff_t>(count));
+  drop_attribute_changes(file, count);
+}
+
+// Those of a session that is over are gone already (what is there now was changed since), and those of a file
+// that was unlinked.
+void State::drop_attribute_changes(OpenFile& file, std::size_t count) {
+  if (!shows_flushing(file)) return;
+  const auto first = file.attribute_changes.begin();
+  const std::size_t there = std::min(count, file.attribute_changes.size());
+  file.attribute_changes.erase(first, first + static_cast<std::ptrdiff_t>(there));
 }
 
 Task<Result<void>> State::settle_attributes(InodeId inode) {
@@ -225,10 +229,10 @@ Task<Result<void>> State::settle_attributes(InodeId inode) {
 
 Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
   if (file->dirty.empty() && file->attribute_changes.empty()) co_return Result<void>();
+  file->flushing_session = session;
   if (file->dirty.empty()) co_return co_await flush_attributes(file).result();
   CFS_CHECK(file->flushing.empty());
   file->flushing = std::exchange(file->dirty, {});
-  file->flushing_session = session;
   file->flushing_appended_from = std::exchange(file->appended_from, std::nullopt);
   Result<void> written = co_await write_out(file, mode).result();
   if (written) {
