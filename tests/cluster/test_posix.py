@@ -22,7 +22,7 @@ def run(context):
     second = pg.mount_again("second", node=2)
     passed = suite(pg.mount, second, limit=300)
     note("on two mounts: " + passed)
-    done = must([sys.executable, "-B", os.path.join(POSIX, "fuzz"), pg.mount, local, "--operations", str(context.pick(4000, 20000, 1000000)),
+    done = must([sys.executable, "-B", os.path.join(POSIX, "fuzz"), pg.mount, local, "--second", second, "--operations", str(context.pick(4000, 20000, 1000000)),
                  "--seconds", str(context.pick(60, 200, 7200))], context.pick(200, 400, 9000))
     figures = re.search(r"\d+ operations.*", done.out).group(0)
     return "%s; fuzzer: %s" % (passed, figures)
