@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/cli.h"
+#include "base/heap.h"
 
 namespace claudefs::app {
 
@@ -25,11 +26,13 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
 
 // Read by jemalloc. Megabyte buffers come and go all the time: mapping and faulting each anew would cost more
 // than its copy, and keeping the most there ever were would cost the machine's other programs. Unused pages
-// go back after some seconds.
-extern "C" const char* malloc_conf = "background_thread:true,narenas:2,dirty_decay_ms:5000,muzzy_decay_ms:0";
+// go back after some seconds, those of the largest buffers like all others.
+extern "C" const char* malloc_conf =
+    "background_thread:true,narenas:2,dirty_decay_ms:5000,muzzy_decay_ms:0,oversize_threshold:0";
 
 int main(int argc, char** argv) {
   using namespace claudefs::app;
+  claudefs::keep_large_extents();
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App root("ClaudeFS: a distributed POSIX file system", "claudefs");
   root.set_version_flag("--version,-V", "claudefs " CLAUDEFS_VERSION);

@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "base/heap.h"
 #include "base/log.h"
 
 namespace claudefs::app {
@@ -184,6 +185,7 @@ Result<Daemonizer> Daemonizer::detach() {
   if (pid == 0) {
     ::close(ends[0]);
     ::setsid();
+    give_back_in_background();
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     ::dup2(null, 0);
     ::dup2(null, 1);  // or a pipe that the command was part of would never end

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "simtool/commands.h"
 
@@ -19,6 +20,7 @@ const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshol
 
 int main(int argc, char** argv) {
   using namespace claudefs;
+  keep_large_extents();
   CLI::App app{
       "Runs whole ClaudeFS clusters - servers, clients, disks, network - in simulation: production code in "
       "one thread, "

@@ -6,6 +6,8 @@
 #include "base/mutant.h"
 #include "client/detail/state.h"
 
+CFS_DEFINE_MUTANT(older_answer_overtakes,
+                  "client: of two questions of the kernel the older is answered with what was asked first");
 CFS_DEFINE_MUTANT(lease_outlives_its_time, "client: a lease is trusted after its time");
 
 namespace claudefs::client {
@@ -203,6 +205,11 @@ void Leases::now_named(InodeId parent, const std::string& name, InodeId inode) {
 
 void Leases::now_unknown(InodeId parent, const std::string& name) {
   if (Entry* entry = find(parent)) entry->names.erase(name);
+}
+
+bool Leases::asked_since(InodeId inode, u64 started) const {
+  const auto open = questions_.find(inode);
+  return open != questions_.end() && open->second.newest > started && !CFS_MUTANT(older_answer_overtakes);
 }
 
 void Leases::unuse(InodeId inode) {

@@ -78,16 +78,20 @@ class Leases {
   void now_named(InodeId parent, const std::string& name, InodeId inode);
   void now_unknown(InodeId parent, const std::string& name);
 
-  // A kernel's question for the attributes: a notice that comes before its answer would void it.
+  // A kernel's question for the attributes: a notice that comes before its answer would void it, and so would
+  // older attributes in an answer to another question that was under way with it (asked_since).
   class [[nodiscard]] Question {
    public:
     Question(Leases* leases, InodeId inode) : leases_(leases), inode_(inode) {
-      if (leases_ != nullptr) ++leases_->questions_[inode_];
+      if (leases_ == nullptr) return;
+      Questions& all = leases_->questions_[inode_];
+      ++all.open;
+      all.newest = ++leases_->clock_;
     }
     Question(const Question&) = delete;
     Question& operator=(const Question&) = delete;
     ~Question() {
-      if (leases_ == nullptr || --leases_->questions_[inode_] != 0) return;
+      if (leases_ == nullptr || --leases_->questions_.at(inode_).open != 0) return;
       leases_->questions_.erase(inode_);
       leases_->changed_.notify_all();
     }
@@ -96,6 +100,9 @@ class Leases {
     Leases* leases_;
     InodeId inode_;
   };
+  // Has the kernel asked for the attributes since then, and waits? Then it must not get what was asked for
+  // before: it believes what comes first and drops what answers questions from before that.
+  bool asked_since(InodeId inode, u64 started) const;
   // Uses that a recall waits for.
   class [[nodiscard]] Use {
    public:
@@ -205,7 +212,11 @@ class Leases {
   KernelCaches* kernel_ = nullptr;
   std::set<InodeId> kernel_content_;  // of which it may have pages
   std::set<InodeId> forgetting_;      // it is being told to drop them
-  std::map<InodeId, u32> questions_;  // of the kernel, not answered yet
+  struct Questions {
+    u32 open = 0;
+    u64 newest = 0;  // when it was asked, on `clock_`
+  };
+  std::map<InodeId, Questions> questions_;  // of the kernel, not answered yet
   std::map<InodeId, Entry> entries_;
   std::map<ShardId, Link> links_;
   std::map<InodeId, Recalled> recalled_;  // while requests are under way

@@ -132,6 +132,8 @@ class State {
   // `inode` is what a change of content by us was answered with; `before` the version known until then.
   void note_own_change(const Inode& inode, u64 before);
   Inode visible(const OpenFile& file) const;
+  // Leases::asked_since; without leases attributes may be old anyway.
+  bool asked_since(InodeId inode, u64 started) const { return leases && leases->asked_since(inode, started); }
   bool shows_flushing(const OpenFile& file) const { return file.flushing_session == session; }
   // Commits what changed of the file's attributes, before something that the servers judge by them.
   Task<Result<void>> settle_attributes(InodeId inode);

@@ -28,7 +28,8 @@ Task<Result<void>> fetch_page(State& state, HandleId handle, u64 after, bool wit
     out.inode = entry.dentry.inode;
     out.type = entry.dentry.type;
     out.cookie = entry.cookie;
-    if (entry.inode) out.attributes = state.learn(started, *entry.inode);
+    if (entry.inode && !state.asked_since(out.inode, started))
+      out.attributes = state.learn(started, *entry.inode);
     out.name = std::move(entry.dentry.name);
     directory.page.push_back(std::move(out));
   }

@@ -32,7 +32,8 @@ Task<Result<Inode>> FileSystem::lookup(InodeId parent, std::string name, Caller 
     const meta::InodeReply& reply = *found;
     state.remember_name(parent, name, reply.inode.id);
     if (state.leases) state.leases->learn_name(started, parent, name, reply.inode.id);
-    if (reply.inode.type != FileType::none) co_return state.learn(started, reply.inode);
+    if (reply.inode.type != FileType::none && !state.asked_since(reply.inode.id, started))
+      co_return state.learn(started, reply.inode);
     // The inode of a directory, or of a file with names in several shards, may live elsewhere. When it is
     // gone by the time we ask there, the name is gone too, or names another one.
     Result<Inode> inode = co_await get_attributes(reply.inode.id).result();

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 
@@ -16,11 +17,34 @@
 
 namespace claudefs::runtime::detail {
 
+namespace {
+constexpr std::size_t kAlignment =
+    4096;  // of a write past the page cache, on any device: place, length, memory
+
+struct AlignedPart {
+  std::vector<iovec> vectors;
+  std::size_t bytes = 0;
+};
+// As much of the beginning as may go past the page cache.
+AlignedPart aligned_part(const std::vector<Buffer>& pieces) {
+  constexpr std::size_t kMostPieces = 1024;  // in one call (IOV_MAX)
+  AlignedPart out;
+  for (const Buffer& piece : pieces) {
+    if (reinterpret_cast<std::uintptr_t>(piece.data()) % kAlignment != 0) break;
+    const std::size_t whole = piece.size() / kAlignment * kAlignment;
+    if (whole != 0) out.vectors.push_back({const_cast<std::byte*>(piece.data()), whole});
+    out.bytes += whole;
+    if (whole != piece.size() || out.vectors.size() == kMostPieces) break;
+  }
+  return out;
+}
+}  // namespace
+
 Task<Result<std::size_t>> UringFile::read_at(u64 offset, MutableByteSpan into) {
   return do_read(state_, offset, into);
 }
 Task<Result<void>> UringFile::write_at(u64 offset, std::vector<Buffer> pieces) {
-  return do_write(state_, offset, std::move(pieces), 0);
+  return write_plainly(state_, offset, std::move(pieces));
 }
 Task<Result<void>> UringFile::write_durably_at(u64 offset, std::vector<Buffer> pieces) {
   return write_durably(state_, offset, std::move(pieces));
@@ -46,8 +70,34 @@ Task<Result<std::size_t>> UringFile::do_read(Shared state, u64 offset, MutableBy
   co_return done;
 }
 
-Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags) {
+Task<Result<void>> UringFile::write_plainly(Shared state, u64 offset, std::vector<Buffer> pieces) {
+  const std::size_t begun = co_await write_past_cache(state, offset, pieces);
+  co_return co_await do_write(std::move(state), offset, std::move(pieces), 0, begun).result();
+}
+
+// Large writes from aligned memory: their copy into the page cache would cost more than all the rest that a
+// server does with them. Gives how much of the beginning is written: 0 where that is not possible.
+Task<Result<std::size_t>> UringFile::write_past_cache(Shared state, u64 offset, std::vector<Buffer> pieces) {
+  constexpr std::size_t kLeast = 256 << 10;  // below it the cache is as cheap, and of use to who reads soon
+  AlignedPart part = aligned_part(pieces);
+  if (offset % kAlignment != 0 || part.bytes < kLeast) co_return std::size_t{0};
+  if (!state->direct_tried) co_await open_direct(state);
+  if (!state->direct) co_return std::size_t{0};
+  const int put = co_await state->loop.submit([&](io_uring_sqe* sqe) {
+    io_uring_prep_writev(sqe, state->direct.get(), part.vectors.data(),
+                         static_cast<unsigned>(part.vectors.size()), offset);
+  });
+  // EINVAL: this file system wants more than we know. The page cache takes what is left.
+  if (put == -EINVAL || put == -EINTR || put == -EAGAIN) co_return std::size_t{0};
+  if (put < 0) co_return fail_errno(-put, "write " + state->path);
+  co_return static_cast<std::size_t>(put);
+}
+
+Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags,
+                                       std::size_t begun) {
   PendingPieces pending(pieces);
+  pending.advance(begun);
+  offset += begun;
   while (!pending.empty()) {
     const int put = co_await state->loop.submit([&](io_uring_sqe* sqe) {
       io_uring_prep_writev2(sqe, state->file.get(), pending.data(), pending.count(), offset, flags);
@@ -65,7 +115,6 @@ Task<Result<void>> UringFile::do_write(Shared state, u64 offset, std::vector<Buf
 // Through the page cache a durable write costs a kernel thread of its own, a copy and a write-back: for small
 // ones more than the device takes (4 KiB into written blocks: 140 us, direct 100 us).
 Task<Result<void>> UringFile::write_durably(Shared state, u64 offset, std::vector<Buffer> pieces) {
-  constexpr std::size_t kAlignment = 4096;        // of any device
   constexpr std::size_t kDirectMost = 256 << 10;  // above it the copy outweighs the rest
   std::size_t size = 0;
   for (const Buffer& piece : pieces) size += piece.size();

@@ -31,7 +31,11 @@ class UringFile final : public File {
   };
   using Shared = std::shared_ptr<State>;
   static Task<Result<std::size_t>> do_read(Shared state, u64 offset, MutableByteSpan into);
-  static Task<Result<void>> do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags);
+  static Task<Result<void>> write_plainly(Shared state, u64 offset, std::vector<Buffer> pieces);
+  static Task<Result<std::size_t>> write_past_cache(Shared state, u64 offset, std::vector<Buffer> pieces);
+  // But for the `begun` bytes of the beginning, which are written.
+  static Task<Result<void>> do_write(Shared state, u64 offset, std::vector<Buffer> pieces, int flags,
+                                     std::size_t begun = 0);
   static Task<Result<void>> write_durably(Shared state, u64 offset, std::vector<Buffer> pieces);
   static Task<void> open_direct(Shared state);
   static Task<Result<void>> do_flush(Shared state);

@@ -120,9 +120,45 @@ void run(Body body, const std::string& path) {
   reactor->run(run_body(reactor->env(), body, path, out));
   EXPECT_TRUE(out.has_value()) << out.error().to_string();
 }
+// Past the page cache where it may, and through it beside that: the model is the same.
+Task<Result<void>> large_writes(Env& env, std::string path) {
+  auto file = co_await env.disk().open(path, OpenMode::create_new);
+  std::string model;
+  Random& random = env.random();
+  for (int round = 0; round < 24; ++round) {
+    const u64 offset = 4096 * random.between(0, 300) + (round % 8 == 7 ? 100 : 0);
+    std::vector<Buffer> pieces;
+    u64 at = offset;
+    for (u64 i = random.between(1, 3); i > 0; --i) {
+      const bool ragged = random.between(0, 3) == 0;
+      const std::size_t length = 4096 * random.between(1, 120) + (ragged ? random.between(1, 4095) : 0);
+      Buffer piece = Buffer::allocate(length, random.between(0, 5) == 0 ? 16 : 4096);
+      std::memset(piece.data(), 'a' + round, length);
+      if (model.size() < at + length) model.resize(at + length, '\0');
+      model.replace(at, length, length, static_cast<char>('a' + round));
+      at += length;
+      pieces.push_back(std::move(piece));
+    }
+    co_await file->write_at(offset, std::move(pieces));
+    const u64 size = co_await file->size();
+    EXPECT_EQ(size, model.size());
+    if (round % 5 == 0) co_await file->flush();
+    if (round % 3 != 0) continue;
+    Buffer all = Buffer::allocate(model.size());
+    const std::size_t got = co_await file->read_at(0, all.mutable_span());
+    EXPECT_EQ(got, model.size());
+    EXPECT_TRUE(all.text() == model) << "round " << round;
+  }
+  co_return Result<void>();
+}
+
 TEST(Disk, RandomWritesAgreeWithAByteArray) {
   const TemporaryDirectory directory;
   run(random_writes, directory / "file");
+}
+TEST(Disk, LargeWritesAgreeWithAByteArray) {
+  const TemporaryDirectory directory;
+  run(large_writes, directory / "file");
 }
 TEST(Disk, Directories) {
   const TemporaryDirectory directory;

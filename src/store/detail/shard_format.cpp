@@ -50,8 +50,9 @@ std::vector<u32> block_checksums(const std::vector<Buffer>& content) {
 }
 
 Buffer encode_shard_head(const ShardInfo& info, const std::vector<u32>& checksums) {
-  Buffer head = Buffer::zeros(shard_data_at(info.length));
+  Buffer head = Buffer::allocate(shard_data_at(info.length), kShardBlock);
   const MutableByteSpan out = head.mutable_span();
+  std::ranges::fill(out, std::byte{0});
   const MutableByteSpan table = out.subspan(kShardHeader, 4 * checksums.size());
   for (std::size_t i = 0; i < checksums.size(); ++i) put_fixed<u32>(table, 4 * i, checksums[i]);
   put_fixed<u32>(out, 0, kMagic);
