@@ -240,6 +240,72 @@ TEST(Host, ARolledBackNodeIsRecognisedByItsLeaders) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// A leader applies nothing that its own log does not have, and answers no sooner than it comes round: a slow
+// node is no place to lead from.
+void expect_that_leaders_leave(const std::function<void(sim::Node&)>& slow, const char* what) {
+  HostCluster cluster(61);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  cluster.world().run_for(11s);
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  cluster.world().run_for(1s);
+  const auto leads = [&] {
+    int count = 0;
+    for (u16 g = 0; g < HostCluster::kGroups; ++g) count += cluster.leader_of(ShardId{g}) == 0;
+    return count;
+  };
+  const auto reach = [&](int count, runtime::Duration limit) {
+    const runtime::Instant end = cluster.world().now() + limit;
+    while ((leads() != count || !cluster.all_led()) && cluster.world().now() < end)
+      cluster.world().run_for(50ms);
+    return leads();
+  };
+  ASSERT_EQ(leads(), 3);
+  slow(*cluster.member(0).node);
+  EXPECT_EQ(reach(0, 5s), 0) << what;
+  // It is not asked back while it is slow, though it is preferred; nor do leaders wander between the others.
+  cluster.world().run_for(1s);
+  std::vector<Term> terms;
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    terms.push_back(cluster.member(1).host->status(ShardId{g}).term);
+  cluster.world().run_for(7s);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    EXPECT_EQ(cluster.member(1).host->status(ShardId{g}).term, terms[g]) << what << " " << g;
+  cluster.member(0).node->set_disk_faults(std::nullopt);
+  cluster.member(0).node->slow_down(1);
+  EXPECT_EQ(reach(3, 30s), 3) << what;
+  cluster.stop_workload();
+  EXPECT_TRUE(cluster.reach(&HostCluster::converged, 10s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
+TEST(Host, LeadersLeaveASlowNode) {
+  const auto disk = [](runtime::Duration delay) {
+    return [delay](sim::Node& node) {
+      sim::FaultOptions slow;
+      slow.disk_delay_min = slow.disk_delay_max = delay;
+      node.set_disk_faults(slow);
+    };
+  };
+  expect_that_leaders_leave(disk(60ms), "a slow disk");
+  expect_that_leaders_leave(disk(5s), "a disk that hangs");
+  expect_that_leaders_leave([](sim::Node& node) { node.slow_down(8192); }, "a slow processor");
+}
+
+// Nobody is quicker: nothing moves.
+TEST(Host, LeadersStayWhereAllDisksAreSlow) {
+  sim::FaultOptions slow;
+  slow.disk_delay_min = 20ms;
+  slow.disk_delay_max = 60ms;
+  HostCluster cluster(62, slow);
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  cluster.world().run_for(15s);
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  cluster.world().run_for(20s);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(cluster.leader_of(ShardId{g}), g % 3) << g;
+  EXPECT_GT(cluster.acknowledged(), 100u);
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   HostCluster cluster(5);
   for (int i = 0; i < 3; ++i) cluster.boot(i);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "raft/detail/host/group.h"
+#include "raft/detail/host/pace.h"
 #include "raft/detail/host/peer_link.h"
 #include "raft/detail/host/peer_watch.h"
 #include "raft/detail/host/raft_log.h"
@@ -101,6 +102,9 @@ class HostImpl final : public Host {
 
   // balance.cpp
   void balance();
+  void leave_if_slow();
+  bool hand_over(Group& group, NodeId to, const char* why);  // false: it cannot take over now
+  u32 pace_of(NodeId node) const;
 
   runtime::Task<Result<net::TypedReply<net::Empty>>> on_messages(RaftMessages batch, net::Request request);
 
@@ -127,9 +131,12 @@ class HostImpl final : public Host {
   u64 next_read_ = 1;
   u64 boot_ = 0;  // of this process
   PeerWatch watch_;
+  Pace pace_;                    // of this node
+  std::map<NodeId, u32> paces_;  // of the others', as they said last; microseconds, 0: not known
+  u32 looked_slow_ = 0;          // so many times in succession, next to others
   runtime::Instant next_beat_{};
   runtime::Instant next_balance_{};
-  runtime::Instant next_compaction_{};
+  runtime::Instant next_upkeep_{};
   runtime::Scope scope_;  // last: its tasks use everything above
 };
 

@@ -40,27 +40,24 @@ void PeerLink::flush() {
 
 void PeerLink::send_beat() {
   if (urgent_.calls >= kCallsInFlight || !scope_.accepting()) return;
-  RaftMessages batch;
-  batch.boot = limits_.boot;
   ++urgent_.calls;
-  scope_.spawn(call(urgent_, std::move(batch), ++beats_ % kAnsweredBeat == 0));
+  scope_.spawn(call(urgent_, batch(), ++beats_ % kAnsweredBeat == 0));
 }
 
 void PeerLink::flush_lane(Lane& lane) {
   while (!lane.waiting.empty() && lane.calls < kCallsInFlight && scope_.accepting()) {
-    RaftMessages batch;
-    batch.boot = limits_.boot;
+    RaftMessages next = batch();
     std::size_t bytes = 0;
     while (!lane.waiting.empty() && bytes < kCallBytes) {
       const std::size_t size = lane.waiting.front().bytes();
       bytes += size;
       lane.bytes -= size;
-      batch.messages.push_back(std::move(lane.waiting.front()));
+      next.messages.push_back(std::move(lane.waiting.front()));
       lane.waiting.pop_front();
     }
     ++lane.calls;
-    const bool answered = wants_answer(batch, bytes);
-    scope_.spawn(call(lane, std::move(batch), answered));
+    const bool answered = wants_answer(next, bytes);
+    scope_.spawn(call(lane, std::move(next), answered));
   }
 }
 

@@ -23,8 +23,11 @@ class PeerLink {
   PeerLink(runtime::Scope& scope, net::Client& client, std::string address, Limits limits)
       : scope_(scope), client_(client), address_(std::move(address)), limits_(limits) {}
   void queue(Message message);
-  // The next flush sends something in any case.
-  void beat() { beat_due_ = true; }
+  // The next flush sends something in any case. `pace`: of this node, goes along from now on.
+  void beat(u32 pace) {
+    beat_due_ = true;
+    pace_ = pace;
+  }
   // Sends what is queued, as far as the calls in flight allow; the rest follows when they end.
   void flush();
   u64 dropped() const { return urgent_.dropped + bulk_.dropped; }
@@ -41,6 +44,7 @@ class PeerLink {
   };
   void flush_lane(Lane& lane);
   void send_beat();
+  RaftMessages batch() const { return {.messages = {}, .boot = limits_.boot, .pace = pace_}; }
   runtime::Task<void> call(Lane& lane, RaftMessages batch, bool answered);
 
   runtime::Scope& scope_;
@@ -49,6 +53,7 @@ class PeerLink {
   const Limits limits_;
   Lane urgent_, bulk_;
   bool beat_due_ = false;
+  u32 pace_ = 0;
   u32 beats_ = 0;
 };
 

@@ -32,11 +32,13 @@ runtime::Task<void> HostImpl::run_persist() {
       continue;
     }
     std::vector<ToWrite> writes = take_writes();
+    if (!writes.empty()) pace_.write_began(env_.now());
     const Result<void> written = co_await write(&writes).result();
     if (!written) {
       log_failed(written.error());
       co_return;
     }
+    if (!writes.empty()) pace_.write_ended(env_.now());
     for (ToWrite& one : writes) {
       one.group->core.persisted();
       route(std::move(one.batch.messages));

@@ -35,7 +35,9 @@ runtime::Task<void> HostImpl::run_ticks() {
     tick();
     // Aligned, so that heartbeats, due at multiples of their interval, leave at once.
     const i64 step = std::max<i64>(1, options_.heartbeat.count() / (all_silent() ? 1 : 2));
-    co_await env_.executor().sleep_until(runtime::Instant{(env_.now().ns / step + 1) * step});
+    const runtime::Instant due{(env_.now().ns / step + 1) * step};
+    co_await env_.executor().sleep_until(due);
+    pace_.turn_came(env_.now() - due);
   }
 }
 
@@ -47,9 +49,10 @@ void HostImpl::tick() {
     group->core.tick(now);
     if (group->core.has_output(now)) mark(*group);
   }
-  if (now >= next_compaction_) {
-    next_compaction_ = now + options_.election_timeout;
+  if (now >= next_upkeep_) {
+    next_upkeep_ = now + options_.election_timeout;
     compact_groups();
+    leave_if_slow();
   }
   if (options_.balance_every.count() != 0 && now >= next_balance_) {
     next_balance_ = now + options_.balance_every;
@@ -67,7 +70,7 @@ void HostImpl::watch_peers(runtime::Instant now) {
   if (now < next_beat_) return;
   const i64 interval = std::max<i64>(1, options_.heartbeat.count());
   next_beat_ = runtime::Instant{(now.ns / interval + 1) * interval};
-  for (auto& [node, peer] : links_) peer->beat();
+  for (auto& [node, peer] : links_) peer->beat(pace_.microseconds(now));
   work_.notify_one();
 }
 
@@ -116,6 +119,7 @@ runtime::Task<Result<net::TypedReply<net::Empty>>> HostImpl::on_messages(RaftMes
   const runtime::Instant now = env_.now();
   if (request.peer.value != 0 && batch.boot != 0)
     if (const auto lost = watch_.heard(request.peer, batch.boot, now)) wake_groups(*lost, now);
+  if (request.peer.value != 0) paces_[request.peer] = batch.pace;
   for (Message& message : batch.messages) {
     if (request.peer.value != 0 && request.peer != message.from) continue;
     Group* group = find(message.group);

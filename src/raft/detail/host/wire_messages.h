@@ -13,7 +13,8 @@ struct RaftMessages {
   using Reply = net::Empty;
   std::vector<Message> messages;
   u64 boot = 0;  // of the sending process, another one after each start
-  static auto fields(auto& self) { return std::tie(self.messages, self.boot); }
+  u32 pace = 0;  // of the sender, microseconds (Pace); 0: not known
+  static auto fields(auto& self) { return std::tie(self.messages, self.boot, self.pace); }
 };
 
 // Asked by a node that may have lost its memory: where do you stand? It has forgotten what it acknowledged.
