@@ -1,5 +1,5 @@
-// What lies on a simulated disk at one moment: what was flushed, and what was not yet, change by change in the
-// order in which it was issued. Cheap to take: files and pages are shared until they change.
+// What lies on a simulated disk at one moment: what was flushed, and what was not yet, change by change in
+// the order in which it was issued. Cheap to take: files and pages are shared until they change.
 //
 //   DiskImage now = node.disk_image();
 //   for (const auto& fates : ...) fresh_node.load_disk(now.after_power_loss(fates, tears));

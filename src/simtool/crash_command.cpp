@@ -32,7 +32,8 @@ bool parse(const std::string& text, Workload& out) {
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
     const std::string word = text.substr(at, end - at);
-    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos || word.size() > 4) return false;
+    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos || word.size() > 4)
+      return false;
     out.push_back(std::stoul(word));
     if (out.back() >= simulator::operation_scripts().size()) return false;
     at = end + 1;
@@ -71,20 +72,23 @@ struct Totals {
     states += report.states;
     seconds += took;
     failed += !report.violations.empty();
-    for (const std::string& violation : report.violations) violations.emplace_back(numbers_of(workload), violation);
+    for (const std::string& violation : report.violations)
+      violations.emplace_back(numbers_of(workload), violation);
   }
   void print(const CrashOptions& options) const {
     const double speed = seconds > 0 ? static_cast<double>(states) / seconds : 0;
     if (!options.json) {
       fmt::print(
-          "{} workloads of {} operations on {} servers: power lost at {} moments, {} crash states started from and "
+          "{} workloads of {} operations on {} servers: power lost at {} moments, {} crash states started "
+          "from and "
           "judged; {} workloads with violations; {:.1f} core-seconds ({:.0f} states a core-second)\n",
           workloads, options.ops, options.servers, moments, states, failed, seconds, speed);
       return;
     }
-    nlohmann::json out = {{"workloads", workloads}, {"operations", options.ops}, {"servers", options.servers},
-                          {"moments", moments},     {"states", states},          {"failed", failed},
-                          {"core_seconds", seconds}, {"violations", nlohmann::json::array()}};
+    nlohmann::json out = {{"workloads", workloads},     {"operations", options.ops},
+                          {"servers", options.servers}, {"moments", moments},
+                          {"states", states},           {"failed", failed},
+                          {"core_seconds", seconds},    {"violations", nlohmann::json::array()}};
     for (const auto& [workload, text] : violations)
       out["violations"].push_back({{"workload", workload}, {"text", text}});
     fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -92,7 +96,8 @@ struct Totals {
 };
 
 std::string encode(const CrashReport& report) {
-  return nlohmann::json{{"moments", report.moments}, {"states", report.states}, {"violations", report.violations}}
+  return nlohmann::json{
+      {"moments", report.moments}, {"states", report.states}, {"violations", report.violations}}
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 CrashReport decode(const ChildResult& child) {
@@ -114,7 +119,8 @@ void print_failure(const CrashOptions& options, const Workload& workload, const 
   constexpr std::size_t kShown = 5;
   for (std::size_t i = 0; i < std::min(kShown, report.violations.size()); ++i)
     fmt::print(out, "  {}\n", report.violations[i]);
-  if (report.violations.size() > kShown) fmt::print(out, "  and {} more\n", report.violations.size() - kShown);
+  if (report.violations.size() > kShown)
+    fmt::print(out, "  and {} more\n", report.violations.size() - kShown);
   fmt::print(out, "  again: claudefs-sim crashes --servers {} --workload {} --state N{}\n", options.servers,
              numbers_of(workload), options.mutant.empty() ? "" : " --mutant " + options.mutant);
   std::fflush(out);

@@ -55,7 +55,8 @@ int main(int argc, char** argv) {
   simtool::CrashOptions crash_options;
   CLI::App* crashes = app.add_subcommand(
       "crashes", "Lose power at every write to a disk around a few operations, and judge what is left");
-  crashes->add_option("--ops", crash_options.ops, "Operations of each workload (default 1)")->check(CLI::Range(1, 3));
+  crashes->add_option("--ops", crash_options.ops, "Operations of each workload (default 1)")
+      ->check(CLI::Range(1, 3));
   crashes->add_option("--servers", crash_options.servers, "Servers of the cluster (default 1)")
       ->check(CLI::Range(1, 3));
   crashes->add_option("--sample", crash_options.sample, "So many workloads of all that there are, drawn");

@@ -16,16 +16,18 @@ using Fate = sim::DiskImage::Fate;
 namespace {
 
 constexpr runtime::Duration kServesWithin = 60s;
-constexpr runtime::Duration kScriptWithin = 120s;
+constexpr runtime::Duration kScriptWithin = 10min;
 constexpr runtime::Duration kAfterScript = 4500ms;  // what is written in the background: write-back, sealing
-constexpr runtime::Duration kAfterSetup = 20s;
+constexpr runtime::Duration kAfterSetup = 20s;      // sealed, and a checkpoint written
 constexpr runtime::Duration kJudgedWithin = 10min;
 constexpr u64 kEverySubset = 3;  // of so many unflushed changes
 
 // One world: servers whose disks are given, a client, and the oracles.
 struct Stage {
   Stage(u32 servers, u64 seed, const Trace& given)
-      : trace(given), plan(make_plan(servers, seed)), cluster(plan.cluster, {}),
+      : trace(given),
+        plan(make_plan(servers, seed)),
+        cluster(plan.cluster, {}),
         workload(cluster, plan, report, trace) {}
 
   static Plan make_plan(u32 servers, u64 seed) {
@@ -82,7 +84,8 @@ runtime::Task<void> stop_mount(Client* client) { (void)co_await client->mount->s
 runtime::Task<void> check_with_fsck(Stage* stage, sim::Node* machine) {
   const cluster::ClusterSpec& spec = stage->cluster.spec();
   net::MethodTable methods;
-  const std::unique_ptr<net::Client> rpc = net::Client::create(*machine, {spec.id, NodeId{}, spec.secret}, &methods);
+  const std::unique_ptr<net::Client> rpc =
+      net::Client::create(*machine, {spec.id, NodeId{}, spec.secret}, &methods);
   std::vector<std::string> seeds;
   for (const cluster::NodeSpec& node : spec.nodes) seeds.push_back(node.address);
   const std::unique_ptr<cluster::Router> router = cluster::Router::create(*machine, *rpc, seeds);
@@ -111,8 +114,8 @@ CrashTests::CrashTests(u32 servers) : servers_(servers) {
   stage.start_servers();
   Client& client = *stage.cluster.clients()[0];
   const bool made = stage.start(client) &&
-                    stage.perform(client, stage.workload.perform_script(&client, setup_script()), kScriptWithin,
-                                  "the files are made") &&
+                    stage.perform(client, stage.workload.perform_script(&client, setup_script()),
+                                  kScriptWithin, "the files are made") &&
                     stage.perform(client, stop_mount(&client), kScriptWithin, "the client ends");
   CFS_CHECK(made && stage.report.violations.empty());
   stage.cluster.world().run_for(kAfterSetup);
@@ -122,7 +125,8 @@ CrashTests::CrashTests(u32 servers) : servers_(servers) {
 }
 CrashTests::~CrashTests() = default;
 
-// None, all, every prefix; all with the last one torn, all torn; every subset of a few; some that are drawn.
+// None, all, every prefix, and each with the next one torn; all torn; every subset of a few; some that are
+// drawn.
 std::vector<CrashTests::Fates> CrashTests::ways_to_lose(std::size_t unflushed, u64 drawn,
                                                         sim::RandomStream& random) {
   std::vector<Fates> out;
@@ -134,7 +138,7 @@ std::vector<CrashTests::Fates> CrashTests::ways_to_lose(std::size_t unflushed, u
     prefix[kept] = Fate::torn;
     out.push_back(std::move(prefix));
   }
-  if (unflushed < 2) return out;
+  if (unflushed == 0) return out;
   out.push_back(Fates(unflushed, Fate::torn));
   if (unflushed <= kEverySubset)
     for (u64 bits = 1; bits + 1 < (u64{1} << unflushed); ++bits) {
@@ -151,22 +155,28 @@ std::vector<CrashTests::Fates> CrashTests::ways_to_lose(std::size_t unflushed, u
   return out;
 }
 
+// What is noted while power may be lost.
 struct CrashTests::Recording {
-  explicit Recording(u32 servers) : stage(servers, 2, {}) {}
+  Recording(u32 servers, u64 seed, const Trace& trace) : stage(servers, seed, trace) {}
 
   void watch() {
     for (const auto& server : stage.cluster.servers())
       server->machine->watch_disk([this, number = server->number] { note(number); });
+  }
+  void unwatch() {
+    for (const auto& server : stage.cluster.servers()) server->machine->watch_disk({});
   }
   void note(std::size_t struck) {
     if (known == nullptr || version != stage.workload.version()) {
       known = std::make_shared<const Workload::Knowledge>(stage.workload.knowledge());
       version = stage.workload.version();
     }
-    moments.push_back({stage.cluster.world().now(), stage.disks(), struck, known, version});
+    moments.push_back(
+        {stage.cluster.world().now(), stage.disks(), struck, known, sim::mix(history ^ version)});
   }
 
   Stage stage;
+  u64 history = 0;
   std::vector<Moment> moments;
   std::shared_ptr<const Workload::Knowledge> known;
   u64 version = 0;
@@ -174,7 +184,7 @@ struct CrashTests::Recording {
 
 std::vector<CrashTests::Moment> CrashTests::record(const std::vector<std::size_t>& operations,
                                                    CrashReport& report) const {
-  Recording recording(servers_);
+  Recording recording(servers_, 2, {});
   Stage& stage = recording.stage;
   stage.load(began_, disks_);
   stage.workload.adopt(*known_, {});
@@ -186,27 +196,41 @@ std::vector<CrashTests::Moment> CrashTests::record(const std::vector<std::size_t
     script.insert(script.end(), operation_scripts()[operation].steps.begin(),
                   operation_scripts()[operation].steps.end());
   if (stage.start(client)) {
-    if (!operations.empty()) recording.watch();
-    stage.perform(client, stage.workload.perform_script(&client, script), kScriptWithin, "the operations end");
+    recording.watch();
+    stage.perform(client, stage.workload.perform_script(&client, script), kScriptWithin,
+                  "the operations end");
     recording.note(0);  // what was answered last
     stage.cluster.world().run_for(kAfterScript);
   }
-  for (const auto& server : stage.cluster.servers()) server->machine->watch_disk({});
+  recording.unwatch();
   report.violations = stage.report.violations;
   return std::move(recording.moments);
 }
 
-void CrashTests::judge(const Moment& moment, const std::vector<sim::DiskImage>& disks, const std::string& name,
-                       const Trace& trace, CrashReport& report) const {
-  u64 seed = 3;
-  for (const sim::DiskImage& disk : disks) seed = sim::mix(seed ^ disk.identity());
-  Stage stage(servers_, seed, trace);
-  stage.load(moment.at, disks);
-  stage.workload.adopt(*moment.known, {0, 1});
+struct CrashTests::Search {
+  const Options& options;
+  CrashReport& report;
+  std::set<u64> seen;
+  u64 number = 0;  // of the next state
+};
+
+// All of `after` is durable.
+std::vector<CrashTests::Moment> CrashTests::judge(const Moment& after, const std::string& name,
+                                                  bool wants_moments, Search& search) const {
+  u64 seed = after.history;
+  for (const sim::DiskImage& disk : after.disks) seed = sim::mix(seed ^ disk.identity());
+  Recording recording(servers_, seed, search.options.only ? search.options.trace : Trace());
+  recording.history = seed;
+  Stage& stage = recording.stage;
+  stage.load(after.at, after.disks);
+  stage.workload.adopt(*after.known, {0, 1});
   const auto complain = [&](std::string why) { stage.workload.violation(std::move(why)); };
   Client& auditor = stage.cluster.add_client();
+  if (wants_moments) recording.watch();
   stage.start_servers();
-  if (stage.start(auditor)) {
+  const bool ready = stage.start(auditor);
+  recording.unwatch();
+  if (ready) {
     stage.perform(auditor, stage.workload.audit(&auditor), kJudgedWithin, "the audit ends");
     stage.perform(auditor, check_with_fsck(&stage, auditor.machine), kJudgedWithin, "fsck ends");
     await_quiet(stage.cluster, kServesWithin, complain);
@@ -215,39 +239,45 @@ void CrashTests::judge(const Moment& moment, const std::vector<sim::DiskImage>& 
   if (stage.cluster.world().fault_counts().contains("start failed"))
     complain("a server refused to start from its disk");
   if (stage.report.namespace_unjudged != 0) complain("too many orders to judge");
-  for (const std::string& violation : stage.report.violations) report.violations.push_back(name + ": " + violation);
+  for (const std::string& violation : stage.report.violations)
+    search.report.violations.push_back(name + ": " + violation);
+  return std::move(recording.moments);
 }
 
-CrashReport CrashTests::run(const std::vector<std::size_t>& operations, const Options& options) {
-  CrashReport report;
-  const std::vector<Moment> moments = record(operations, report);
-  report.moments = moments.size();
-  std::set<u64> seen;
-  sim::RandomStream random(moments.size(), "power loss");
-  u64 number = 0;
-  for (std::size_t at = 0; at < moments.size() && report.states < options.at_most; ++at) {
+void CrashTests::try_all(const std::vector<Moment>& moments, bool again, Search& search) const {
+  sim::RandomStream random(moments.empty() ? 0 : moments.front().history, "power loss");
+  for (std::size_t at = 0; at < moments.size(); ++at) {
     const Moment& moment = moments[at];
-    const sim::DiskImage& struck = moment.disks[moment.struck];
-    for (const Fates& fates : ways_to_lose(struck.unflushed(), options.drawn, random)) {
-      std::vector<sim::DiskImage> disks;
-      u64 identity = moment.known_version;
-      for (std::size_t server = 0; server < moment.disks.size(); ++server) {
-        const sim::DiskImage& disk = moment.disks[server];
+    ++search.report.moments;
+    const std::size_t unflushed = moment.disks[moment.struck].unflushed();
+    for (const Fates& fates : ways_to_lose(unflushed, search.options.drawn, random)) {
+      Moment after = moment;
+      u64 identity = moment.history;
+      for (std::size_t server = 0; server < after.disks.size(); ++server) {
+        sim::DiskImage& disk = after.disks[server];
         const Fate other = random.coin() ? Fate::kept : Fate::lost;
-        disks.push_back(server == moment.struck
-                            ? disk.after_power_loss(fates, random.next())
-                            : disk.after_power_loss(Fates(disk.unflushed(), other), 0));
-        identity = sim::mix(identity ^ disks.back().identity());
+        disk = server == moment.struck ? disk.after_power_loss(fates, random.next())
+                                       : disk.after_power_loss(Fates(disk.unflushed(), other), 0);
+        identity = sim::mix(identity ^ disk.identity());
       }
-      if (!seen.insert(identity).second) continue;
-      const u64 own = number++;
-      if (options.only && *options.only != own) continue;
-      ++report.states;
-      judge(moment, disks, fmt::format("state {} (moment {} of {}, {} unflushed)", own, at, moments.size(), fates.size()),
-            options.only ? options.trace : Trace(), report);
-      if (report.states >= options.at_most) break;
+      if (!search.seen.insert(identity).second) continue;
+      const u64 own = search.number++;
+      const bool nested = again && identity % search.options.again == 0;
+      const bool wanted = !search.options.only || *search.options.only == own;
+      if (!wanted && !nested) continue;
+      search.report.states += wanted;
+      const std::string name = fmt::format("state {} (moment {} of {}{}, {} unflushed)", own, at,
+                                           moments.size(), again ? "" : " of a recovery", unflushed);
+      const std::vector<Moment> recovery = judge(after, name, nested, search);
+      if (nested) try_all(recovery, false, search);
     }
   }
+}
+
+CrashReport CrashTests::run(const std::vector<std::size_t>& operations, const Options& options) const {
+  CrashReport report;
+  Search search{options, report, {}, 0};
+  try_all(record(operations, report), true, search);
   return report;
 }
 

@@ -1,8 +1,9 @@
 // Crash tests at every write to a device, by the method of CrashMonkey (Mohan et al., OSDI 2018): a few
 // operations run on a small file system, the disks are recorded, and power is lost at each moment at which
-// something on a disk or what a client was promised has changed, in each way in which what was not flushed may
-// be there or not. Every such crash state is started from, in a world of its own, and judged: what was synced
-// is there, nothing is that nobody wrote, what was under way happened or did not, and fsck finds nothing.
+// something on a disk or what a client was promised has changed, in each way in which what was not flushed
+// may be there or not. Every such crash state is started from, in a world of its own, and judged: what was
+// synced is there, nothing is that nobody wrote, what was under way happened or did not, and fsck finds
+// nothing.
 #pragma once
 
 #include <memory>
@@ -27,14 +28,14 @@ class CrashTests {
   ~CrashTests();
 
   struct Options {
-    u64 drawn = 2;                 // ways of losing writes that are drawn, beside those that are listed
-    std::optional<u64> only;       // this state alone, with a trace
+    u64 drawn = 4;            // ways of losing writes that are drawn, beside those that are listed
+    u64 again = 16;           // from one of so many states power is lost again while the servers recover
+    std::optional<u64> only;  // this state alone, with a trace
     Trace trace;
-    u64 at_most = ~u64{0};         // states; the first so many
   };
   // `operations` are indices into operation_scripts(), one after the other. Without any, power is lost while
   // the servers start.
-  CrashReport run(const std::vector<std::size_t>& operations, const Options& options);
+  CrashReport run(const std::vector<std::size_t>& operations, const Options& options) const;
 
  private:
   struct Moment {
@@ -42,14 +43,17 @@ class CrashTests {
     std::vector<sim::DiskImage> disks;
     std::size_t struck = 0;  // the server whose disk changed
     std::shared_ptr<const Workload::Knowledge> known;
-    u64 known_version = 0;
+    u64 history = 0;  // differs where the disks or the knowledge came about in another way
   };
   struct Recording;
+  struct Search;
   using Fates = std::vector<sim::DiskImage::Fate>;
   static std::vector<Fates> ways_to_lose(std::size_t unflushed, u64 drawn, sim::RandomStream& random);
   std::vector<Moment> record(const std::vector<std::size_t>& operations, CrashReport& report) const;
-  void judge(const Moment& moment, const std::vector<sim::DiskImage>& disks, const std::string& name,
-             const Trace& trace, CrashReport& report) const;
+  void try_all(const std::vector<Moment>& moments, bool again, Search& search) const;
+  // Gives the moments of the recovery when they are wanted.
+  std::vector<Moment> judge(const Moment& after, const std::string& name, bool wants_moments,
+                            Search& search) const;
 
   const u32 servers_;
   runtime::Instant began_;  // of the disks below

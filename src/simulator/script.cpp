@@ -11,9 +11,7 @@ constexpr u64 kCommon = 1;       // the content of /b/g
 Step on(What what, std::string path, u64 offset = 0, u64 length = 0) {
   return {what, std::move(path), {}, offset, length};
 }
-Step from_to(What what, std::string from, std::string to) {
-  return {what, std::move(from), std::move(to)};
-}
+Step from_to(What what, std::string from, std::string to) { return {what, std::move(from), std::move(to)}; }
 Step put(std::string path, u64 offset, u64 length, u64 content = 0) {
   return {What::write, std::move(path), {}, offset, length, content};
 }
@@ -54,6 +52,7 @@ std::vector<NamedScript> make_operations() {
       {"copy range, fsync", {{What::copy, "b/g", "a/f", 0, 256_KiB}, sync("a/f")}},
       {"fsync", {sync("a/f")}},
       {"close", {on(What::close, "b/g")}},
+      {"time passes", {on(What::wait, "")}},
   };
 }
 

@@ -22,6 +22,7 @@ struct Step {
     set_mode,
     set_xattr,
     remove_xattr,
+    wait,  // twelve seconds, in which segments are sealed and stores write checkpoints
     write,
     truncate,  // to `offset`
     punch_hole,
@@ -39,8 +40,8 @@ struct Step {
 };
 using Script = std::vector<Step>;
 
-// The tree that all begin with: /a with a file f of 24 KiB, one s of 1 KiB; /b with a file g of 320 KiB and an
-// empty directory e.
+// The tree that all begin with: /a with a file f of 24 KiB, one s of 1 KiB; /b with a file g of 320 KiB and
+// an empty directory e.
 Script setup_script();
 
 // An operation and, where it has one, its persistence point (fsync).

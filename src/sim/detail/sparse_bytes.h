@@ -1,4 +1,5 @@
-// The content of a simulated file: absent pages read as zeros. Copies share pages until one of them is written.
+// The content of a simulated file: absent pages read as zeros. Copies share pages until one of them is
+// written.
 #pragma once
 
 #include <array>

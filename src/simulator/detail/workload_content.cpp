@@ -133,8 +133,8 @@ runtime::Task<void> Workload::write_file(Client* client, Random* random) {
     if (random->chance(200'000)) (void)co_await sync(client, *file, false).result();
   }
   if (random->chance(100'000))
-    co_await make_hole(client, *file, client::AllocateMode::punch_hole, round_down(random->between(0, 64_KiB)),
-                       draw_length(*random));
+    co_await make_hole(client, *file, client::AllocateMode::punch_hole,
+                       round_down(random->between(0, 64_KiB)), draw_length(*random));
   // Mostly closed, which syncs; sometimes kept open with unsynced bytes.
   std::vector<OpenFile>& kept = open_files_[client->number];
   if (random->chance(250'000) && kept.size() < kOpenFilesMost)

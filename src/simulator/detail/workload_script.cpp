@@ -5,6 +5,7 @@
 
 namespace claudefs::simulator {
 
+using namespace std::chrono_literals;
 using meta::FileType;
 using What = Step::What;
 
@@ -62,9 +63,10 @@ runtime::Task<Result<Workload::OpenFile>> Workload::opened(Client* client, std::
 // A step whose file an earlier one has removed does nothing.
 runtime::Task<void> Workload::perform_step(Client* client, Step step) {
   if (step.what >= What::write) co_return co_await change_content(client, step);
-  constexpr Verb kVerbs[] = {Verb::create, Verb::make_directory, Verb::remove_directory, Verb::create,
-                             Verb::link,   Verb::unlink,         Verb::rename,           Verb::rename,
-                             Verb::set_mode, Verb::set_xattr,    Verb::remove_xattr};
+  if (step.what == What::wait) co_return co_await client->machine->executor().sleep(12s);
+  constexpr Verb kVerbs[] = {Verb::create,   Verb::make_directory, Verb::remove_directory, Verb::create,
+                             Verb::link,     Verb::unlink,         Verb::rename,           Verb::rename,
+                             Verb::set_mode, Verb::set_xattr,      Verb::remove_xattr};
   Operation op = make(client, kVerbs[static_cast<std::size_t>(step.what)]);
   const auto [parent, name] = split(step.path);
   const bool of_inode = op.verb >= Verb::set_mode || op.verb == Verb::link;
@@ -136,7 +138,8 @@ runtime::Task<void> Workload::copy(Client* client, OpenFile from, OpenFile to, u
     std::memcpy(&word, got->data() + at, kWord);
     const u64 next = ContentOracle::writer_of(word);
     if (at != 0 && next != writer)
-      events.push_back(content_.called(to.inode, writer, offset + std::exchange(begin, at), offset + at, by, now()));
+      events.push_back(
+          content_.called(to.inode, writer, offset + std::exchange(begin, at), offset + at, by, now()));
     writer = next;
   }
   events.push_back(content_.called(to.inode, writer, offset + begin, offset + got->size(), by, now()));
