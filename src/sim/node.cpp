@@ -62,6 +62,9 @@ void Node::flip_random_bits(RandomStream& random, unsigned count) {
 }
 void Node::fail_flushes(unsigned count) { disk_->fail_flushes(count); }
 u64 Node::disk_used() const { return disk_->used(); }
+DiskImage Node::disk_image() const { return disk_->image(); }
+void Node::load_disk(const DiskImage& image) { disk_->load(image); }
+void Node::watch_disk(std::function<void()> watcher) { disk_->watch(std::move(watcher)); }
 void Node::wipe_disk() {
   CFS_CHECK(!up_);
   world_.count_fault("disk wiped");

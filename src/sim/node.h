@@ -12,6 +12,7 @@
 #include <string>
 
 #include "runtime/env.h"
+#include "sim/disk_image.h"
 #include "sim/world.h"
 
 namespace claudefs::sim {
@@ -68,6 +69,12 @@ class Node final : public runtime::Env {
   u64 disk_used() const;
   // A replaced disk: all files are gone. Requires that the node is down.
   void wipe_disk();
+  // What lies on it now (sim/disk_image.h), and another disk in its place, of which nothing is in use yet:
+  // requires an image without unflushed changes.
+  DiskImage disk_image() const;
+  void load_disk(const DiskImage& image);
+  // Calls `watcher` after each change on the disk: a write, a resize, a flush, a name, a synced directory.
+  void watch_disk(std::function<void()> watcher);
 
   SimNetwork& simulated_network() { return *network_; }  // for the doors of this module
 

@@ -20,6 +20,20 @@ struct RunOptions {
 };
 int run_command(const RunOptions& options);
 
+struct CrashOptions {
+  unsigned ops = 1;
+  unsigned servers = 1;
+  u64 sample = 0;  // of the workloads of so many operations; 0: all
+  u64 from = 1;    // seeds the sample
+  double minutes = 0;
+  unsigned jobs = 0;
+  std::string workload;      // one, by the names or numbers of its operations
+  std::optional<u64> state;  // of it, with a trace
+  std::string mutant;
+  bool list = false, logs = false, json = false;
+};
+int crash_command(const CrashOptions& options);
+
 struct KillOptions {
   std::vector<std::string> names;
   bool all = false;
@@ -38,6 +52,10 @@ struct ProbeOptions {
 };
 int show_probes(const ProbeOptions& options);
 
+// Switches a seeded bug on, all others off; none: "". False, and a line on standard error, when there is none
+// of that name.
+bool select_mutant(const std::string& name);
+void print_logs();  // of servers and clients, from now on
 unsigned jobs_or_cores(unsigned jobs);
 double wall_seconds();
 

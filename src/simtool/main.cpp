@@ -54,6 +54,25 @@ int main(int argc, char** argv) {
   run->add_option("--mutant", run_options.mutant, "Switch this seeded bug on");
   run->add_flag("--json", run_options.json, "Print the summary as JSON");
 
+  simtool::CrashOptions crash_options;
+  CLI::App* crashes = app.add_subcommand(
+      "crashes", "Lose power at every write to a disk around a few operations, and judge what is left");
+  crashes->add_option("--ops", crash_options.ops, "Operations of each workload (default 1)")
+      ->check(CLI::Range(1, 3));
+  crashes->add_option("--servers", crash_options.servers, "Servers of the cluster (default 1)")
+      ->check(CLI::Range(1, 3));
+  crashes->add_option("--sample", crash_options.sample, "So many workloads of all that there are, drawn");
+  crashes->add_option("--from", crash_options.from, "The seed of the sample (default 1)");
+  crashes->add_option("--minutes", crash_options.minutes, "Begin no workload after so long");
+  crashes->add_option("--jobs", crash_options.jobs, "Processes at once (default: one a core)");
+  crashes->add_flag("--list", crash_options.list, "Name the operations");
+  CLI::Option* workload = crashes->add_option("--workload", crash_options.workload,
+                                              "One workload: its operations' numbers, as 3,17; - for none");
+  crashes->add_option("--state", crash_options.state, "One crash state of it, with a trace")->needs(workload);
+  crashes->add_flag("--logs", crash_options.logs, "Print what servers and clients log, too")->needs(workload);
+  crashes->add_option("--mutant", crash_options.mutant, "Switch this seeded bug on");
+  crashes->add_flag("--json", crash_options.json, "Print the summary as JSON");
+
   CLI::App* mutants = app.add_subcommand("mutants", "The seeded bugs of this build");
   mutants->require_subcommand(1);
   CLI::App* list = mutants->add_subcommand("list", "Name them");
@@ -78,6 +97,7 @@ int main(int argc, char** argv) {
   log::set_level(log::Level::error);
   log::set_sink([](log::Level, std::string_view) {});
   if (run->parsed()) return simtool::run_command(run_options);
+  if (crashes->parsed()) return simtool::crash_command(crash_options);
   if (list->parsed()) return simtool::list_mutants();
   if (kill->parsed()) return simtool::kill_mutants(kill_options);
   return simtool::show_probes(probe_options);

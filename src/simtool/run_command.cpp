@@ -102,12 +102,7 @@ int run_one(const RunOptions& options) {
     return 2;
   }
   if (options.shrink) return shrink_command(item, rerun(options, *options.seed));
-  if (options.logs) {
-    log::set_level(log::Level::info);
-    log::set_sink([](log::Level level, std::string_view line) {
-      fmt::print("               {} {}\n", log::name_of(level), line);
-    });
-  }
+  if (options.logs) print_logs();
   simulator::Trace trace;
   if (options.trace) trace = [](std::string line) { fmt::print("{}\n", line); };
   if (!options.json) fmt::print("{}\n", item.plan.to_string());
@@ -134,18 +129,26 @@ double wall_seconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
-int run_command(const RunOptions& options) {
+bool select_mutant(const std::string& name) {
 #ifdef CLAUDEFS_MUTANTS
-  if (!Mutant::select(options.mutant)) {
-    fmt::print(stderr, "there is no mutant '{}'; see claudefs-sim mutants list\n", options.mutant);
-    return 2;
-  }
+  if (Mutant::select(name)) return true;
+  fmt::print(stderr, "there is no mutant '{}'; see claudefs-sim mutants list\n", name);
+  return false;
 #else
-  if (!options.mutant.empty()) {
-    fmt::print(stderr, "this build has no mutants; build the preset `sim`\n");
-    return 2;
-  }
+  if (name.empty()) return true;
+  fmt::print(stderr, "this build has no mutants; build the preset `sim`\n");
+  return false;
 #endif
+}
+void print_logs() {
+  log::set_level(log::Level::info);
+  log::set_sink([](log::Level level, std::string_view line) {
+    fmt::print("               {} {}\n", log::name_of(level), line);
+  });
+}
+
+int run_command(const RunOptions& options) {
+  if (!select_mutant(options.mutant)) return 2;
   if (options.seed) return run_one(options);
   const u64 count = options.seeds != 0 ? options.seeds : options.minutes > 0 ? ~u64{0} : 100;
   const double end = options.minutes > 0 ? wall_seconds() + options.minutes * 60 : 1e18;

@@ -1,17 +1,8 @@
 #include "simtool/worker.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <map>
-#include <memory>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,14 +12,11 @@
 namespace claudefs::simtool {
 namespace {
 
-constexpr double kWallFactor = 20;  // the machine may have other work
-
 double clock_seconds(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
-double wall_seconds() { return clock_seconds(CLOCK_MONOTONIC); }
 
 std::string encode(const WorkResult& result) {
   const simulator::Report& report = result.report;
@@ -71,69 +59,13 @@ WorkResult decode(const std::string& text) {
   return result;
 }
 
-struct Child {
-  pid_t pid = 0;
-  int pipe = -1;
-  double began = 0;
-  WorkItem item;
-  std::string answer;
-};
-
-Child start(WorkItem item, const WorkLimits& limits) {
-  int ends[2];
-  if (::pipe(ends) != 0) std::abort();
-  Child child;
-  child.began = wall_seconds();
-  child.item = std::move(item);
-  std::fflush(nullptr);
-  child.pid = ::fork();
-  if (child.pid < 0) std::abort();
-  if (child.pid == 0) {
-    ::close(ends[0]);
-    const auto most = static_cast<rlim_t>(limits.seconds_each);
-    const rlimit processor{most, most};
-    ::setrlimit(RLIMIT_CPU, &processor);
-    if (limits.quiet) {
-      const int nowhere = ::open("/dev/null", O_WRONLY);
-      ::dup2(nowhere, 2);
-    }
-    const std::string answer = encode(run_here(child.item));
-    for (std::size_t at = 0; at < answer.size();) {
-      const ssize_t count = ::write(ends[1], answer.data() + at, answer.size() - at);
-      if (count <= 0) ::_exit(3);
-      at += static_cast<std::size_t>(count);
-    }
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  child.pipe = ends[0];
-  return child;
-}
-
-WorkResult result_of(Child& child) {
-  int status = 0;
-  rusage used{};
-  ::wait4(child.pid, &status, 0, &used);
-  ::close(child.pipe);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !child.answer.empty()) return decode(child.answer);
+WorkResult result_of(const WorkItem& item, const ChildResult& child) {
+  if (child.failure.empty()) return decode(child.answer);
   WorkResult result;
-  result.report.seed = child.item.plan.seed;
-  result.seconds = static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec);
-  result.report.violations.push_back(
-      WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
-          ? fmt::format("the run was killed after {:.0f} s: it hangs, or is far too slow", result.seconds)
-      : WIFSIGNALED(status)
-          ? fmt::format("the run died of signal {}: a check failed; --seed shows where", WTERMSIG(status))
-          : fmt::format("the run ended with status {}", WEXITSTATUS(status)));
+  result.report.seed = item.plan.seed;
+  result.seconds = child.seconds;
+  result.report.violations.push_back(child.failure);
   return result;
-}
-
-// True when the child has ended.
-bool read_some(Child& child) {
-  char bytes[65536];
-  const ssize_t count = ::read(child.pipe, bytes, sizeof bytes);
-  if (count > 0) child.answer.append(bytes, static_cast<std::size_t>(count));
-  return count <= 0;
 }
 
 }  // namespace
@@ -152,29 +84,6 @@ WorkResult run_one(const WorkItem& item, const WorkLimits& limits) {
         return true;
       });
   return out;
-}
-
-double processor_seconds_of(const std::vector<std::string>& command, bool& succeeded) {
-  std::vector<char*> words;
-  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  const pid_t child = ::fork();
-  if (child < 0) std::abort();
-  if (child == 0) {
-    const int nowhere = ::open("/dev/null", O_WRONLY);
-    ::dup2(nowhere, 1);
-    ::dup2(nowhere, 2);
-    ::execv(words[0], words.data());
-    ::_exit(127);
-  }
-  int status = 0;
-  rusage used{};
-  ::wait4(child, &status, 0, &used);
-  succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 WorkResult run_here(const WorkItem& item, const simulator::Trace& trace) {
@@ -196,36 +105,20 @@ WorkResult run_here(const WorkItem& item, const simulator::Trace& trace) {
 
 void run_all(const WorkLimits& limits, const std::function<std::optional<WorkItem>()>& next,
              const std::function<bool(const WorkItem&, const WorkResult&)>& done) {
-  std::vector<Child> children;
-  bool more = true;
-  bool go_on = true;
-  while (go_on) {
-    while (more && children.size() < limits.jobs) {
-      std::optional<WorkItem> item = next();
-      if (!item) {
-        more = false;
-        break;
-      }
-      children.push_back(start(std::move(*item), limits));
-    }
-    if (children.empty()) return;
-    std::vector<pollfd> waiting;
-    for (const Child& child : children) waiting.push_back({child.pipe, POLLIN, 0});
-    ::poll(waiting.data(), waiting.size(), 1000);
-    for (std::size_t i = children.size(); i-- > 0 && go_on;) {
-      Child& child = children[i];
-      if (wall_seconds() - child.began > kWallFactor * limits.seconds_each) ::kill(child.pid, SIGKILL);
-      if (waiting[i].revents == 0 || !read_some(child)) continue;
-      const WorkResult result = result_of(child);
-      const WorkItem item = std::move(child.item);
-      children.erase(children.begin() + static_cast<std::ptrdiff_t>(i));
-      go_on = done(item, result);
-    }
-  }
-  for (Child& child : children) {
-    ::kill(child.pid, SIGKILL);
-    (void)result_of(child);
-  }
+  std::map<u64, WorkItem> items;
+  u64 last = 0;
+  run_children(
+      limits,
+      [&]() -> std::optional<ChildJob> {
+        std::optional<WorkItem> item = next();
+        if (!item) return std::nullopt;
+        const WorkItem& kept = items.emplace(++last, std::move(*item)).first->second;
+        return ChildJob{last, [&kept] { return encode(run_here(kept)); }};
+      },
+      [&](u64 number, const ChildResult& child) {
+        const WorkItem item = std::move(items.extract(number).mapped());
+        return done(item, result_of(item, child));
+      });
 }
 
 }  // namespace claudefs::simtool

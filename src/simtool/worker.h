@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "simtool/children.h"
 #include "simulator/run.h"
 
 namespace claudefs::simtool {
@@ -21,11 +22,7 @@ struct WorkResult {
   double seconds = 0;  // of processor time
 };
 
-struct WorkLimits {
-  unsigned jobs = 1;
-  double seconds_each = 120;  // of processor time: a run that takes more is killed and counts as a violation
-  bool quiet = false;         // the children's standard error goes nowhere
-};
+using WorkLimits = ChildLimits;
 
 // Takes items from `next` until it gives nothing; results come in the order of their ending. Ends early when
 // `done` returns false.
@@ -34,9 +31,6 @@ void run_all(const WorkLimits& limits, const std::function<std::optional<WorkIte
 
 // One item in a child.
 WorkResult run_one(const WorkItem& item, const WorkLimits& limits);
-
-// Runs a program to its end, its output nowhere; true in `succeeded` for status 0. Gives its processor time.
-double processor_seconds_of(const std::vector<std::string>& command, bool& succeeded);
 
 // One run in this process.
 WorkResult run_here(const WorkItem& item, const simulator::Trace& trace = {});

@@ -28,6 +28,8 @@ Buffer ContentOracle::bytes_of(u64 number, u64 offset, u64 length) {
   return out;
 }
 
+u64 ContentOracle::writer_of(u64 word) { return (word >> kOffsetBits) & ((u64{1} << kNumberBits) - 1); }
+
 u64 ContentOracle::called(InodeId file, u64 number, u64 begin, u64 end, Process by, Instant at) {
   std::vector<Event>& events = files_[file];
   Event event;
@@ -199,7 +201,7 @@ std::optional<std::string> ContentOracle::wrong_content(const Read& read, const 
     if (at < got.size() && at + kWord > got.size() &&
         std::memcmp(&word, &mark, std::min<u64>(kOffsetBits / 8, got.size() - at)) == 0)
       word = 0;
-    const u64 number = (word >> kOffsetBits) & ((u64{1} << kNumberBits) - 1);
+    const u64 number = writer_of(word);
     if (word != 0 && (at + kWord > got.size() || word != word_of(number, offset) || number == 0))
       return fmt::format("file {:#x} offset {}: bytes that nobody wrote there: {:#018x}", read.file, offset,
                          word);

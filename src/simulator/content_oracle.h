@@ -33,6 +33,8 @@ class ContentOracle {
   // The bytes of write `number` at [offset, offset + length), both multiples of 8. `number` is below 2^24.
   // Equal numbers give equal bytes at equal offsets, in whatever file: what deduplication finds.
   static Buffer bytes_of(u64 number, u64 offset, u64 length);
+  // The number of the write that put this word there.
+  static u64 writer_of(u64 word);
 
   // A write, truncation (zeros from `begin` on: number 0) or hole. Gives the event's id.
   u64 called(InodeId file, u64 number, u64 begin, u64 end, Process by, Instant at);

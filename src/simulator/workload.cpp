@@ -40,6 +40,7 @@ Workload::~Workload() = default;
 
 void Workload::note(const std::string& text) {
   std::string line = fmt::format("{:14.6f} {}", static_cast<double>(now().ns) / 1e9, text);
+  ++notes_;
   if (trace_) trace_(line);
   recent_.push_back(std::move(line));
   if (recent_.size() > kRecent) recent_.pop_front();

@@ -13,6 +13,7 @@
 #include "simulator/linearizer.h"
 #include "simulator/lock_oracle.h"
 #include "simulator/run.h"
+#include "simulator/script.h"
 
 namespace claudefs::simulator {
 
@@ -34,6 +35,20 @@ class Workload {
   // one whose write was just answered, from outside all machines.
   void hand_over(Client& one, Client& other, sim::RandomStream random,
                  std::function<void(InodeId, Client&)> strike);
+
+  // One step after the other, each judged; files stay open until a step closes them.
+  runtime::Task<void> perform_script(Client* client, Script script);
+  // All that the oracles know now; `version()` changes when that does.
+  struct Knowledge {
+    Linearizer linearizer;
+    ContentOracle content;
+    std::vector<u64> under_way;
+    u64 last_number = 0, last_write = 0;
+  };
+  Knowledge knowledge() const;
+  u64 version() const { return notes_; }
+  // For another world: goes on from there, `died` and what was under way being lost.
+  void adopt(const Knowledge& known, Process died);
 
   // Nothing lost can still happen.
   void settle() { linearizer_.settle(); }
@@ -82,10 +97,17 @@ class Workload {
   Task<void> release(Client* client, OpenFile file);
   Task<Result<void>> read(Client* client, OpenFile file, u64 offset, u64 length);
   Task<void> truncate(Client* client, InodeId inode, u64 size);
-  Task<void> punch(Client* client, OpenFile file, u64 offset, u64 length);
+  Task<void> make_hole(Client* client, OpenFile file, client::AllocateMode mode, u64 offset, u64 length);
   Task<void> stat_file(Client* client, Random* random);
   Task<Result<client::Inode>> stat(Client* client, InodeId inode);
   u64 draw_length(Random& random) const;
+
+  // Scripts.
+  Task<void> perform_step(Client* client, Step step);
+  Task<void> change_content(Client* client, Step step);
+  Task<InodeId> find(Client* client, std::string path);
+  Task<Result<OpenFile>> opened(Client* client, std::string path);
+  Task<void> copy(Client* client, OpenFile from, OpenFile to, u64 offset, u64 length);
 
   // Hand-over.
   struct Handover;
@@ -133,6 +155,7 @@ class Workload {
   u64 last_lock_ = 0;
   u64 last_write_ = 16;  // lower ones are shared by many files
   u64 answers_ = 0;
+  u64 notes_ = 0;
   u32 busy_lanes_ = 0;
   bool paused_ = false;
   bool auditing_ = false;

@@ -25,21 +25,17 @@ std::string parent_of(const std::string& path) {
 
 }  // namespace
 
-void SimDisk::apply(Names& names, const NameChange& change) {
-  Inode inode = change.inode;
-  if (!change.from.empty()) {
-    const auto found = names.find(change.from);
-    if (found != names.end()) {
-      inode = found->second;
-      names.erase(found);
-    }
-  }
-  if (!change.to.empty() && inode) names[change.to] = inode;
+std::set<std::string> SimDisk::directories_of(const std::string& from, const std::string& to) {
+  std::set<std::string> out;
+  if (!from.empty()) out.insert(parent_of(from));
+  if (!to.empty()) out.insert(parent_of(to));
+  return out;
 }
 
-void SimDisk::change_names(NameChange change) {
-  apply(names_, change);
-  pending_.push_back(std::move(change));
+void SimDisk::change_names(std::string from, std::string to, Inode created) {
+  apply(names_, from, to, created);
+  pending_.push_back({next_order(), std::move(from), std::move(to), std::move(created)});
+  changed();
 }
 
 bool SimDisk::is_directory(const std::string& path) const {
@@ -61,7 +57,7 @@ Task<Result<std::unique_ptr<File>>> SimDisk::open(std::string path, OpenMode mod
   const bool creates = mode == OpenMode::create || mode == OpenMode::create_new;
   if (!present && !creates) co_return fail(Errc::not_found, "open " + path);
   if (present && mode == OpenMode::create_new) co_return fail(Errc::exists, "open " + path);
-  if (!present) change_names({"", name, std::make_shared<SimInode>()});
+  if (!present) change_names("", name, std::make_shared<SimInode>());
   const bool writable = mode != OpenMode::read_only;
   co_return std::unique_ptr<File>(new SimFile(node_, *this, names_[name], std::move(path), writable));
 }
@@ -72,10 +68,11 @@ Task<Result<void>> SimDisk::remove(std::string path) {
   if (directories_.contains(name)) {
     if (has_entries(name)) co_return fail(Errc::not_empty, "remove " + path);
     directories_.erase(name);
+    changed();
     co_return Result<void>();
   }
   if (!names_.contains(name)) co_return fail(Errc::not_found, "remove " + path);
-  change_names({name, "", nullptr});
+  change_names(name, "", nullptr);
   co_return Result<void>();
 }
 
@@ -89,7 +86,7 @@ Task<Result<void>> SimDisk::rename(std::string from, std::string to) {
   if (!is_directory(parent_of(target)))
     co_return fail(Errc::not_found, "rename to " + to + ": no such directory");
   if (is_directory(target)) co_return fail(Errc::is_directory, "rename to " + to);
-  if (source != target) change_names({source, target, nullptr});
+  if (source != target) change_names(source, target, nullptr);
   co_return Result<void>();
 }
 
@@ -102,6 +99,7 @@ Task<Result<void>> SimDisk::make_directory(std::string path) {
     if (!part.empty()) directories_.insert(part);
     if (end == std::string::npos) break;
   }
+  changed();
   co_return Result<void>();
 }
 
@@ -143,11 +141,12 @@ Task<Result<void>> SimDisk::sync_directory(std::string path) {
   std::vector<NameChange> left;
   for (std::size_t i = 0; i < pending_.size(); ++i) {
     if (chosen[i])
-      apply(durable_names_, pending_[i]);
+      apply(durable_names_, pending_[i].from, pending_[i].to, pending_[i].inode);
     else
       left.push_back(std::move(pending_[i]));
   }
   pending_ = std::move(left);
+  changed();
   co_return Result<void>();
 }
 
@@ -181,20 +180,39 @@ void SimDisk::crash() {
   // Within a directory the changes that survive are a prefix; directories differ in how far they came.
   std::set<std::string> cut;
   for (const NameChange& change : pending_) {
-    std::set<std::string> touched;
-    if (!change.from.empty()) touched.insert(parent_of(change.from));
-    if (!change.to.empty()) touched.insert(parent_of(change.to));
+    const std::set<std::string> touched = directories_of(change.from, change.to);
     const bool after_cut =
         std::any_of(touched.begin(), touched.end(), [&](const auto& d) { return cut.contains(d); });
     if (after_cut || stream_.chance(faults.crash_loses_directory_operation))
       cut.insert(touched.begin(), touched.end());
     else
-      apply(durable_names_, change);
+      apply(durable_names_, change.from, change.to, change.inode);
   }
   pending_.clear();
   names_ = durable_names_;
   for (auto& [name, inode] : names_) inode->crash(faults, stream_);
   failing_flushes_ = 0;
+}
+
+DiskImage SimDisk::image() const {
+  DiskImage out;
+  out.directories_ = directories_;
+  for (const auto& [name, inode] : durable_names_) out.names_[name] = inode->frozen();
+  for (const NameChange& change : pending_)
+    out.pending_.push_back(
+        {change.order, change.from, change.to, change.inode == nullptr ? nullptr : change.inode->frozen()});
+  return out;
+}
+
+void SimDisk::load(const DiskImage& image) {
+  CFS_CHECK(image.unflushed() == 0);
+  wipe();
+  directories_ = image.directories_;
+  for (const auto& [name, inode] : image.names_) {
+    durable_names_[name] = std::make_shared<SimInode>(*inode);
+    order_ = std::max(order_, inode->latest());
+  }
+  names_ = durable_names_;
 }
 
 void SimDisk::wipe() {

@@ -1,11 +1,13 @@
 // A node's disk. Survives crashes of its node; loses then what was not flushed or synced.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 
 #include "sim/detail/sim_inode.h"
+#include "sim/disk_image.h"
 #include "sim/node.h"
 
 namespace claudefs::sim {
@@ -29,18 +31,42 @@ class SimDisk final : public runtime::Disk {
   void fail_flushes(unsigned count) { failing_flushes_ += count; }
   u64 used() const;
 
+  DiskImage image() const;
+  void load(const DiskImage& image);
+  void watch(std::function<void()> watcher) { watcher_ = std::move(watcher); }
+
  private:
   friend class SimFile;
+  friend class DiskImage;
   using Inode = std::shared_ptr<SimInode>;
   using Names = std::map<std::string, Inode>;
   // A change of names that is not durable yet.
   struct NameChange {
+    u64 order = 0;
     std::string from;  // renamed or removed; empty for a creation
     std::string to;    // renamed or created; empty for a removal
     Inode inode;       // created
   };
-  static void apply(Names& names, const NameChange& change);
-  void change_names(NameChange change);
+  // Of a map of names to inodes of either kind.
+  template <class Held>
+  static void apply(std::map<std::string, Held>& names, const std::string& from, const std::string& to,
+                    Held inode) {
+    if (!from.empty()) {
+      const auto found = names.find(from);
+      if (found != names.end()) {
+        inode = found->second;
+        names.erase(found);
+      }
+    }
+    if (!to.empty() && inode) names[to] = inode;
+  }
+  static std::set<std::string> directories_of(const std::string& from, const std::string& to);
+  void change_names(std::string from, std::string to, Inode created);
+  u64 next_order() { return ++order_; }
+  // Something on the disk is not as it was.
+  void changed() {
+    if (watcher_) watcher_();
+  }
   bool is_directory(const std::string& path) const;
   bool has_entries(const std::string& path) const;
   auto delay() {
@@ -64,6 +90,8 @@ class SimDisk final : public runtime::Disk {
   std::vector<NameChange> pending_;
   std::set<std::string> directories_;  // all durable
   unsigned failing_flushes_ = 0;
+  u64 order_ = 0;
+  std::function<void()> watcher_;
 };
 
 }  // namespace claudefs::sim

@@ -57,11 +57,13 @@ Task<Result<void>> SimFile::do_write(Shared state, u64 offset, std::vector<Buffe
   RandomStream& stream = state->disk.stream_;
   const bool fails = stream.chance(state->faults().write_error);
   if (fails) state->node.world().count_fault("write error");
+  const u64 order = state->disk.next_order();
   for (const Buffer& piece : pieces) {
     if (!piece.empty() && !(fails && stream.coin()))
-      state->inode->write(offset, Buffer::copy_of(piece.span()));
+      state->inode->write(order, offset, Buffer::copy_of(piece.span()));
     offset += piece.size();
   }
+  state->disk.changed();
   co_await state->disk.delay();
   if (fails) co_return fail(Errc::io_error, "write " + state->path + ": simulated fault");
   co_return Result<void>();
@@ -75,16 +77,21 @@ Task<Result<void>> SimFile::do_flush(Shared state) {
     if (disk.failing_flushes_ != 0) --disk.failing_flushes_;
     state->node.world().count_fault("flush error");
     state->inode->fail_flush(up_to, disk.stream_);
+    disk.changed();
     co_return fail(Errc::io_error, "flush " + state->path + ": simulated fault");
   }
   state->inode->flush(up_to);
+  disk.changed();
   co_return Result<void>();
 }
 
 Task<Result<void>> SimFile::do_resize(Shared state, u64 size, bool may_shrink) {
   co_await state->check_growth(size);
   const u64 present = state->inode->content().size();
-  if (size > present || (may_shrink && size < present)) state->inode->resize(size);
+  if (size > present || (may_shrink && size < present)) {
+    state->inode->resize(state->disk.next_order(), size);
+    state->disk.changed();
+  }
   co_await state->disk.delay();
   co_return Result<void>();
 }

@@ -7,17 +7,21 @@
 namespace claudefs::sim {
 
 SparseBytes::Page& SparseBytes::page(u64 index) {
-  const auto [at, made] = pages_.try_emplace(index);
-  if (made) at->second.fill(std::byte{0});
-  return at->second;
+  std::shared_ptr<Page>& at = pages_[index];
+  if (at == nullptr)
+    at = std::make_shared<Page>();  // zeros
+  else if (at.use_count() > 1)
+    at = std::make_shared<Page>(*at);
+  return *at;
 }
 
 void SparseBytes::resize(u64 size) {
   if (size < size_) {
     pages_.erase(pages_.lower_bound((size + kPage - 1) / kPage), pages_.end());
-    if (const auto last = pages_.find(size / kPage); last != pages_.end())
-      std::fill(last->second.begin() + static_cast<std::ptrdiff_t>(size % kPage), last->second.end(),
-                std::byte{0});
+    if (pages_.contains(size / kPage)) {
+      Page& last = page(size / kPage);
+      std::fill(last.begin() + static_cast<std::ptrdiff_t>(size % kPage), last.end(), std::byte{0});
+    }
   }
   size_ = size;
 }
@@ -40,7 +44,7 @@ std::size_t SparseBytes::read(u64 offset, MutableByteSpan into) const {
     const u64 at = offset + done;
     const std::size_t count = std::min<u64>(total - done, kPage - at % kPage);
     if (const auto found = pages_.find(at / kPage); found != pages_.end())
-      std::memcpy(into.data() + done, found->second.data() + at % kPage, count);
+      std::memcpy(into.data() + done, found->second->data() + at % kPage, count);
     else
       std::memset(into.data() + done, 0, count);
     done += count;

@@ -1,8 +1,10 @@
-// The content of a simulated file: absent pages read as zeros.
+// The content of a simulated file: absent pages read as zeros. Copies share pages until one of them is
+// written.
 #pragma once
 
 #include <array>
 #include <map>
+#include <memory>
 
 #include "base/buffer.h"
 #include "base/ids.h"
@@ -21,8 +23,8 @@ class SparseBytes {
  private:
   static constexpr u64 kPage = 4096;
   using Page = std::array<std::byte, kPage>;
-  Page& page(u64 index);
-  std::map<u64, Page> pages_;
+  Page& page(u64 index);  // to be written: of its own
+  std::map<u64, std::shared_ptr<Page>> pages_;
   u64 size_ = 0;
 };
 

@@ -246,6 +246,60 @@ TEST(SimDisk, RandomHistoriesAgreeWithAByteArray) {
   }
 }
 
+// What a machine that gets this disk reads; and its own changes reach no other.
+std::string content_of(const DiskImage& image) {
+  World world(9);
+  Node& node = world.add_node("b");
+  node.load_disk(image);
+  const Result<std::string> got = *run(world, node, read_all(node, "f"));
+  EXPECT_TRUE(run(world, node, write_rounds(node, 26, 1))->has_value());
+  return got ? *got : "none";
+}
+using Fate = DiskImage::Fate;
+
+TEST(SimDisk, AnImageGivesEachWayToLosePower) {
+  World world(1);
+  Node& node = world.add_node("a");
+  ASSERT_TRUE(run(world, node, create_synced(node, "f"))->has_value());
+  ASSERT_TRUE(run(world, node, write_rounds(node, 2, 2))->has_value());
+  ASSERT_TRUE(run(world, node, write_rounds(node, 4, 0))->has_value());
+  const DiskImage image = node.disk_image();
+  ASSERT_TRUE(run(world, node, write_rounds(node, 26, 1))->has_value());  // does not change the image
+  ASSERT_EQ(image.unflushed(), 4u);
+  constexpr Fate kLost = Fate::lost, kKept = Fate::kept;
+  EXPECT_EQ(content_of(image.after_power_loss({kLost, kLost, kLost, kLost}, 1)), std::string(4096, 'b'));
+  EXPECT_EQ(content_of(image.after_power_loss({kKept, kLost, kLost, kLost}, 1)), std::string(4096, 'a'));
+  EXPECT_EQ(content_of(image.after_power_loss({kKept, kLost, kKept, kLost}, 1)), std::string(4096, 'c'));
+  const DiskImage all = image.after_power_loss({kKept, kKept, kKept, kKept}, 1);
+  EXPECT_EQ(all.unflushed(), 0u);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(content_of(all), std::string(4096, 'd'));
+  const DiskImage torn = image.after_power_loss({kLost, kLost, kKept, Fate::torn}, 5);
+  const std::string mixed = content_of(torn);
+  EXPECT_GT(std::count(mixed.begin(), mixed.end(), 'c'), 0);
+  EXPECT_GT(std::count(mixed.begin(), mixed.end(), 'd'), 0);
+  for (std::size_t atom = 0; atom < 4096; atom += 512)
+    EXPECT_EQ(mixed.substr(atom, 512), std::string(512, mixed[atom]));
+  EXPECT_NE(torn.identity(), all.identity());
+  EXPECT_NE(torn.identity(), image.after_power_loss({kLost, kLost, kKept, Fate::torn}, 6).identity());
+  EXPECT_EQ(all.identity(), image.after_power_loss({kKept, kKept, kKept, kKept}, 7).identity());
+}
+
+TEST(SimDisk, AnImageLosesNamesFromThePlaceOfTheFirstLostOne) {
+  World world(1);
+  Node& node = world.add_node("a");
+  ASSERT_TRUE(run(world, node, create_synced(node, "f"))->has_value());
+  ASSERT_TRUE(run(world, node, write_rounds(node, 1, 1))->has_value());
+  u64 seen = 0;
+  node.watch_disk([&seen] { ++seen; });
+  ASSERT_TRUE(run(world, node, replace(node, false))->has_value());  // creates, writes, flushes, renames
+  EXPECT_EQ(seen, 4u);
+  const DiskImage image = node.disk_image();
+  ASSERT_EQ(image.unflushed(), 2u);
+  EXPECT_EQ(content_of(image.after_power_loss({Fate::kept, Fate::kept}, 1)), std::string(700, 'n'));
+  EXPECT_EQ(content_of(image.after_power_loss({Fate::kept, Fate::lost}, 1)), std::string(4096, 'a'));
+  EXPECT_EQ(content_of(image.after_power_loss({Fate::lost, Fate::kept}, 1)), std::string(4096, 'a'));
+}
+
 Task<Result<std::vector<std::string>>> directories(Env& env) {
   Disk& disk = env.disk();
   co_await disk.make_directory("/d/e/");

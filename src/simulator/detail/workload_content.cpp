@@ -133,7 +133,8 @@ runtime::Task<void> Workload::write_file(Client* client, Random* random) {
     if (random->chance(200'000)) (void)co_await sync(client, *file, false).result();
   }
   if (random->chance(100'000))
-    co_await punch(client, *file, round_down(random->between(0, 64_KiB)), draw_length(*random));
+    co_await make_hole(client, *file, client::AllocateMode::punch_hole,
+                       round_down(random->between(0, 64_KiB)), draw_length(*random));
   // Mostly closed, which syncs; sometimes kept open with unsynced bytes.
   std::vector<OpenFile>& kept = open_files_[client->number];
   if (random->chance(250'000) && kept.size() < kOpenFilesMost)
@@ -209,16 +210,17 @@ runtime::Task<void> Workload::truncate(Client* client, InodeId inode, u64 size) 
   }
 }
 
-runtime::Task<void> Workload::punch(Client* client, OpenFile file, u64 offset, u64 length) {
+runtime::Task<void> Workload::make_hole(Client* client, OpenFile file, client::AllocateMode mode, u64 offset,
+                                        u64 length) {
   const Process by = process(*client);
   const u64 event = content_.called(file.inode, 0, offset, offset + length, by, now());
   client::AllocateRequest request;
-  request.mode = client::AllocateMode::punch_hole;
+  request.mode = mode;
   request.keep_size = true;
   request.offset = offset;
   request.length = length;
   const Result<void> done = co_await client->kernel->allocate(file.handle, file.inode, request).result();
-  note(fmt::format("punch   client {} file {:#x} [{}, {}): {}", client->number, file.inode, offset,
+  note(fmt::format("hole    client {} file {:#x} [{}, {}): {}", client->number, file.inode, offset,
                    offset + length, done ? "ok" : done.error().to_string()));
   if (done)
     content_.answered(event, now());
