@@ -64,7 +64,8 @@ void HostImpl::leave_if_slow() {
   }
   if (begun != 0)
     log::warn("raft",
-              "this node's log is several times slower than others': is its disk failing? It leads less",
+              "this node is several times slower than others: a failing disk, or too little processor? It "
+              "leads less",
               {log::kv("milliseconds", mine / 1000), log::kv("handed over", begun)});
 }
 
