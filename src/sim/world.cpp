@@ -112,7 +112,9 @@ void World::step() {
   trace_hash_ = mix(trace_hash_ ^ static_cast<u64>(now_.ns));
   trace_hash_ = mix(trace_hash_ ^ ((event.owner == nullptr ? 0 : event.owner->index()) << 8) ^
                     static_cast<u64>(event.kind));
+  running_ = true;
   event.action();
+  running_ = false;
 }
 
 bool World::run_until(const std::function<bool()>& holds, Duration limit) {

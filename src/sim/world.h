@@ -45,6 +45,8 @@ class World {
   // True when it held.
   bool run_until(const std::function<bool()>& holds, runtime::Duration limit);
   void run_for(runtime::Duration time);
+  // Does any world of this process run an event now? What it reaches then must be the world's.
+  static bool is_running() { return running_; }
   // Calls `action` after `delay`, from outside every node: the place to crash and restart nodes.
   void after(runtime::Duration delay, std::function<void()> action);
 
@@ -113,6 +115,7 @@ class World {
   Due pop();
   Event take_back(u32 slot);
   void step();
+  inline static bool running_ = false;
   void lose_if_still_blocked(Link link, u64 since);
 
   u64 seed_;

@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "simtool/commands.h"
+#include "simtool/system_calls.h"
 
 // A run lasts a second or two and its servers start and die all the time: what they free is kept.
 extern "C" {
@@ -21,6 +22,7 @@ const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshol
 int main(int argc, char** argv) {
   using namespace claudefs;
   keep_large_extents();
+  simtool::forbid_system_calls();
   CLI::App app{
       "Runs whole ClaudeFS clusters - servers, clients, disks, network - in simulation: production code in "
       "one thread, "
