@@ -18,6 +18,8 @@ constexpr std::size_t kEntriesMax = 200'000;
 constexpr std::size_t kNamesMax = 50'000;       // of one directory
 constexpr std::size_t kKernelNamesMax = 256;    // of one directory, to be taken back one by one
 constexpr runtime::Duration kNameTrusted = 1s;  // by the kernel
+constexpr runtime::Duration kQuestionsWithin = 1s;
+constexpr runtime::Duration kKernelTakes = 1ms;  // an answer that it got: its thread has to wake up
 
 }  // namespace
 
@@ -210,6 +212,13 @@ void Leases::now_unknown(InodeId parent, const std::string& name) {
 bool Leases::asked_since(InodeId inode, u64 started) const {
   const auto open = questions_.find(inode);
   return open != questions_.end() && open->second.newest > started && !CFS_MUTANT(older_answer_overtakes);
+}
+
+Task<void> Leases::questions_first(InodeId inode) {
+  if (kernel_ == nullptr || !questions_.contains(inode)) co_return;
+  const runtime::Instant end = env_.now() + kQuestionsWithin;
+  while (questions_.contains(inode) && env_.now() < end) co_await changed_.wait_until(end);
+  co_await env_.executor().sleep(kKernelTakes);
 }
 
 void Leases::unuse(InodeId inode) {

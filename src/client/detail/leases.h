@@ -103,6 +103,9 @@ class Leases {
   // Has the kernel asked for the attributes since then, and waits? Then it must not get what was asked for
   // before: it believes what comes first and drops what answers questions from before that.
   bool asked_since(InodeId inode, u64 started) const;
+  // A write that is answered while the kernel waits for attributes of the file voids them, too: it would go
+  // on with the size that it has. Not while a use of the lease is held.
+  Task<void> questions_first(InodeId inode);
   // Uses that a recall waits for.
   class [[nodiscard]] Use {
    public:

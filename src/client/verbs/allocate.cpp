@@ -48,14 +48,18 @@ Task<Result<void>> FileSystem::allocate(HandleId handle, AllocateRequest request
     // Space is not reserved: a write can meet a full cluster all the same. With the size kept nothing
     // changes.
     if (request.keep_size || state.visible(*file).size >= end) co_return Result<void>();
-    co_return co_await change_range(state, file, std::nullopt, size).result();
+    Result<void> done = co_await change_range(state, file, std::nullopt, size).result();
+    if (state.leases) co_await state.leases->questions_first(file->id());
+    co_return done;
   }
   if (request.mode == AllocateMode::punch_hole && !request.keep_size)
     co_return fail(Errc::unsupported, "fallocate: punching a hole keeps the size");
   meta::CommitWrite::Range range;
   range.offset = request.offset;
   range.length = request.length;
-  co_return co_await change_range(state, file, range, size).result();
+  Result<void> done = co_await change_range(state, file, range, size).result();
+  if (state.leases) co_await state.leases->questions_first(file->id());
+  co_return done;
 }
 
 }  // namespace claudefs::client

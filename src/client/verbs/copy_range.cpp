@@ -112,6 +112,7 @@ Task<Result<u64>> FileSystem::copy_range(CopyRequest request) {
   const FilePtr target = to->file;
   u64 copied = co_await copy_references(state, source, target, request);
   state.note_accessed(source->attributes);
+  if (state.leases) co_await state.leases->questions_first(target->id());
   // Chunks so new that their index does not know them yet: through this client's buffers, as read and write.
   while (copied < request.length) {
     const u64 piece = std::min(kPiece, request.length - copied);

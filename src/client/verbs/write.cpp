@@ -1,13 +1,17 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(write_voids_question,
+                  "client: a write is answered while the kernel waits for the attributes of that file");
 
 Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, bool append) {
   State& state = *state_;
   Handle* const found = co_await state.find_usable_handle(handle);
   if (!found->flags.write) co_return fail(Errc::not_permitted, "write: the handle is open for reading only");
   const FilePtr file = found->file;
-  const Leases::Use use = co_await state.use_for_writing(file);
+  Leases::Use use = co_await state.use_for_writing(file);
   if (state.leases) state.leases->give_content(file->id());
   // What is written now is later than a time that was set.
   if (!file->attribute_changes.empty()) co_await state.flush(file, FlushMode::everything);
@@ -26,6 +30,8 @@ Task<Result<void>> FileSystem::write(HandleId handle, u64 offset, Buffer data, b
     state.write_back_now(file);
   else
     state.write_back_soon(file);
+  use.release();
+  if (state.leases && !CFS_MUTANT(write_voids_question)) co_await state.leases->questions_first(file->id());
   co_return Result<void>();
 }
 

@@ -41,7 +41,7 @@ TEST_F(Seeds, that_once_found_bugs) {
 // A notice to the kernel that voids the answer to its question; a client that ends while it obeys a recall;
 // two questions of the kernel, of which the older gets older attributes.
 TEST_F(Seeds, whose_hand_overs_once_found_bugs) {
-  for (const u64 seed : {10, 2072}) expect_good(draw_plan(seed));
+  for (const u64 seed : {10, 526, 2072}) expect_good(draw_plan(seed));
   expect_good(draw_dense_plan(50));
 }
 
