@@ -69,7 +69,10 @@ void Cluster::start_server(Server& server) {
 
 runtime::Task<void> Cluster::boot(Server* server) {
   server->started = co_await server->node->start().result();
-  if (*server->started) co_return;
+  if (*server->started) {
+    if (on_serving_) world_.after(0ns, on_serving_);
+    co_return;
+  }
   world_.count_fault("start failed");
   world_.after(kStartAgainAfter,
                [this, number = server->number, life = server->life] { start_again(number, life); });

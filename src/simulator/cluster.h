@@ -71,6 +71,8 @@ class Cluster {
   void start_client(Client& client, std::function<void(Client&)> on_ready);
   void crash_client(Client& client);
   Client& add_client();  // of its own machine, not started
+  // Called whenever a server has come to serve.
+  void on_serving(std::function<void()> action) { on_serving_ = std::move(action); }
 
   bool all_serve() const;
   // Replica of a shard at a server: nullptr when it has none, or does not serve.
@@ -84,6 +86,7 @@ class Cluster {
   ClusterOptions options_;
   cluster::ClusterSpec spec_;
   sim::World world_;
+  std::function<void()> on_serving_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::vector<std::unique_ptr<Client>> clients_;
 };

@@ -30,7 +30,10 @@ class Run {
         report_(report),
         cluster_(plan.cluster, calm()),
         workload_(cluster_, plan, report, trace),
-        chaos_(cluster_, workload_, plan, report) {}
+        chaos_(cluster_, workload_, plan, report) {
+    // Before anybody can have repaired what is missing.
+    cluster_.on_serving([this] { check_sealed_now(); });
+  }
 
   void execute() {
     auditor_ = &cluster_.add_client();
@@ -40,7 +43,10 @@ class Run {
     for (u32 round = 0; round < plan_.rounds && report_.violations.empty(); ++round) {
       workload_.resume();
       chaos_.begin_round(round);
+      damage_only_at_victim_ = true;
       cluster_.world().run_for(plan_.round_time);
+      check_sealed_now();
+      damage_only_at_victim_ = false;
       workload_.pause();
       chaos_.heal();
       check(round + 1 == plan_.rounds);
@@ -72,8 +78,15 @@ class Run {
     return true;
   }
 
+  void check_sealed_now() {
+    if (damage_only_at_victim_) check_sealed(cluster_, plan_.victim, complain());
+  }
+  Complain complain() {
+    return [this](std::string why) { workload_.violation(std::move(why)); };
+  }
+
   void check(bool thoroughly) {
-    const Complain complain = [this](std::string why) { workload_.violation(std::move(why)); };
+    const Complain complain = this->complain();
     if (!reach("all servers serve again", kServesWithin, [this] { return cluster_.all_serve(); })) return;
     reach("operations end, such as " + workload_.oldest_operation(), kOperationsEndWithin,
           [this] { return workload_.idle(); });
@@ -129,6 +142,7 @@ class Run {
   Chaos chaos_;
   Client* auditor_ = nullptr;
   u64 checks_ = 0;
+  bool damage_only_at_victim_ = false;
 
  public:
   Cluster& cluster() { return cluster_; }

@@ -127,7 +127,7 @@ runtime::Task<Result<LeaseKeeper::Guard>> LeaseKeeper::admit(ShardId shard, Sess
     for (const InodeId inode : claims.reads)
       for (const SessionId other : led->table.in_the_way(inode, session, false))
         start_recall(led, inode, other, true);
-    if (CFS_MUTANT(recall_not_awaited)) co_return std::move(guard);
+    if (CFS_MUTANT(recall_not_awaited) && !claims.changes.empty()) co_return std::move(guard);
     if (!co_await led->changed.wait_until(deadline))
       co_return fail(Errc::unavailable, "another client has not given its lease back yet");
   }

@@ -9,8 +9,9 @@
 namespace claudefs::raft {
 
 CFS_DEFINE_MUTANT(raft_host_applies_twice, "raft: a batch of entries is applied twice");
-CFS_DEFINE_MUTANT(raft_host_answers_lost_proposal,
-                  "raft: a proposal is answered with the reply of the entry that took its place");
+CFS_DEFINE_MUTANT(
+    raft_host_answers_lost_proposal,
+    "raft: a proposal outlives its leader and is answered with the reply of the entry that took its place");
 
 namespace {
 constexpr std::size_t kApplyBytes = 1_MiB;
@@ -90,7 +91,8 @@ void HostImpl::leadership_changed(Group& group, const Leadership& now) {
   if (!same_reign) {
     if (group.announced) group.machine.on_leadership(false, group.announced_term);
     group.announced = false;
-    fail_waiters(group, Error{Errc::unavailable, fmt::format("group {}: leadership was lost", group.id)});
+    if (!CFS_MUTANT(raft_host_answers_lost_proposal))
+      fail_waiters(group, Error{Errc::unavailable, fmt::format("group {}: leadership was lost", group.id)});
   }
   if (now.leader) group.led_since = env_.now();
 }
