@@ -9,6 +9,7 @@
 #include "base/mutant.h"
 #include "base/probe.h"
 #include "simtool/commands.h"
+#include "simtool/totals.h"
 #include "simtool/worker.h"
 
 namespace claudefs::simtool {
@@ -164,12 +165,10 @@ int kill_mutants(const KillOptions& options) {
 }
 
 int show_probes(const ProbeOptions& options) {
-  std::map<std::string, u64> hits;
-  for (const Probe* probe : Probe::all()) hits[std::string(probe->name())] = 0;
+  Totals totals;
   u64 given = 0;
   WorkLimits limits;
   limits.jobs = jobs_or_cores(options.jobs);
-  bool failed = false;
   run_all(
       limits,
       [&]() -> std::optional<WorkItem> {
@@ -181,16 +180,24 @@ int show_probes(const ProbeOptions& options) {
         return item;
       },
       [&](const WorkItem&, const WorkResult& result) {
-        for (const auto& [name, count] : result.report.probes) hits[name] += count;
-        failed |= !result.report.violations.empty();
+        totals.add(result);
         return true;
       });
   if (options.json) {
-    fmt::print("{}\n", nlohmann::json(hits).dump(2));
+    nlohmann::json table = nlohmann::json::array();
+    for (const Probe* probe : Probe::all())
+      table.push_back({{"probe", probe->name()},
+                       {"what", probe->what()},
+                       {"hits", totals.probes[std::string(probe->name())]}});
+    fmt::print("{}\n", table.dump(2));
   } else {
-    for (const auto& [name, count] : hits)
-      fmt::print("{:40} {}\n", name, count == 0 ? "NEVER" : std::to_string(count));
+    for (const Probe* probe : Probe::all()) {
+      const u64 hits = totals.probes[std::string(probe->name())];
+      fmt::print("{:34} {:>9}  {}\n", probe->name(), hits == 0 ? "NEVER" : std::to_string(hits),
+                 probe->what());
+    }
   }
+  const bool failed = totals.failed != 0;
   if (failed) fmt::print(stderr, "some seeds had violations: claudefs-sim run shows them\n");
   return failed ? 1 : 0;
 }

@@ -256,11 +256,11 @@ void Chaos::strike(FaultKind kind, sim::RandomStream random) {
     case FaultKind::cut_from_servers:
       return cut_for({server.machine->name()}, servers_but(server), true, time);
     case FaultKind::cut_client: {
-      // For longer than reads are patient, mostly.
       Client* client = some_client(random);
-      if (client != nullptr)
-        cut_for({client->machine->name()}, servers_but(server), true, random.between_times(1s, 90s));
-      return;
+      if (client == nullptr) return;
+      // For longer than reads are patient, mostly.
+      cut_for({client->machine->name()}, servers_but(server), true, random.between_times(20s, 90s));
+      return workload_.look_around(*client, random);
     }
     case FaultKind::lose_replies:
       return lose_replies(server, random.between_times(10ms, 3s));

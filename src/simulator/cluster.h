@@ -21,6 +21,8 @@ struct ClusterOptions {
   u32 clients = 3;
   u16 shards = 8;
   bool kernel_pages = true;  // of clients: kernel.h
+  runtime::Duration clock_skew_max{0};
+  u32 clock_drift_max = 0;   // millionths
   u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
 };
 
@@ -50,7 +52,7 @@ struct Client {
 
 class Cluster {
  public:
-  explicit Cluster(ClusterOptions options, sim::FaultOptions faults);
+  explicit Cluster(ClusterOptions options);
   ~Cluster();
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;

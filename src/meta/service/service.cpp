@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/hlc.h"
 #include "meta/operations.h"
 
@@ -161,10 +162,13 @@ runtime::Task<cluster::ShardReply> Service::execute(cluster::ShardRequest reques
 
 runtime::Task<cluster::ShardReply> Service::execute_once(cluster::ShardRequest request) {
   if (request.id.sequence == 0) co_return co_await execute_patiently(std::move(request));
-  if (std::optional<Outcome> before = shards_.at(request.shard)->machine->recorded(request.id))
+  if (std::optional<Outcome> before = shards_.at(request.shard)->machine->recorded(request.id)) {
+    CFS_PROBE(meta_retry_answered, "a request that was executed before is answered from memory");
     co_return cluster::ShardReply{before->code, std::move(before->text), {}, std::move(before->body)};
+  }
   const InFlightKey key{request.shard, request.id.session, request.id.sequence};
   if (const auto at = in_flight_.find(key); at != in_flight_.end()) {
+    CFS_PROBE(meta_retry_joined, "a request that is under way is sent again");
     const std::shared_ptr<InFlight> first = at->second;
     co_await first->done.wait();
     co_return first->reply;

@@ -170,9 +170,9 @@ TEST(Service, a_leader_that_no_quorum_confirms_answers_no_query) {
   };
   for (const SessionId session : {SessionId{}, SessionId{5}}) {
     cluster.unconfirmed.clear();
-    EXPECT_EQ(ask(session)->code, Errc::ok) << session;
+    EXPECT_EQ(ask(session)->code, Errc::ok) << session.value;
     cluster.unconfirmed.insert(ShardId{0});
-    EXPECT_EQ(ask(session)->code, Errc::unavailable) << session;
+    EXPECT_EQ(ask(session)->code, Errc::unavailable) << session.value;
   }
 }
 

@@ -144,7 +144,7 @@ TEST(Host, KeepsEveryAcknowledgedWrite) {
 
 // A leader that stood still, and was replaced meanwhile, reads nothing before it has heard so.
 TEST(Host, APausedLeaderReadsNothingOld) {
-  for (u64 seed = 1; seed <= seeds(60); ++seed) {
+  for (u64 seed = 1; seed <= seeds(36); ++seed) {
     HostCluster cluster(seed);
     for (int i = 0; i < 3; ++i) cluster.boot(i);
     for (int i = 0; i < 3; ++i) cluster.start_workload(i);
