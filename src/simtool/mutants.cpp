@@ -37,6 +37,7 @@ constexpr UnitTest kUnitTests[] = {
      true},
     {"raft_host_query_without_barrier", "test_raft", "Host.APausedLeaderReadsNothingOld", true},
     {"raft_host_hard_state_not_written", "test_raft", "Host.AVoteOutlivesACrash", true},
+    {"raft_host_answers_lost_proposal", "test_raft", "Host.KeepsEveryAcknowledgedWrite", true},
     {"raft_host_snapshot_half", "test_raft", "Host.SnapshotsSurviveInterruptionsAndDamage", true},
     {"raft_host_", "", ""},                                        // by seeds
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name
