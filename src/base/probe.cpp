@@ -12,7 +12,9 @@ std::vector<Probe*>& registry() {
 }
 }  // namespace
 
-Probe::Probe(std::string_view name) : name_(name) { registry().push_back(this); }
+Probe::Probe(std::string_view name, std::string_view what) : name_(name), what_(what) {
+  registry().push_back(this);
+}
 
 std::vector<Probe*> Probe::all() {
   std::vector<Probe*> probes = registry();

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "cluster/detail/node_health.h"
 #include "cluster/shard_call.h"
 
@@ -93,6 +94,7 @@ class RouterImpl final : public Router {
           co_await client_.call(address_of(node), ShardRequest::kMethod, request, {}, limit).result();
       if (!raw) {
         if (!is_retryable(raw.error().code)) co_return fail(raw.error());
+        CFS_PROBE(cluster_asked_another_node, "a request is sent to another node after a failure");
         note_failure(shard, node, began, raw.error(), attempts);
         if (CFS_MUTANT(cluster_retry_is_a_new_request))
           request = wire::encode(ShardRequest{shard, kind, {}, body});

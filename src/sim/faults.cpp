@@ -39,11 +39,11 @@ std::string FaultOptions::to_string() const {
       "network {}..{} ns slow {} reset {} corrupted {}; disk {}..{} ns slow {} hung {} misdirected {} stale "
       "{} read_error {} write_error {} flush_error {} "
       "bit_flip {} "
-      "bytes {}; crash loses {} tears {} directory {}; skew {} ns",
+      "bytes {}; crash loses {} tears {} directory {}; skew {} ns drift {}",
       network_delay_min.count(), network_delay_max.count(), slow_segment, connection_reset, segment_corrupted,
       disk_delay_min.count(), disk_delay_max.count(), slow_io, hung_io, misdirected_read, stale_read,
       read_error, write_error, flush_error, bit_flip, disk_bytes, crash_loses_write, crash_tears_write,
-      crash_loses_directory_operation, clock_skew_max.count());
+      crash_loses_directory_operation, clock_skew_max.count(), clock_drift_max);
 }
 
 }  // namespace claudefs::sim

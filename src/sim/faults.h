@@ -37,6 +37,9 @@ struct FaultOptions {
 
   // Wall clocks differ from the world's by at most this, fixed per node at its creation.
   runtime::Duration clock_skew_max{0};
+  // Clocks, monotonic and wall, run faster or slower than the world's by at most so many millionths,
+  // likewise.
+  u32 clock_drift_max = 0;
 
   std::string to_string() const;  // for the log line of a failing seed
 };

@@ -65,6 +65,10 @@ u64 Node::disk_used() const { return disk_->used(); }
 DiskImage Node::disk_image() const { return disk_->image(); }
 void Node::load_disk(const DiskImage& image) { disk_->load(image); }
 void Node::watch_disk(std::function<void()> watcher) { disk_->watch(std::move(watcher)); }
+void Node::lie_about_flushes() {
+  world_.count_fault("lying disk");
+  disk_->lie_about_flushes();
+}
 void Node::wipe_disk() {
   CFS_CHECK(!up_);
   world_.count_fault("disk wiped");

@@ -67,6 +67,8 @@ class Node final : public runtime::Env {
   void fail_flushes(unsigned count);
   // Bytes in files; FaultOptions::disk_bytes is the limit.
   u64 disk_used() const;
+  // Until it crashes, flushes answer that they are done, and nothing becomes durable by them.
+  void lie_about_flushes();
   // A replaced disk: all files are gone. Requires that the node is down.
   void wipe_disk();
   // What lies on it now (sim/disk_image.h), and another disk in its place, of which nothing is in use yet:

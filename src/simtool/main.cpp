@@ -13,7 +13,8 @@
 #include "simtool/commands.h"
 #include "simtool/system_calls.h"
 
-// A run lasts a second or two and its servers start and die all the time: what they free is kept.
+// A run lasts a second or two and its servers start and die all the time: what they free is kept, in large
+// pages.
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0,narenas:1";

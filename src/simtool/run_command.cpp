@@ -11,66 +11,11 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "simtool/shrink.h"
+#include "simtool/totals.h"
 #include "simtool/worker.h"
 
 namespace claudefs::simtool {
 namespace {
-
-struct Totals {
-  u64 seeds = 0, failed = 0, operations = 0, lost = 0, unjudged = 0, events = 0, reads_failed = 0;
-  double simulated_seconds = 0, seconds = 0;
-  std::map<std::string, u64> faults;
-  std::vector<std::pair<u64, std::string>> violations;
-
-  void add(const WorkResult& result) {
-    const simulator::Report& report = result.report;
-    ++seeds;
-    failed += !report.violations.empty();
-    operations += report.operations;
-    lost += report.lost_operations;
-    unjudged += report.namespace_unjudged;
-    reads_failed += report.reads_failed;
-    events += report.events;
-    simulated_seconds += report.simulated_seconds;
-    seconds += result.seconds;
-    for (const auto& [kind, count] : report.faults) faults[kind] += count;
-    for (const std::string& violation : report.violations) violations.emplace_back(report.seed, violation);
-  }
-  double speed() const { return seconds > 0 ? simulated_seconds / seconds : 0; }
-
-  void print(bool as_json) const {
-    if (as_json) return print_json();
-    fmt::print(
-        "{} seeds, {} with violations; {:.2f} simulated hours in {:.1f} core-seconds ({:.0f} simulated hours "
-        "a core-hour)\n",
-        seeds, failed, simulated_seconds / 3600, seconds, speed());
-    fmt::print(
-        "{} operations answered, {} without a definite answer, {} reads failed during faults, {} events; {} "
-        "runs too "
-        "ambiguous to judge to the end\n",
-        operations, lost, reads_failed, events, unjudged);
-    fmt::print("faults:");
-    for (const auto& [kind, count] : faults) fmt::print(" {} {};", kind, count);
-    fmt::print("\n");
-  }
-  void print_json() const {
-    nlohmann::json out;
-    out["seeds"] = seeds;
-    out["failed"] = failed;
-    out["simulated_hours"] = simulated_seconds / 3600;
-    out["core_seconds"] = seconds;
-    out["simulated_hours_per_core_hour"] = speed();
-    out["operations"] = operations;
-    out["operations_without_answer"] = lost;
-    out["reads_failed"] = reads_failed;
-    out["events"] = events;
-    out["runs_not_judged_to_the_end"] = unjudged;
-    out["faults"] = faults;
-    out["violations"] = nlohmann::json::array();
-    for (const auto& [seed, text] : violations) out["violations"].push_back({{"seed", seed}, {"text", text}});
-    fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-  }
-};
 
 std::string rerun(const RunOptions& options, u64 seed) {
   return fmt::format("claudefs-sim run --seed {}{}{}{}", seed, options.dense ? " --dense" : "",

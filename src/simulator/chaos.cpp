@@ -33,7 +33,8 @@ std::string_view name_of(FaultKind kind) {
                                                                     "lost replies",
                                                                     "slow server",
                                                                     "clock set",
-                                                                    "crash, then wipe victim disk"};
+                                                                    "crash, then wipe victim disk",
+                                                                    "cut client from all but one"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -122,6 +123,13 @@ std::vector<std::string> Chaos::all_but(const std::string& name) const {
     if (server->machine->name() != name) out.push_back(server->machine->name());
   for (const auto& client : cluster_.clients())
     if (client->machine->name() != name) out.push_back(client->machine->name());
+  return out;
+}
+
+std::vector<std::string> Chaos::servers_but(const Server& one) const {
+  std::vector<std::string> out;
+  for (const auto& server : cluster_.servers())
+    if (server.get() != &one) out.push_back(server->machine->name());
   return out;
 }
 
@@ -245,11 +253,14 @@ void Chaos::strike(FaultKind kind, sim::RandomStream random) {
     case FaultKind::blackout:
       for (const auto& each : cluster_.servers()) bring_down(*each, 70s + time);
       return;
-    case FaultKind::cut_from_servers: {
-      std::vector<std::string> others;
-      for (const auto& each : cluster_.servers())
-        if (each.get() != &server) others.push_back(each->machine->name());
-      return cut_for({server.machine->name()}, others, true, time);
+    case FaultKind::cut_from_servers:
+      return cut_for({server.machine->name()}, servers_but(server), true, time);
+    case FaultKind::cut_client: {
+      Client* client = some_client(random);
+      if (client == nullptr) return;
+      // For longer than reads are patient, mostly.
+      cut_for({client->machine->name()}, servers_but(server), true, random.between_times(20s, 90s));
+      return workload_.look_around(*client, random);
     }
     case FaultKind::lose_replies:
       return lose_replies(server, random.between_times(10ms, 3s));

@@ -29,8 +29,9 @@ enum class FaultKind : u8 {
   slow_server,
   jump_clock,
   wipe_after_crash,  // the victim's disk, just when another server's memory is lost
+  cut_client,        // a client that reaches one server only
 };
-inline constexpr u32 kFaultKinds = 21;
+inline constexpr u32 kFaultKinds = 22;
 std::string_view name_of(FaultKind kind);
 
 class Chaos {
@@ -58,6 +59,7 @@ class Chaos {
   Server& some_server(sim::RandomStream& random);
   Client* some_client(sim::RandomStream& random);
   std::vector<std::string> all_but(const std::string& name) const;
+  std::vector<std::string> servers_but(const Server& one) const;
 
   Cluster& cluster_;
   Workload& workload_;

@@ -22,10 +22,17 @@ cluster::ClusterSpec make_spec(const ClusterOptions& options) {
     spec.nodes.push_back({NodeId{static_cast<u16>(i + 1)}, fmt::format("server{}:7000", i + 1)});
   return spec;
 }
+
+sim::FaultOptions clocks_of(const ClusterOptions& options) {
+  sim::FaultOptions out;
+  out.clock_skew_max = options.clock_skew_max;
+  out.clock_drift_max = options.clock_drift_max;
+  return out;
+}
 }  // namespace
 
-Cluster::Cluster(ClusterOptions options, sim::FaultOptions faults)
-    : options_(options), spec_(make_spec(options)), world_(options.seed, faults) {
+Cluster::Cluster(ClusterOptions options)
+    : options_(options), spec_(make_spec(options)), world_(options.seed, clocks_of(options)) {
   world_.faults().disk_bytes = options.server_bytes * 2;
   for (u32 i = 0; i < options_.servers; ++i) {
     servers_.push_back(std::make_unique<Server>());
@@ -69,7 +76,10 @@ void Cluster::start_server(Server& server) {
 
 runtime::Task<void> Cluster::boot(Server* server) {
   server->started = co_await server->node->start().result();
-  if (*server->started) co_return;
+  if (*server->started) {
+    if (on_serving_) world_.after(0ns, on_serving_);
+    co_return;
+  }
   world_.count_fault("start failed");
   world_.after(kStartAgainAfter,
                [this, number = server->number, life = server->life] { start_again(number, life); });

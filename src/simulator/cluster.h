@@ -21,6 +21,8 @@ struct ClusterOptions {
   u32 clients = 3;
   u16 shards = 8;
   bool kernel_pages = true;  // of clients: kernel.h
+  runtime::Duration clock_skew_max{0};
+  u32 clock_drift_max = 0;   // millionths
   u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
 };
 
@@ -50,7 +52,7 @@ struct Client {
 
 class Cluster {
  public:
-  explicit Cluster(ClusterOptions options, sim::FaultOptions faults);
+  explicit Cluster(ClusterOptions options);
   ~Cluster();
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -71,6 +73,8 @@ class Cluster {
   void start_client(Client& client, std::function<void(Client&)> on_ready);
   void crash_client(Client& client);
   Client& add_client();  // of its own machine, not started
+  // Called whenever a server has come to serve.
+  void on_serving(std::function<void()> action) { on_serving_ = std::move(action); }
 
   bool all_serve() const;
   // Replica of a shard at a server: nullptr when it has none, or does not serve.
@@ -84,6 +88,7 @@ class Cluster {
   ClusterOptions options_;
   cluster::ClusterSpec spec_;
   sim::World world_;
+  std::function<void()> on_serving_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::vector<std::unique_ptr<Client>> clients_;
 };

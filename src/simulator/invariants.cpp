@@ -104,31 +104,39 @@ struct Needed {
   Server* holder = nullptr;
   store::ShardKey key;
 };
-// The shards that must be there: of sealed segments that somebody refers to. An objection where nobody can
-// say.
+// Of sealed segments of one shard that somebody refers to.
+void list_needed(Cluster& cluster, const meta::ReadContext& state, std::vector<Needed>& out) {
+  for (const data::SegmentRecord& segment : data::take_index_census(state).segments) {
+    if (segment.state != data::SegmentState::sealed || segment.live_bytes <= 0) continue;
+    for (std::size_t place = 0; place < segment.nodes.size(); ++place) {
+      Server& holder = *cluster.servers().at(segment.nodes[place].value - 1u);
+      out.push_back({&holder, {segment.id, static_cast<u8>(place), segment.generation}});
+    }
+  }
+}
+
+// The shards that must be there. An objection where nobody can say.
 std::optional<std::string> list_needed(Cluster& cluster, std::vector<Needed>& out) {
   for (u16 number = 0; number < cluster.options().shards; ++number) {
     const meta::ReadContext* state = leader_of(cluster, ShardId{number});
     if (state == nullptr) return fmt::format("shard {} has no leader", number);
-    for (const data::SegmentRecord& segment : data::take_index_census(*state).segments) {
-      if (segment.state != data::SegmentState::sealed || segment.live_bytes <= 0) continue;
-      for (std::size_t place = 0; place < segment.nodes.size(); ++place) {
-        Server& holder = *cluster.servers().at(segment.nodes[place].value - 1u);
-        if (!holder.serves()) return fmt::format("server {} does not serve", holder.number + 1);
-        out.push_back({&holder, {segment.id, static_cast<u8>(place), segment.generation}});
-      }
-    }
+    list_needed(cluster, *state, out);
   }
+  for (const Needed& shard : out)
+    if (!shard.holder->serves()) return fmt::format("server {} does not serve", shard.holder->number + 1);
   return std::nullopt;
+}
+
+std::string text_of(const Needed& shard) {
+  return fmt::format("segment {:#x}: its shard {} of generation {} is not at server {}", shard.key.segment,
+                     shard.key.index, shard.key.generation, shard.holder->number + 1);
 }
 
 std::optional<std::string> missing_shard(Cluster& cluster, bool must_check) {
   std::vector<Needed> needed;
   if (auto why = list_needed(cluster, needed)) return why;
   for (const auto& [holder, key] : needed) {
-    if (!holder->node->shards().contains(key))
-      return fmt::format("segment {:#x}: its shard {} of generation {} is not at server {}", key.segment,
-                         key.index, key.generation, holder->number + 1);
+    if (!holder->node->shards().contains(key)) return text_of({holder, key});
     if (!must_check) continue;
     const auto checked = sim::run(cluster.world(), *holder->machine, holder->node->shards().verify(key));
     if (!checked || !*checked)
@@ -172,6 +180,21 @@ void check_references(Cluster& cluster, runtime::Duration limit, const Complain&
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
   if (const auto why = poll(cluster, limit, 5s, [&] { return missing_shard(cluster, false); }))
     complain("redundancy did not come back: " + *why);
+}
+
+void check_sealed(Cluster& cluster, std::optional<u32> damaged, const Complain& complain) {
+  std::vector<Needed> needed;
+  for (const auto& server : cluster.servers())
+    for (u16 number = 0; number < cluster.options().shards; ++number) {
+      // Only who holds the lease has surely applied all that others act on.
+      meta::ShardMachine* machine = cluster.machine(*server, ShardId{number});
+      if (machine != nullptr && server->node->raft().holds_lease(ShardId{number}))
+        list_needed(cluster, machine->reader(), needed);
+    }
+  for (const Needed& shard : needed)
+    if (shard.holder->number != damaged && shard.holder->serves() &&
+        !shard.holder->node->shards().contains(shard.key))
+      return complain("sealed though incomplete: " + text_of(shard));
 }
 
 void damage_at_rest(Cluster& cluster, Server& server, sim::RandomStream& random) {

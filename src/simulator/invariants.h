@@ -17,6 +17,10 @@ void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& c
 void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 // Runs the world until every sealed segment has all its shards in place.
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+// What is sealed is whole from that moment on: every shard at its holder, also while there are faults. Those
+// of `damaged`, whose disk may have lost some, and of holders and shards that nobody can tell of now are left
+// out.
+void check_sealed(Cluster& cluster, std::optional<u32> damaged, const Complain& complain);
 // Flips a bit in a few shards that a server holds and that are needed; nobody has read them since.
 void damage_at_rest(Cluster& cluster, Server& server, sim::RandomStream& random);
 // Every server reads all it holds; then every shard of every sealed segment must be at its holder and check.

@@ -48,6 +48,11 @@ Plan draw(u64 seed, bool dense) {
   plan.faults_most = static_cast<u32>(u64{1} << random.between(0, 5));
   if (plan.cluster.clients >= 2) plan.handovers = static_cast<u32>(random.between(0, 4));
   plan.cluster.kernel_pages = random.chance(750'000);
+  plan.cluster.clock_skew_max = plan.faults.clock_skew_max;
+  // Consensus bears 10 % between two clocks, client leases 20 %.
+  const u64 drift_octave = u64{1} << random.between(0, 14);
+  if (random.coin()) plan.cluster.clock_drift_max = static_cast<u32>(random.between(1, 2 * drift_octave - 1));
+  if (plan.victim && random.coin()) plan.disk_fault = static_cast<DiskFault>(random.between(0, 2));
   return plan;
 }
 
@@ -69,6 +74,9 @@ std::string Plan::to_string() const {
       seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, names, rounds,
       round_time / 1s, think_max / 1ms, large_write_max, cluster.kernel_pages ? "kernel pages, " : "",
       handovers, faults_most, kinds, faults.to_string());
+  if (cluster.clock_drift_max != 0)
+    out += fmt::format("; clocks drift by up to {} ppm", cluster.clock_drift_max);
+  if (disk_fault) out += fmt::format("; after the first round {}", name_of(*disk_fault));
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());
   if (!skip_operations.empty() || !skip_faults.empty())
     out += fmt::format("; without {} operations and {} faults", skip_operations.size(), skip_faults.size());

@@ -1,9 +1,12 @@
 #include "simulator/run.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/probe.h"
 #include "simulator/chaos.h"
+#include "simulator/disk_faults.h"
 #include "simulator/invariants.h"
 #include "simulator/workload.h"
 
@@ -21,16 +24,20 @@ constexpr runtime::Duration kAuditWithin = 30min;
 constexpr runtime::Duration kReplicasWithin = 60s;
 constexpr runtime::Duration kReferencesWithin = 60s;
 constexpr runtime::Duration kRedundantWithin = 20min;
-constexpr runtime::Duration kScrubbedWithin = 4min;  // sooner than leaders ask holders what they hold
+constexpr std::pair<u32, u32> kDiskFaultId{0, 2'000'000};  // among a round's faults
+constexpr runtime::Duration kScrubbedWithin = 4min;        // sooner than leaders ask holders what they hold
 
 class Run {
  public:
   Run(const Plan& plan, Report& report, const Trace& trace)
       : plan_(plan),
         report_(report),
-        cluster_(plan.cluster, calm()),
+        cluster_(plan.cluster),
         workload_(cluster_, plan, report, trace),
-        chaos_(cluster_, workload_, plan, report) {}
+        chaos_(cluster_, workload_, plan, report) {
+    // Before anybody can have repaired what is missing.
+    cluster_.on_serving([this] { check_sealed_now(); });
+  }
 
   void execute() {
     auditor_ = &cluster_.add_client();
@@ -40,9 +47,16 @@ class Run {
     for (u32 round = 0; round < plan_.rounds && report_.violations.empty(); ++round) {
       workload_.resume();
       chaos_.begin_round(round);
+      damage_only_at_victim_ = true;
       cluster_.world().run_for(plan_.round_time);
+      check_sealed_now();
+      damage_only_at_victim_ = false;
       workload_.pause();
       chaos_.heal();
+      if (round == 0 && plan_.disk_fault && !plan_.skip_faults.contains(kDiskFaultId)) {
+        check(false);
+        if (report_.violations.empty()) strike_disks(*plan_.disk_fault);
+      }
       check(round + 1 == plan_.rounds);
     }
     if (!report_.violations.empty()) return;
@@ -53,7 +67,6 @@ class Run {
   }
 
  private:
-  static sim::FaultOptions calm() { return {}; }
   bool all_ready() const {
     if (!cluster_.all_serve()) return false;
     for (u32 i = 0; i < plan_.cluster.clients; ++i)
@@ -72,8 +85,35 @@ class Run {
     return true;
   }
 
+  void strike_disks(DiskFault fault) {
+    report_.faults_begun.push_back(kDiskFaultId);
+    if (!await_whole()) return;
+    workload_.resume();
+    sim::RandomStream random(plan_.seed, "disk fault");
+    DiskFaults(cluster_, workload_, *cluster_.servers()[*plan_.victim], random).strike(fault, complain());
+    workload_.pause();
+    await_whole();
+  }
+  // Only then may another server lose anything.
+  bool await_whole() {
+    reach("every server has what it promised", kReplicasWithin, [this] {
+      return std::ranges::all_of(cluster_.servers(), [](const auto& server) {
+        return server->serves() && server->node->raft().is_whole();
+      });
+    });
+    await_redundancy(cluster_, kRedundantWithin, complain());
+    return report_.violations.empty();
+  }
+
+  void check_sealed_now() {
+    if (damage_only_at_victim_) check_sealed(cluster_, plan_.victim, complain());
+  }
+  Complain complain() {
+    return [this](std::string why) { workload_.violation(std::move(why)); };
+  }
+
   void check(bool thoroughly) {
-    const Complain complain = [this](std::string why) { workload_.violation(std::move(why)); };
+    const Complain complain = this->complain();
     if (!reach("all servers serve again", kServesWithin, [this] { return cluster_.all_serve(); })) return;
     reach("operations end, such as " + workload_.oldest_operation(), kOperationsEndWithin,
           [this] { return workload_.idle(); });
@@ -129,6 +169,7 @@ class Run {
   Chaos chaos_;
   Client* auditor_ = nullptr;
   u64 checks_ = 0;
+  bool damage_only_at_victim_ = false;
 
  public:
   Cluster& cluster() { return cluster_; }

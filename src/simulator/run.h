@@ -13,6 +13,15 @@
 
 namespace claudefs::simulator {
 
+// What happens to disks between rounds, with everything healed and under load: a disk that forgets is that of
+// the victim, and no other server loses anything before it has all again.
+enum class DiskFault : u8 {
+  lying_flush,  // flushes do nothing for a while, then the server crashes
+  rolled_back,  // an older image is put back
+  swapped,      // two servers start with each other's disk: they must refuse it
+};
+std::string_view name_of(DiskFault fault);
+
 // What a seed expands to. The same plan gives the same run, event by event.
 struct Plan {
   u64 seed = 0;
@@ -30,6 +39,7 @@ struct Plan {
   std::optional<u32> victim;  // that server
   u32 fault_kinds = 0;        // bits: which scheduled faults (chaos.h) are on
   u32 faults_most = 0;        // scheduled ones, in each round
+  std::optional<DiskFault> disk_fault;  // after the first round, in calm
   u32 handovers = 0;          // of a file between two clients while its leader is struck, in each round
   bool wrong_oracle = false;  // the canary: the oracle is told one lie
   // What shrinking leaves out: operations by (client, lane, index), scheduled faults by (round, index),

@@ -49,6 +49,8 @@ class Workload {
   u64 version() const { return notes_; }
   // For another world: goes on from there, `died` and what was under way being lost.
   void adopt(const Knowledge& known, Process died);
+  // Reads some files through the client, all at once.
+  void look_around(Client& client, sim::RandomStream random);
 
   // Nothing lost can still happen.
   void settle() { linearizer_.settle(); }
@@ -99,6 +101,7 @@ class Workload {
   Task<void> truncate(Client* client, InodeId inode, u64 size);
   Task<void> make_hole(Client* client, OpenFile file, client::AllocateMode mode, u64 offset, u64 length);
   Task<void> stat_file(Client* client, Random* random);
+  Task<void> look_at(Client* client, InodeId inode);
   Task<Result<client::Inode>> stat(Client* client, InodeId inode);
   u64 draw_length(Random& random) const;
 
@@ -112,6 +115,7 @@ class Workload {
   // Hand-over.
   struct Handover;
   void give_turn(std::shared_ptr<Handover> shared, unsigned side, bool only_looks, runtime::Duration delay);
+  void begin_turn(const Client& client);
   void end_turn(const Client& client);
   Task<Result<void>> open_shared(std::shared_ptr<Handover> shared, unsigned side);
   Task<void> turn(std::shared_ptr<Handover> shared, unsigned side);

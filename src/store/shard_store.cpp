@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "runtime/sync.h"
 #include "store/detail/directory_sync.h"
 #include "store/detail/shard_format.h"
@@ -111,6 +112,7 @@ class DirectoryShards final : public ShardStore {
       if (same && *same) co_return Result<void>();
       if (same) co_return fail(Errc::exists, name_of(key) + " is there with other bytes");
       // What is there is damaged: this write repairs it.
+      CFS_PROBE(store_shard_replaced, "a damaged shard is written anew");
       log::warn("store", "replacing a damaged shard", {log::kv("error", same.error().to_string())});
       while (in_use_->writing.contains(key)) co_await in_use_->changed.wait();
     }

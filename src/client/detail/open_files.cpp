@@ -8,6 +8,8 @@
 namespace claudefs::client {
 
 CFS_DEFINE_MUTANT(client_keeps_stale_extents, "client: a client reads by the extents of an older version");
+CFS_DEFINE_MUTANT(client_shows_ended_session,
+                  "client: bytes of a session that has ended are shown and committed under the next one");
 CFS_DEFINE_MUTANT(open_file_not_told, "client: a lease is given back without a word that the file is open");
 
 FilePtr State::find_file(InodeId inode) const {
@@ -74,6 +76,10 @@ void State::note_own_change(const Inode& inode, u64 before) {
     seen->second = inode.data_version;
   else
     seen_versions.erase(seen);
+}
+
+bool State::shows_flushing(const OpenFile& file) const {
+  return file.flushing_session == session || CFS_MUTANT(client_shows_ended_session);
 }
 
 Inode State::visible(const OpenFile& file) const {

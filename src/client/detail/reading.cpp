@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/probe.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
@@ -24,7 +25,10 @@ Task<Result<void>> State::load_extents(FilePtr file, u64 offset, u64 end) {
     meta::GetExtentsReply reply = co_await ask(file->id().shard(), std::move(get));
     note(*file, reply.inode);
     // A commit of ours overtook this answer: it speaks of content that is no more.
-    if (reply.inode.data_version != file->extents.version()) continue;
+    if (reply.inode.data_version != file->extents.version()) {
+      CFS_PROBE(client_extents_overtaken, "a commit overtakes the answer to a question for extents");
+      continue;
+    }
     if (file->extents.size() > kExtentsCachedMax) file->extents.reset(file->extents.version());
     u64 known_until = asked_until;
     if (reply.truncated && !reply.extents.empty())

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/probe.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
@@ -72,6 +73,7 @@ void State::drop_what_is_not_committed() {
     file->only_ours = false;
     if (file->dirty.empty() && file->attribute_changes.empty())
       continue;  // what is being committed now finds out by itself
+    CFS_PROBE(client_bytes_lost_with_session, "buffered bytes go with their session");
     log::warn("client", "written data is lost with its session",
               {log::kv("inode", inode), log::kv("bytes", file->dirty.bytes())});
     file->dirty.clear();
@@ -102,6 +104,7 @@ Task<Result<void>> State::renew_session(SessionId expired) {
   if (session != expired) co_return Result<void>();  // somebody else has renewed it
   // Nobody would end the new one, and others would wait for it.
   if (stopping.is_set()) co_return fail(Errc::fenced, "the session has expired, and the mount is ending");
+  CFS_PROBE(client_session_renewed, "a session has expired and the client opens another");
   log::warn("client", "the session has expired; opening a new one", {log::kv("session", expired)});
   co_await open_session();
   if (leases) {

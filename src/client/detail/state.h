@@ -134,7 +134,8 @@ class State {
   Inode visible(const OpenFile& file) const;
   // Leases::asked_since; without leases attributes may be old anyway.
   bool asked_since(InodeId inode, u64 started) const { return leases && leases->asked_since(inode, started); }
-  bool shows_flushing(const OpenFile& file) const { return file.flushing_session == session; }
+  // What is being committed is of this session, not of one that has ended.
+  bool shows_flushing(const OpenFile& file) const;
   // Commits what changed of the file's attributes, before something that the servers judge by them.
   Task<Result<void>> settle_attributes(InodeId inode);
   void recount(OpenFile& file);

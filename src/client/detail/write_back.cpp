@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "client/detail/flush_plan.h"
 #include "client/detail/state.h"
 
@@ -106,6 +107,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
     }
     const bool again = reply.error().code == Errc::conflict && next != 0 && attempt < kStoreAttempts;
     if (!again) co_return fail(std::move(reply.error()));
+    CFS_PROBE(client_chunks_stored_again, "the pins of a commit's chunks had ended");
   }
 }
 
@@ -253,6 +255,7 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
             {log::kv("inode", file->id()), log::kv("bytes", file->flushing.bytes()),
              log::kv("error", written.error().to_string())});
   if (keep) {
+    CFS_PROBE(client_write_back_again, "a write-back failed and is tried again");
     file->dirty.absorb_below(std::exchange(file->flushing, {}));
     file->appended_from = lower(file->appended_from, file->flushing_appended_from);
   } else {

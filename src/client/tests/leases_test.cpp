@@ -3,9 +3,7 @@
 // known.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
-#include "base/mutant.h"
+#include "base/tests/with_mutant.h"
 
 #include "client/tests/shared_cluster.h"
 
@@ -13,16 +11,6 @@ namespace claudefs::client::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-#ifdef CLAUDEFS_MUTANTS
-// CLAUDEFS_MUTANT=name: with that bug. tools/lease-mutants
-class WithMutant : public ::testing::Environment {
-  void SetUp() override {
-    if (const char* name = std::getenv("CLAUDEFS_MUTANT")) (void)Mutant::select(name);
-  }
-};
-[[maybe_unused]] const auto* const with_mutant = ::testing::AddGlobalTestEnvironment(new WithMutant);
-#endif
 
 NewNode node(const std::string& name) {
   NewNode out;

@@ -1,4 +1,5 @@
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
@@ -97,6 +98,7 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
   Result<std::vector<Segment>> stored = co_await committed(state, file, offset, end).result();
   for (int attempt = 0; !stored && attempt < kFreshExtents; ++attempt) {
     // The extents may be of a version whose chunks are gone: again with fresh ones.
+    CFS_PROBE(client_read_with_fresh_extents, "content is not where the known extents say");
     file->extents.reset(file->attributes.data_version);
     stored = co_await committed(state, file, offset, end).result();
     // Only what is gone is worth it: what cannot be read now was waited for already.

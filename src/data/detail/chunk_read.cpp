@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/probe.h"
 #include "data/detail/chunk_io.h"
 #include "data/detail/compute.h"
 
@@ -40,6 +41,7 @@ Task<Result<Buffer>> ChunkIoImpl::fetch(ChunkIoImpl* self, meta::ChunkRef ref) {
       last = std::move(place.error());
     } else if (place->found && place->location != ref.hint) {
       Result<Buffer> plain = co_await self->fetch_from(ref, place->location, round != 0).result();
+      CFS_PROBE(data_chunk_has_moved, "a chunk is no longer where its extent says");
       if (plain) self->moved_.put(ref.hash, place->location, 1);
       if (plain) co_return plain;
       last = std::move(plain.error());
@@ -101,6 +103,7 @@ Task<Result<Buffer>> ChunkIoImpl::open_around_lies(meta::ChunkRef ref, SegmentPt
     }
     Result<Buffer> plain = co_await open(ref, std::move(*stored)).result();
     if (!plain) continue;
+    CFS_PROBE(data_read_around_lies, "a copy that checks holds wrong bytes");
     log::warn("data", "a copy of a chunk holds its checksums and is wrong; the others are right",
               {log::kv("segment", record->id), log::kv("offset", range.offset)});
     for (u8 i = 0; sealed && i < places; ++i)

@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 
+#include "base/probe.h"
 #include "data/detail/chunk_io.h"
 #include "data/detail/compute.h"
 #include "data/detail/hlc.h"
@@ -130,7 +131,10 @@ Task<Result<void>> ChunkIoImpl::write_new(BatchPtr batch) {
   if (batch->stored_bytes >= kDirectBytes) co_return co_await write_segments(batch).result();
   Result<void> written = co_await write_to_journals(batch).result();
   // Journals are small and fill while sealing lags; the shard stores may have room all the same.
-  if (!written && written.error().code == Errc::no_space) co_return co_await write_segments(batch).result();
+  if (!written && written.error().code == Errc::no_space) {
+    CFS_PROBE(data_journals_full, "journals are full: a small write goes to segments");
+    co_return co_await write_segments(batch).result();
+  }
   co_return written;
 }
 

@@ -97,7 +97,7 @@ Task<std::vector<SegmentRecord>> Compactor::choose(ShardId shard, const RetryTim
 }
 
 Task<Result<u64>> Compactor::compact(std::vector<SegmentRecord> segments) {
-  CFS_PROBE(data_compaction);
+  CFS_PROBE(data_compaction, "what is alive in a half dead segment moves");
   Moving moving;
   co_await find_chunks(moving, segments);
   std::erase_if(segments, [&](const SegmentRecord& record) { return !moving.chunks.contains(record.id); });

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "data/messages.h"
 
 namespace claudefs::data {
@@ -88,6 +89,8 @@ Task<Result<void>> JournalWriter::write_batch(std::optional<Open>& open, Batch& 
     }
     const std::vector<ShardFailure> failures = co_await append_to_all(*open, whole);
     if (failures.empty()) break;
+    CFS_PROBE(data_journal_changed,
+              "an append reached one journal only: the segment ends, and the bytes go to another");
     // One copy may hold these bytes and the other not: neither gets any more.
     open.reset();
     search.note(failures);

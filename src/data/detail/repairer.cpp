@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "data/detail/placement.h"
 #include "data/detail/segment_content.h"
 #include "data/messages.h"
@@ -310,9 +311,11 @@ Task<bool> Repairer::repair(Care& care, Job job) {
   std::vector<ShardTarget> leftovers;
   if (done) {
     leftovers.push_back({record.id, record.generation, record.nodes});
+    CFS_PROBE(data_laid_out_anew, "a segment that lacked redundancy is encoded anew");
     care.losses.forget(record.id);
     care.rate.add(record.length);
   } else if (surely_not_sealed) {
+    CFS_PROBE(data_repair_overtaken, "a segment was changed while it was encoded anew");
     leftovers.push_back(std::move(target));
   }
   co_await remove_shards(background_.env, nodes, std::move(leftovers));

@@ -82,7 +82,7 @@ Task<void> Scrubber::check(store::OpenSegment held) {
   const Result<Buffer> bytes = co_await journal_.read(held.segment, 0, held.length).result();
   note_verified(held.length);
   if (bytes || bytes.error().code != Errc::corrupt || !bad_journals_.insert(held.segment).second) co_return;
-  CFS_PROBE(data_scrub_found_journal);
+  CFS_PROBE(data_scrub_found_journal, "scrubbing finds damage in a journal");
   ++status_.found;
   log::warn("data", "this node's journal copy of a segment is damaged; it will be sealed from the other",
             {log::kv("segment", held.segment), log::kv("error", bytes.error().to_string())});
@@ -94,7 +94,7 @@ Task<void> Scrubber::check(store::ShardInfo shard) {
   // Removed meanwhile, or it could not be looked at?
   if (checked || checked.error().code == Errc::cancelled || !shards_.contains(shard.key)) co_return;
   if (!bad_shards_.try_emplace(shard.key, background_.env.now()).second) co_return;
-  CFS_PROBE(data_scrub_found_shard);
+  CFS_PROBE(data_scrub_found_shard, "scrubbing finds a damaged shard");
   ++status_.found;
   if (!CFS_MUTANT(data_scrub_repairs_nothing)) handlers_.note_bad(shard.key, checked.error());
 }

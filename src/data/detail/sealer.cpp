@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/probe.h"
 #include "data/detail/placement.h"
 #include "data/messages.h"
 
@@ -56,6 +57,7 @@ std::vector<SegmentRecord> Sealer::due(ShardId shard, const Times& retry, Times&
                                             [this](NodeId node) { return background_.nodes.writable(node); });
     // By this node's own clock: the one that granted it may have been set back since.
     if (!alone && now < seen.at(id) + kOpenTimeMax) continue;
+    if (alone) CFS_PROBE(data_sealed_at_once, "a segment has one journal left and is sealed at once");
     out.push_back(std::move(*record));
     if (out.size() == kAtOnce) break;
   }
@@ -81,6 +83,7 @@ Task<bool> Sealer::seal(SegmentRecord record) {
     message.nodes = choose_nodes(record.id, candidates, shards_of(*layout));
     auto reply = co_await nodes.call(journal, message, kSealTimeout).result();
     if (!reply) {
+      CFS_PROBE(data_seal_failed, "a segment could not be sealed from one of its journals");
       log::debug("data", "sealing did not succeed",
                  {log::kv("segment", record.id), log::kv("journal", journal),
                   log::kv("error", reply.error().to_string())});
@@ -107,6 +110,7 @@ Task<bool> Sealer::seal(SegmentRecord record) {
 
 // Closed at every journal with nothing in it: nothing can come any more.
 Task<bool> Sealer::forget_empty(SegmentRecord record) {
+  CFS_PROBE(data_empty_segment_forgotten, "an open segment that nobody wrote to goes");
   RemoveSegments op;
   op.empty.push_back(record.id);
   const auto removed = co_await background_.router.call(shard_of(record.id), std::move(op)).result();

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "data/detail/compute.h"
 #include "data/messages.h"
 
@@ -101,14 +102,18 @@ Task<Result<Buffer>> SegmentReader::read_place(SegmentPtr record, Place place, S
         co_await read_shard(record, place, can_rebuild ? patience() : kReadTimeout).result();
     if (direct || !can_rebuild) co_return direct;
   }
+  CFS_PROBE(data_degraded_read, "bytes are rebuilt from other shards");
   ++degraded_;
   Result<Buffer> rebuilt = co_await rebuild(record, place, without).result();
   if (rebuilt || !trusted) co_return rebuilt;
+  CFS_PROBE(data_slow_shard_waited_for, "a slow shard is the last that has the bytes");
   // Others failed as well: the slow one may be the last that has it.
   Result<Buffer> direct = co_await read_shard(record, place, kReadTimeout).result();
   if (direct) co_return direct;
-  if (rebuilt.error().code == Errc::corrupt && is_lost(direct.error()) && place.length > kBlock)
+  if (rebuilt.error().code == Errc::corrupt && is_lost(direct.error()) && place.length > kBlock) {
+    CFS_PROBE(data_rebuilt_by_blocks, "several shards are damaged in different places");
     co_return co_await rebuild_by_blocks(record, place, without).result();
+  }
   // Whose holder is away may still have it.
   if (rebuilt.error().code == Errc::corrupt && !is_lost(direct.error()))
     co_return fail(Errc::unavailable, rebuilt.error().text);

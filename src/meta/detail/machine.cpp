@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/commands.h"
 #include "meta/detail/keys.h"
 #include "meta/hlc.h"
@@ -147,7 +148,10 @@ Outcome Machine::deliver(Batch& batch, const CommandEntry& entry) {
             fmt::format("message {} of shard {} came before {}", op->first, op->source, last + 1),
             {}};
   for (std::size_t i = 0; i < op->messages.size(); ++i) {
-    if (op->first + i <= last && !CFS_MUTANT(meta_outbox_delivered_twice)) continue;
+    if (op->first + i <= last && !CFS_MUTANT(meta_outbox_delivered_twice)) {
+      CFS_PROBE(meta_outbox_delivered_again, "a message that was delivered before is ignored");
+      continue;
+    }
     const CommandEntry& message = op->messages[i];
     hlc_ = std::max(hlc_, Hlc{message.hlc.value + 1});  // an effect is later than its cause
     CommandEntry inner{message.kind, hlc_, {}, message.body};

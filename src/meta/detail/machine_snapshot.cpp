@@ -1,6 +1,7 @@
 // Opening, and snapshots: the shard's keys in pieces.
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/machine.h"
 
@@ -83,7 +84,10 @@ Result<void> Machine::load() {
   hlc_ = {};
   TRY_ASSIGN(const auto applied, kv_.get(stored_.prefix() + applied_key()));
   // Without it, what is there is the rest of an installation that was cut off.
-  if (!applied) return drop_state();
+  if (!applied) {
+    CFS_PROBE(meta_shard_without_state, "a shard begins empty: fresh, or its installation was cut off");
+    return drop_state();
+  }
   TRY_ASSIGN(applied_, wire::decode<AppliedRecord>(as_bytes(*applied)));
   TRY_ASSIGN(const auto hlc, kv_.get(stored_.prefix() + hlc_key()));
   if (hlc) {

@@ -1,5 +1,6 @@
 // What the leader of a shard does by itself.
 #include "base/log.h"
+#include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/records.h"
 #include "meta/service/namespace_service.h"
@@ -68,7 +69,10 @@ std::vector<InodeId> NamespaceService::purgeable(ShardId shard, runtime::Instant
 
 runtime::Task<Result<void>> NamespaceService::purge(ShardId shard, runtime::Instant leading_since) {
   PurgeInodes op{purgeable(shard, leading_since)};
-  if (!op.inodes.empty()) co_await service_.propose_op(shard, std::move(op));
+  if (!op.inodes.empty()) {
+    CFS_PROBE(meta_orphans_purged, "files without names that nobody holds open go");
+    co_await service_.propose_op(shard, std::move(op));
+  }
   const std::string table = key_of_table(Table::purge);
   for (;;) {
     bool any = false;
@@ -110,7 +114,11 @@ runtime::Task<void> NamespaceService::resolve_prepared(ShardId shard, Term) {
 
 runtime::Task<Result<void>> NamespaceService::resolve(ShardId shard, Prepare prepared) {
   const ResolveReply settled = co_await service_.call_op(prepared.coordinator, Resolve(prepared.txn));
-  if (settled.committed) co_return Result<void>();  // the outbox brings it
+  if (settled.committed) {  // the outbox brings it
+    CFS_PROBE(meta_transaction_found_decided, "a participant that waited hears that it is decided");
+    co_return Result<void>();
+  }
+  CFS_PROBE(meta_transaction_given_up, "a participant aborts what its coordinator never decided");
   log::info("meta", "a transaction was not decided; giving up its locks",
             {log::kv("shard", shard), log::kv("transaction", prepared.txn)});
   co_await service_.propose_op(shard, AbortTransaction(prepared.txn));

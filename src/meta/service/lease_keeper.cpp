@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/records.h"
 
@@ -112,6 +113,7 @@ runtime::Task<Result<LeaseKeeper::Guard>> LeaseKeeper::admit(ShardId shard, Sess
     return true;
   };
   while (!led->over && !led->unreclaimed.empty() && !holds_what_it_changes()) {
+    CFS_PROBE(meta_leases_awaited, "a new leader waits for the leases that its forerunner gave");
     if (!co_await led->changed.wait_until(deadline))
       co_return fail(Errc::unavailable,
                      fmt::format("shard {} waits for the leases of its former leader", shard));
@@ -127,7 +129,7 @@ runtime::Task<Result<LeaseKeeper::Guard>> LeaseKeeper::admit(ShardId shard, Sess
     for (const InodeId inode : claims.reads)
       for (const SessionId other : led->table.in_the_way(inode, session, false))
         start_recall(led, inode, other, true);
-    if (CFS_MUTANT(recall_not_awaited)) co_return std::move(guard);
+    if (CFS_MUTANT(recall_not_awaited) && !claims.changes.empty()) co_return std::move(guard);
     if (!co_await led->changed.wait_until(deadline))
       co_return fail(Errc::unavailable, "another client has not given its lease back yet");
   }
@@ -166,8 +168,10 @@ runtime::Task<void> LeaseKeeper::recall(LedPtr led, InodeId inode, SessionId hol
   const Buffer body = wire::encode(Recall{holder, inode, ++led->sequence, led->term, keep_read});
   while (!led->over && led->table.mode_of(inode, holder) > to) {
     if (is_silent(*led, holder)) {
+      CFS_PROBE(meta_fenced_by_recall, "the holder of a recalled lease is silent and is fenced");
       co_await fence(led, holder, "it did not answer a recall and is silent");
     } else if (env_.now() - began > kRecallAnswered) {
+      CFS_PROBE(meta_fenced_too_slow, "a living client does not give a lease back in time and is fenced");
       co_await fence(led, holder, "it did not answer a recall in time");
     }
     if (led->over || led->table.mode_of(inode, holder) <= to) break;
@@ -215,6 +219,7 @@ runtime::Task<void> LeaseKeeper::fence(LedPtr led, SessionId session, std::strin
   }
   log::warn("meta", "a session is fenced: its locks and leases go to others",
             {log::kv("session", session), log::kv("shard", led->shard), log::kv("why", why)});
+  CFS_PROBE(meta_session_fenced, "a session is fenced");
   forget_session(*led, session);
 }
 

@@ -1,5 +1,6 @@
 #include <set>
 
+#include "base/probe.h"
 #include "meta/commands.h"
 #include "meta/detail/keys.h"
 #include "meta/service/service.h"
@@ -79,6 +80,7 @@ class Pump {
       if (batch.messages.empty()) break;
       const Result<DeliverReply> got = co_await service_.call_op(to, batch).result();
       if (!got) {
+        CFS_PROBE(meta_outbox_sent_again, "messages to another shard are sent again");
         sent_.erase(to);
         co_await executor().sleep(pause);
         pause = std::min<runtime::Duration>(pause * 2, 2s);

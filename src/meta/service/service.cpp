@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/hlc.h"
 #include "meta/operations.h"
 
@@ -161,10 +162,13 @@ runtime::Task<cluster::ShardReply> Service::execute(cluster::ShardRequest reques
 
 runtime::Task<cluster::ShardReply> Service::execute_once(cluster::ShardRequest request) {
   if (request.id.sequence == 0) co_return co_await execute_patiently(std::move(request));
-  if (std::optional<Outcome> before = shards_.at(request.shard)->machine->recorded(request.id))
+  if (std::optional<Outcome> before = shards_.at(request.shard)->machine->recorded(request.id)) {
+    CFS_PROBE(meta_retry_answered, "a request that was executed before is answered from memory");
     co_return cluster::ShardReply{before->code, std::move(before->text), {}, std::move(before->body)};
+  }
   const InFlightKey key{request.shard, request.id.session, request.id.sequence};
   if (const auto at = in_flight_.find(key); at != in_flight_.end()) {
+    CFS_PROBE(meta_retry_joined, "a request that is under way is sent again");
     const std::shared_ptr<InFlight> first = at->second;
     co_await first->done.wait();
     co_return first->reply;
@@ -242,7 +246,7 @@ runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest req
 // What it shows is as the holder of a write lease left it, and leases on it come with the answer.
 runtime::Task<Result<Buffer>> Service::query_covered(cluster::ShardRequest request,
                                                      cluster::LeaseGrants* grants) {
-  co_await parts_.raft.read_barrier(request.shard);
+  if (!CFS_MUTANT(meta_query_without_barrier)) co_await parts_.raft.read_barrier(request.shard);
   ShardMachine& machine = *shards_.at(request.shard)->machine;
   const SessionId session = request.id.session;
   for (;;) {

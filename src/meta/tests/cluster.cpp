@@ -29,6 +29,8 @@ class FakeHost final : public raft::Host {
   }
   runtime::Task<Result<void>> read_barrier(ShardId group) override {
     if (!status(group).leader) co_return fail(Errc::not_leader);
+    if (cluster_.unconfirmed.contains(group))
+      co_return fail(Errc::unavailable, "no quorum confirmed the read");
     co_return Result<void>();
   }
   bool holds_lease(ShardId group) const override { return status(group).leader; }

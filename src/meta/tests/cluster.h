@@ -56,6 +56,7 @@ class Cluster final : public System {
   std::map<ShardId, Term> term;
   std::map<ShardId, std::vector<raft::Committed>> log;
   int disturbances = 0;
+  std::set<ShardId> unconfirmed;  // led by one that no quorum confirms
 
   void append(ShardId shard, Buffer command);
   void apply_all(ShardId shard, Member& member, std::vector<Buffer>* replies = nullptr);

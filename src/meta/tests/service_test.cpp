@@ -158,6 +158,24 @@ TEST(Service, colliding_clients_leave_a_tree) {
   }
 }
 
+TEST(Service, a_leader_that_no_quorum_confirms_answers_no_query) {
+  Cluster cluster(1, 1, 2);
+  const auto ask = [&](SessionId session) {
+    cluster::ShardRequest request;
+    request.shard = ShardId{0};
+    request.kind = GetAttributes::kKind;
+    request.id.session = session;
+    request.body = wire::encode(GetAttributes{kRootInode, 0, {}});
+    return sim::run(cluster.world, cluster.env, cluster.members[0]->service->execute(std::move(request)));
+  };
+  for (const SessionId session : {SessionId{}, SessionId{5}}) {
+    cluster.unconfirmed.clear();
+    EXPECT_EQ(ask(session)->code, Errc::ok) << session.value;
+    cluster.unconfirmed.insert(ShardId{0});
+    EXPECT_EQ(ask(session)->code, Errc::unavailable) << session.value;
+  }
+}
+
 TEST(Service, a_session_gets_the_key_of_the_domain) {
   Cluster cluster(1, 2, 2);
   const auto first = cluster.call(ShardId{0}, OpenSession{"a"});

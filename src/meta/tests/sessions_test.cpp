@@ -1,9 +1,7 @@
 // Goal: from its fence on a session changes nothing, and what it held is free. Method: one shard's machine.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
-#include "base/mutant.h"
+#include "base/tests/with_mutant.h"
 
 #include "meta/detail/file_locks.h"
 #include "meta/service/claims.h"
@@ -14,16 +12,6 @@
 
 namespace claudefs::meta::testing {
 namespace {
-
-#ifdef CLAUDEFS_MUTANTS
-// CLAUDEFS_MUTANT=name: with that bug. tools/lease-mutants
-class WithMutant : public ::testing::Environment {
-  void SetUp() override {
-    if (const char* name = std::getenv("CLAUDEFS_MUTANT")) (void)Mutant::select(name);
-  }
-};
-[[maybe_unused]] const auto* const with_mutant = ::testing::AddGlobalTestEnvironment(new WithMutant);
-#endif
 
 Create create(std::string name) {
   Create op;

@@ -1,6 +1,7 @@
 #include "meta/txn/txn.h"
 
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/records.h"
@@ -26,6 +27,7 @@ Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
   const std::string key = txn_key(Table::prepared, op.txn);
   std::optional<PreparedRecord> record = context.load<PreparedRecord>(key);
   if (record && record->step >= op.step) {  // asked again: the locks are ours
+    CFS_PROBE(meta_transaction_prepared_again, "a participant is asked again for what it has prepared");
     for (const Part& part : op.parts) {
       TRY_ASSIGN(const std::optional<Inode> inode, validate(context, part));
       if (inode) reply.inodes.push_back(*inode);
@@ -76,8 +78,10 @@ Result<Nothing> apply_abort(ApplyContext& context, const AbortTransaction& op) {
 
 Result<Buffer> apply_decide(ApplyContext& context, const Buffer& body) {
   TRY_ASSIGN(const Decide op, wire::decode<Decide>(body));
-  if (context.get(txn_key(Table::tombstone, op.txn)) || context.hlc() > op.deadline)
+  if (context.get(txn_key(Table::tombstone, op.txn)) || context.hlc() > op.deadline) {
+    CFS_PROBE(meta_transaction_too_late, "a decision comes after it was ruled out");
     return fail(Errc::busy, "the transaction took too long and was aborted");
+  }
   // All parts fitted when it was planned: whatever does not now says "plan again", and is no answer to
   // remember.
   if (const auto fits = run_parts(context, op.parts); !fits)
@@ -93,6 +97,7 @@ Result<Buffer> apply_decide(ApplyContext& context, const Buffer& body) {
 
 Result<ResolveReply> apply_resolve(ApplyContext& context, const Resolve& op) {
   if (context.get(txn_key(Table::decision, op.txn))) return ResolveReply{true};
+  CFS_PROBE(meta_transaction_foreclosed, "a coordinator rules out a decision that it never made");
   context.store(txn_key(Table::tombstone, op.txn), DecisionRecord{context.hlc(), 0});
   return ResolveReply{false};
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "base/tests/with_mutant.h"
 #include "host_cluster.h"
 #include "seeds.h"
 
@@ -138,6 +139,53 @@ TEST(Host, KeepsEveryAcknowledgedWrite) {
     EXPECT_TRUE(cluster.reach(&HostCluster::converged, 10s)) << "seed " << seed;
     ASSERT_EQ(cluster.violation(), "") << "seed " << seed;
     EXPECT_GT(cluster.acknowledged(), 100u) << "seed " << seed;
+  }
+}
+
+// A leader that stood still, and was replaced meanwhile, reads nothing before it has heard so.
+TEST(Host, APausedLeaderReadsNothingOld) {
+  for (u64 seed = 1; seed <= seeds(36); ++seed) {
+    HostCluster cluster(seed);
+    for (int i = 0; i < 3; ++i) cluster.boot(i);
+    for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+    for (int round = 0; round < 3; ++round) {
+      cluster.world().run_for(2s);
+      cluster.member(round).node->pause(2s);
+      cluster.world().run_for(3s);
+      ASSERT_EQ(cluster.violation(), "") << "seed " << seed;
+    }
+    EXPECT_GT(cluster.acknowledged(), 100u) << "seed " << seed;
+  }
+}
+
+// Whoever votes knows so after a crash: at the moment at which a leader has its votes, and nobody an entry of
+// its term, all stop, and one that voted comes back.
+TEST(Host, AVoteOutlivesACrash) {
+  for (u64 seed = 1; seed <= seeds(60); ++seed) {
+    HostCluster cluster(seed);
+    for (int i = 0; i < 3; ++i) cluster.boot(i);
+    ASSERT_TRUE(cluster.reach(&HostCluster::all_led, 5s));
+    const ShardId group{0};
+    const int old = cluster.leader_of(group);
+    const Term before = cluster.member(old).host->status(group).term;
+    cluster.crash(old);
+    const int one = (old + 1) % 3, other = (old + 2) % 3;
+    int elected = -1;
+    const auto is_elected = [&] {
+      for (const int i : {one, other}) {
+        const GroupStatus status = cluster.member(i).host->status(group);
+        if (status.term > before && status.leader_hint == NodeId{static_cast<u16>(i + 1)}) elected = i;
+      }
+      return elected >= 0;
+    };
+    ASSERT_TRUE(cluster.world().run_until(is_elected, 5s)) << "seed " << seed;
+    const Term term = cluster.member(elected).host->status(group).term;
+    cluster.crash(one);
+    cluster.crash(other);
+    const int voter = elected == one ? other : one;
+    cluster.boot(voter);
+    ASSERT_EQ(cluster.violation(), "");
+    EXPECT_GE(cluster.member(voter).host->status(group).term, term) << "seed " << seed;
   }
 }
 

@@ -125,6 +125,7 @@ Task<Result<void>> SimDisk::sync_directory(std::string path) {
     if (failing_flushes_ != 0) --failing_flushes_;
     co_return fail(Errc::io_error, "flush the directory " + path + ": simulated fault");
   }
+  if (lies_) co_return Result<void>();
   // A rename between two directories makes both durable up to it, as a journalling file system does.
   std::set<std::string> synced;
   synced.insert(name);
@@ -192,6 +193,7 @@ void SimDisk::crash() {
   names_ = durable_names_;
   for (auto& [name, inode] : names_) inode->crash(faults, stream_);
   failing_flushes_ = 0;
+  lies_ = false;
 }
 
 DiskImage SimDisk::image() const {

@@ -26,6 +26,7 @@ class SimDisk final : public runtime::Disk {
 
   void crash();
   void wipe();
+  void lie_about_flushes() { lies_ = true; }
   SimInode* find(const std::string& path);
   std::vector<std::string> files() const;
   void fail_flushes(unsigned count) { failing_flushes_ += count; }
@@ -92,6 +93,7 @@ class SimDisk final : public runtime::Disk {
   unsigned failing_flushes_ = 0;
   u64 order_ = 0;
   std::function<void()> watcher_;
+  bool lies_ = false;
 };
 
 }  // namespace claudefs::sim

@@ -9,9 +9,19 @@ constexpr std::int64_t kWorldBegins = 1'750'000'000'000'000'000;  // wall clock,
 }
 
 SimExecutor::SimExecutor(Node& node, u64 seed)
-    : owner_(node), schedule_(seed, "schedule", node.index()), skew_(0) {
+    : owner_(node), schedule_(seed, "schedule", node.index()), skew_(0), drift_(0) {
   const Duration most = node.world().faults().clock_skew_max;
   skew_ = schedule_.between_times(0ns, most * 2) - most;
+  const u32 drift_most = node.world().faults().clock_drift_max;
+  RandomStream stream(seed, "drift", node.index());
+  drift_ = static_cast<i64>(stream.between(0, 2 * u64{drift_most})) - drift_most;
+}
+
+Instant SimExecutor::when_it_shows(Instant due) const {
+  if (drift_ == 0 || due == Instant::never()) return due;
+  Instant at{static_cast<i64>(static_cast<__int128>(due.ns) * 1'000'000 / (1'000'000 + drift_))};
+  while (shown_at(at) < due) ++at.ns;
+  return at;
 }
 
 WallTime SimExecutor::wall_now() const { return {kWorldBegins + now().ns + skew_.count()}; }
@@ -25,8 +35,9 @@ void SimExecutor::post(WaitNode& node) {
 void SimExecutor::plan_turn() {
   if (turn_planned_ || ready_.empty()) return;
   turn_planned_ = true;
-  owner_.world().schedule(now() + schedule_.between_times(20ns, 400ns) * owner_.slowness(), &owner_,
-                          World::EventKind::turn, [this] { take_turn(); });
+  World& world = owner_.world();
+  world.schedule(world.now() + schedule_.between_times(20ns, 400ns) * owner_.slowness(), &owner_,
+                 World::EventKind::turn, [this] { take_turn(); });
 }
 
 void SimExecutor::take_turn() {
@@ -46,8 +57,8 @@ void SimExecutor::arm(TimerNode& node) {
   node.armed_ = true;
   node.sequence = ++timer_sequence_;
   const u64 sequence = node.sequence;
-  const World::Scheduled event = owner_.world().schedule(node.due, &owner_, World::EventKind::timer,
-                                                         [this, sequence] { fire(sequence); });
+  const World::Scheduled event = owner_.world().schedule(
+      when_it_shows(node.due), &owner_, World::EventKind::timer, [this, sequence] { fire(sequence); });
   timers_.emplace(sequence, Armed{&node, event});
 }
 
@@ -71,8 +82,9 @@ void SimExecutor::fire(u64 sequence) {
 
 void SimExecutor::post_remote(std::function<void()> work) {
   if (!owner_.is_up()) return;
-  owner_.world().schedule(now() + schedule_.between_times(100ns, 10us), &owner_, World::EventKind::remote,
-                          std::move(work));
+  World& world = owner_.world();
+  world.schedule(world.now() + schedule_.between_times(100ns, 10us), &owner_, World::EventKind::remote,
+                 std::move(work));
 }
 
 void SimExecutor::crash() {

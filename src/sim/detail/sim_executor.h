@@ -13,7 +13,7 @@ class SimExecutor final : public runtime::Executor {
   void post(runtime::WaitNode& node) override;
   void arm(runtime::TimerNode& node) override;
   void disarm(runtime::TimerNode& node) override;
-  runtime::Instant now() const override { return owner_.world().now(); }
+  runtime::Instant now() const override { return shown_at(owner_.world().now()); }
   runtime::WallTime wall_now() const override;
   void post_remote(std::function<void()> work) override;
 
@@ -23,6 +23,12 @@ class SimExecutor final : public runtime::Executor {
   void crash();
 
  private:
+  // What its clock shows at a moment of the world, and the first such moment at which it shows `due`.
+  runtime::Instant shown_at(runtime::Instant world) const {
+    if (drift_ == 0) return world;
+    return {world.ns + static_cast<i64>(static_cast<__int128>(world.ns) * drift_ / 1'000'000)};
+  }
+  runtime::Instant when_it_shows(runtime::Instant due) const;
   void plan_turn();
   void take_turn();
   void fire(u64 sequence);
@@ -34,6 +40,7 @@ class SimExecutor final : public runtime::Executor {
   Node& owner_;
   RandomStream schedule_;
   runtime::Duration skew_;
+  i64 drift_;  // millionths
   runtime::WaitList ready_;
   std::unordered_map<u64, Armed> timers_;  // by TimerNode::sequence
   u64 timer_sequence_ = 0;

@@ -124,6 +124,7 @@ std::shared_ptr<SimConnection> SimNetwork::make_connection(Node& to, u16 port) {
 Task<Result<std::unique_ptr<Stream>>> SimNetwork::connect(std::string address) {
   World& world = node_.world();
   const Instant deadline = world.now() + kConnectLimit;
+  const auto sleep_until = [&](Instant at) { return node_.executor().sleep(at - world.now()); };
   const Target to = co_await find_target(address);
   if (to.node == nullptr) {
     co_await node_.executor().sleep(1ms);
@@ -131,19 +132,19 @@ Task<Result<std::unique_ptr<Stream>>> SimNetwork::connect(std::string address) {
   }
   const Instant there = world.arrival(node_, *to.node);
   bool answered = !world.is_blocked(node_, *to.node) && there < deadline;
-  if (answered) co_await node_.executor().sleep_until(there);
+  if (answered) co_await sleep_until(there);
   // A machine without power answers nothing; one without the process refuses.
   if (!to.node->is_up() && world.network_stream().coin()) answered = false;
   if (world.is_blocked(*to.node, node_)) answered = false;
   const Instant back = answered ? world.arrival(*to.node, node_) : deadline;
   if (back >= deadline) {
-    co_await node_.executor().sleep_until(deadline);
+    co_await sleep_until(deadline);
     co_return fail(Errc::timed_out, fmt::format("connect to {}: no answer", address));
   }
   auto& listening = to.node->simulated_network().listening_;
   const auto found = listening.find(to.port);
   if (found == listening.end()) {
-    co_await node_.executor().sleep_until(back);
+    co_await sleep_until(back);
     co_return fail(Errc::unavailable, fmt::format("connect to {}: connection refused", address));
   }
   const std::shared_ptr<AcceptQueue> queue = found->second;
@@ -151,7 +152,7 @@ Task<Result<std::unique_ptr<Stream>>> SimNetwork::connect(std::string address) {
   std::unique_ptr<Stream> mine(new SimStream(connection, 0));
   queue->waiting.push_back(std::move(connection));
   queue->changed.notify_one();
-  co_await node_.executor().sleep_until(back);
+  co_await sleep_until(back);
   co_return mine;
 }
 

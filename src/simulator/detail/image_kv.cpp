@@ -9,16 +9,12 @@ namespace {
 constexpr u32 kMagic = 0x56'4b'4d'53;  // "SMKV"
 constexpr u64 kOwnFlushOneIn = 400;    // writes: as when a memtable is full
 
-struct Image {
-  std::vector<std::pair<std::string, std::string>> entries;
-};
-
-Buffer encode(const Image& image) {
+Buffer encode(const store::Kv& kv) {
   wire::Writer body;
-  body.varint(image.entries.size());
-  for (const auto& [key, value] : image.entries) {
-    body.put(key);
-    body.put(value);
+  const std::unique_ptr<store::KvIterator> at = kv.iterate();
+  for (at->seek({}); at->valid(); at->next()) {
+    body.put(std::string(at->key()));
+    body.put(std::string(at->value()));
   }
   const Buffer content = std::move(body).finish();
   wire::Writer out;
@@ -28,22 +24,21 @@ Buffer encode(const Image& image) {
   return std::move(out).finish();
 }
 
-Result<Image> decode(const Buffer& bytes) {
+Result<store::KvBatch> decode(const Buffer& bytes) {
   wire::Reader head(bytes);
   const u32 magic = head.fixed32();
   const u32 checksum = head.fixed32();
   if (!head.ok() || magic != kMagic || crc32c(bytes.slice(8)) != checksum)
     return fail(Errc::corrupt, "the image of the metadata store is damaged; wipe the node and join it anew");
   wire::Reader in(bytes.slice(8));
-  Image image;
-  const u64 count = in.varint();
-  for (u64 i = 0; i < count && in.ok(); ++i) {
-    std::pair<std::string, std::string> entry;
-    in.get(entry.first);
-    in.get(entry.second);
-    image.entries.push_back(std::move(entry));
+  store::KvBatch batch;
+  while (in.ok() && in.left() != 0) {
+    std::string key, value;
+    in.get(key);
+    in.get(value);
+    batch.put(std::move(key), std::move(value));
   }
-  return image;
+  return batch;
 }
 
 }  // namespace
@@ -66,9 +61,7 @@ runtime::Task<Result<void>> ImageKv::load() {
   const u64 size = co_await (*file)->size();
   Buffer bytes = Buffer::allocate(size);
   co_await (*file)->read_at(0, bytes.mutable_span());
-  const Image image = co_await decode(bytes);
-  store::KvBatch batch;
-  for (const auto& [key, value] : image.entries) batch.put(key, value);
+  const store::KvBatch batch = co_await decode(bytes);
   image_bytes_ = size;
   co_return memory_.write(batch);
 }
@@ -89,12 +82,9 @@ runtime::Task<Result<void>> ImageKv::flush() {
 }
 
 runtime::Task<Result<void>> ImageKv::write_image() {
-  Image image;
-  const std::unique_ptr<store::KvIterator> at = memory_.iterate();
-  for (at->seek({}); at->valid(); at->next()) image.entries.emplace_back(at->key(), at->value());
   const u64 has = written_;
+  const Buffer bytes = encode(memory_);
   co_await memory_.flush();  // forgets the batches: the image has them
-  const Buffer bytes = encode(image);
   Result<std::unique_ptr<runtime::File>> old =
       co_await env_.disk().open(path("new"), runtime::OpenMode::create).result();
   if (!old) co_return fail(old.error());

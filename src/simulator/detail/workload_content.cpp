@@ -178,6 +178,24 @@ runtime::Task<void> Workload::read_file(Client* client, Random* random) {
   co_await release(client, *file);
 }
 
+void Workload::look_around(Client& client, Random random) {
+  constexpr int kFiles = 8;
+  const std::vector<InodeId> files = content_.known_files();
+  for (int i = 0; i < kFiles && !files.empty(); ++i) {
+    begin_turn(client);
+    client.scope->spawn(look_at(&client, files[random.between(0, files.size() - 1)]));
+  }
+}
+
+runtime::Task<void> Workload::look_at(Client* client, InodeId inode) {
+  const Result<OpenFile> file = co_await open(client, inode, false).result();
+  if (file) {
+    (void)co_await read(client, *file, 0, 192_KiB).result();
+    co_await release(client, *file);
+  }
+  end_turn(*client);
+}
+
 runtime::Task<Result<client::Inode>> Workload::stat(Client* client, InodeId inode) {
   ContentOracle::Read judged;
   judged.file = inode;

@@ -53,12 +53,15 @@ void Workload::give_turn(std::shared_ptr<Handover> shared, unsigned side, bool o
   cluster_.world().after(delay, [this, shared = std::move(shared), side, only_looks] {
     const Handover::Side& whose = shared->sides[side];
     if (!whose.client->ready || whose.client->life != whose.life) return;
-    ++busy_lanes_;
-    ++lanes_running_[whose.client->number];
+    begin_turn(*whose.client);
     whose.client->scope->spawn(only_looks ? look(shared, side) : turn(shared, side));
   });
 }
 
+void Workload::begin_turn(const Client& client) {
+  ++busy_lanes_;
+  ++lanes_running_[client.number];
+}
 void Workload::end_turn(const Client& client) {
   --busy_lanes_;
   --lanes_running_[client.number];

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/probe.h"
 
 namespace claudefs::store::detail {
 namespace {
@@ -124,6 +125,7 @@ class Replayer {
   }
 
   Task<Result<void>> cut(File& file, const FoundFile& found, u64 end) {
+    CFS_PROBE(store_torn_tail_cut, "the torn end of a log is cut off");
     co_await file.truncate(end);
     co_await file.flush();
     files_.note(found.number, end, found.header->salt);
@@ -131,6 +133,7 @@ class Replayer {
   }
 
   void damaged(LogPosition at, std::string why) {
+    CFS_PROBE(store_log_damaged, "damage in the middle of a log is found");
     const std::string path = files_.path(at.file);
     log::error("store", "log damaged",
                {log::kv("file", path), log::kv("offset", at.offset), log::kv("why", why)});

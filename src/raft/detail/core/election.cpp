@@ -1,6 +1,7 @@
 // Elections: paper section 5.2 and 5.4.1; pre-vote, thesis section 9.6; check-quorum, section 6.2.
 #include "base/check.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
@@ -76,6 +77,7 @@ bool Core::keeps_faith(Instant now) const {
 
 void Core::rejoin(Term term, LogEnd floor, Instant now) {
   if (CFS_MUTANT(raft_forgets_floor)) return;
+  CFS_PROBE(raft_rejoined, "a member without memory has heard all the others");
   // A vote of ours in that term may be forgotten.
   if (term > hard_.term || (term == hard_.term && hard_.vote.value == 0))
     hard_ = HardState{term, options_.self};

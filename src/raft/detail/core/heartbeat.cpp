@@ -1,6 +1,7 @@
 // Heartbeats carry the leader's send time; its echo is what leases, ReadIndex and check-quorum count.
 // The host coalesces those of all groups (thesis has one group; docs/raft.md).
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
@@ -61,6 +62,7 @@ void Core::check_reminder(const Message& message) {
   if (log_.matches(message.hint_index, message.hint_term)) {
     commit_ = std::max(commit_, message.hint_index);
   } else if (log_end() >= floor_ && !needs_snapshot_ && !CFS_MUTANT(raft_rolled_back_unnoticed)) {
+    CFS_PROBE(raft_rolled_back_noticed, "a follower learns that it lost what it had acknowledged");
     doubts_ = true;
   }
 }
@@ -97,6 +99,7 @@ void Core::on_heartbeat_reply(const Message& message, Instant now) {
   const bool stalled = progress.state == Progress::State::replicate && !progress.in_flight.empty() &&
                        now - progress.moved_at > 4 * options_.heartbeat;
   if (stalled) {
+    CFS_PROBE(raft_appends_stalled, "appends got lost with a connection and are sent again");
     progress.begin_probe();
     progress.moved_at = now;
   }

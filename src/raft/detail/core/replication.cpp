@@ -46,13 +46,14 @@ void Core::on_append(Message& message, Instant now) {
     if (entry.index <= commit_ || log_.matches(entry.index, entry.term)) continue;
     if (CFS_MUTANT(raft_keeps_conflicting_entries) && entry.index <= log_.last()) continue;
     if (entry.index <= log_.last()) {
+      CFS_PROBE(raft_conflicting_entries_removed, "entries of a deposed leader are removed");
       log_.truncate_from(entry.index);
       persist_upto_ = std::min(persist_upto_, log_.last());
     }
     // Only where what is committed here is not the leader's: some disk forgot more than it may. Not ours to
     // mend.
     if (entry.index.value != log_.last().value + 1 || entry.term < log_.last_term()) {
-      CFS_PROBE(raft_append_does_not_fit);
+      CFS_PROBE(raft_append_does_not_fit, "an append that contradicts what is committed here is refused");
       return refuse_append(message);
     }
     log_.append(std::move(entry));

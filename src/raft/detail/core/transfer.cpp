@@ -1,5 +1,6 @@
 // Leadership transfer: thesis, section 3.10. The target's votes ignore leases, so once it was told to start,
 // this leader may never again trust its own lease in this term: a transfer that fails ends the term.
+#include "base/probe.h"
 #include "raft/core.h"
 
 namespace claudefs::raft {
@@ -24,7 +25,11 @@ void Core::try_timeout_now() {
 
 void Core::check_transfer(Instant now) {
   if (!is_transferring() || now < transfer_until_) return;
-  if (timeout_now_sent_) return become_follower(hard_.term, NodeId{}, now);
+  if (timeout_now_sent_) {
+    CFS_PROBE(raft_transfer_failed, "the target of a transfer did not take over: the leader ends its term");
+    return become_follower(hard_.term, NodeId{}, now);
+  }
+  CFS_PROBE(raft_transfer_given_up, "a leadership transfer took too long before it was announced");
   transfer_to_ = NodeId{};
 }
 

@@ -4,13 +4,15 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
 
 CFS_DEFINE_MUTANT(raft_host_applies_twice, "raft: a batch of entries is applied twice");
-CFS_DEFINE_MUTANT(raft_host_answers_lost_proposal,
-                  "raft: a proposal is answered with the reply of the entry that took its place");
+CFS_DEFINE_MUTANT(
+    raft_host_answers_lost_proposal,
+    "raft: a proposal outlives its leader and is answered with the reply of the entry that took its place");
 
 namespace {
 constexpr std::size_t kApplyBytes = 1_MiB;
@@ -35,6 +37,8 @@ runtime::Task<void> HostImpl::apply(Group* group) {
       if (!read) {
         log::error("raft", "a committed entry cannot be read back; the leader sends what it did",
                    {log::kv("group", group->id), log::kv("error", read.error().to_string())});
+        CFS_PROBE(raft_host_cannot_apply,
+                  "a committed entry cannot be read back: the leader sends what it did");
         core.cannot_apply(env_.now());
         mark(*group);
         break;
@@ -69,6 +73,7 @@ void HostImpl::apply_batch(Group& group, std::vector<Entry> entries) {
     if (waiting->second.term == batch[i].term || CFS_MUTANT(raft_host_answers_lost_proposal)) {
       waiting->second.reply->set(std::move(replies[i]));
     } else {
+      CFS_PROBE(raft_host_proposal_replaced, "another entry is committed where a proposal was");
       waiting->second.reply->set(fail(Errc::unavailable, "leadership was lost"));
     }
     group.proposals.erase(waiting);
@@ -90,7 +95,8 @@ void HostImpl::leadership_changed(Group& group, const Leadership& now) {
   if (!same_reign) {
     if (group.announced) group.machine.on_leadership(false, group.announced_term);
     group.announced = false;
-    fail_waiters(group, Error{Errc::unavailable, fmt::format("group {}: leadership was lost", group.id)});
+    if (!CFS_MUTANT(raft_host_answers_lost_proposal))
+      fail_waiters(group, Error{Errc::unavailable, fmt::format("group {}: leadership was lost", group.id)});
   }
   if (now.leader) group.led_since = env_.now();
 }
@@ -134,6 +140,7 @@ runtime::Task<void> HostImpl::fetch(Group* group, Ready::Fetch what) {
   Result<std::vector<Entry>> entries =
       co_await log_->read(group->id, what.from, group->core.log().persisted(), 1_MiB).result();
   if (!entries) {
+    CFS_PROBE(raft_host_cannot_fetch, "an entry for a follower cannot be read back: it gets a snapshot");
     // What cannot be read cannot be sent, but the state machine has it: followers get a snapshot instead.
     log::error("raft", "an entry cannot be read back; who needs it gets a snapshot",
                {log::kv("group", group->id), log::kv("error", entries.error().to_string())});

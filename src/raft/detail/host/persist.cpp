@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
@@ -77,6 +78,7 @@ runtime::Task<Result<void>> HostImpl::write(const std::vector<ToWrite>* writes) 
     const bool again =
         !written && (written.error().code == Errc::no_space || written.error().code == Errc::overloaded);
     if (!again || stopping_) co_return std::move(written);
+    CFS_PROBE(raft_host_log_full, "the log cannot grow and is tried again");
     log::warn("raft", "the log cannot grow, trying again", {log::kv("error", written.error().to_string())});
     co_await env_.executor().sleep(options_.election_timeout);
   }
@@ -86,6 +88,7 @@ void HostImpl::log_failed(const Error& error) {
   if (stopping_) return;
   log::error("raft", "the log failed; this node leaves its groups until it is restarted",
              {log::kv("error", error.to_string())});
+  CFS_PROBE(raft_host_log_failed, "the log failed: the node leaves its groups");
   failed_ = error;
   for (auto& [id, group] : groups_) {
     if (std::exchange(group->announced, false)) group->machine.on_leadership(false, group->announced_term);

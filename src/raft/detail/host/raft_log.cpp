@@ -1,4 +1,5 @@
 #include "raft/detail/host/raft_log.h"
+#include "base/probe.h"
 
 #include <fmt/format.h>
 
@@ -84,6 +85,7 @@ void RaftLog::replay(store::LogPosition position, const Buffer& content) {
   }
   if (batch->resumes) {
     drop_headless();
+    CFS_PROBE(raft_host_log_resumed, "a log goes on behind damage");
     damage_.clear();
   }
   if (!damage_.empty()) return;

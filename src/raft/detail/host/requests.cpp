@@ -4,6 +4,7 @@
 #include "raft/detail/host/host_impl.h"
 
 #include "base/mutant.h"
+#include "base/probe.h"
 
 namespace claudefs::raft {
 
@@ -46,11 +47,13 @@ runtime::Task<Result<void>> HostImpl::read_barrier(ShardId id) {
   if (holds_lease(id) && group->core.applied_index() >= group->core.commit()) co_return Result<void>{};
   const u64 read = next_read_++;
   auto waiter = std::make_shared<runtime::Promised<Result<LogIndex>>>(env_.executor());
+  CFS_PROBE(raft_host_read_index, "a read without a lease asks a quorum");
   if (!group->core.read(read, now)) co_return fail(not_leader(*group));
   group->reads.emplace(read, waiter);
   mark(*group);
   auto answer = co_await waiter->wait_until(now + 2 * options_.election_timeout);
   if (!answer) {
+    CFS_PROBE(raft_host_read_unconfirmed, "no quorum confirmed a read");
     group->reads.erase(read);
     co_return fail(Errc::unavailable, fmt::format("group {}: no quorum confirmed the read", id));
   }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
@@ -16,7 +17,8 @@ constexpr runtime::Duration kResumeFor{15'000'000'000};  // without a sign of th
 constexpr runtime::Duration kBetweenTries{200'000'000};
 }  // namespace
 
-CFS_DEFINE_MUTANT(raft_host_snapshot_half, "raft: a snapshot is installed although pieces of it are missing");
+CFS_DEFINE_MUTANT(raft_host_snapshot_half,
+                  "raft: a piece of a snapshot that got lost counts as delivered, and the rest is installed");
 
 runtime::Task<void> HostImpl::stream_snapshot(Group* group, NodeId peer) {
   std::optional<LogIndex> sent;
@@ -70,7 +72,10 @@ runtime::Task<Result<bool>> HostImpl::send_piece(Group* group, NodeId peer, Snap
       if (said.accepted || (!piece.last && said.next_offset >= end)) co_return true;
       // Of an older stream of this leader, or finished just now.
       if (said.next_offset != piece.offset) co_return fail(Errc::conflict, "the follower lost what it had");
+      CFS_PROBE(raft_host_snapshot_piece_again, "a piece of a snapshot is refused and sent again");
       if (piece.offset != 0) give_up = env_.now() + kResumeFor;
+    } else if (CFS_MUTANT(raft_host_snapshot_half) && !piece.last) {
+      co_return true;
     }
     if (env_.now() >= give_up) {
       if (!reply) co_return fail(std::move(reply.error()));
@@ -96,6 +101,7 @@ runtime::Task<Result<net::TypedReply<SnapshotReply>>> HostImpl::on_snapshot(Snap
 // The old state goes. One stream at a time: a newer one replaces what an older one brought.
 Result<void> HostImpl::begin_install(Group& group, const SnapshotPiece& piece) {
   group.install.reset();
+  CFS_PROBE(raft_host_snapshot_begins, "the state of a replica is replaced by a snapshot");
   group.core.snapshot_begins();
   TRY(group.machine.begin_install());
   group.install = Group::Install{piece.from, piece.term, piece.start.index, 0};
@@ -110,13 +116,17 @@ runtime::Task<Result<SnapshotReply>> HostImpl::install_piece(Group* group, Snaps
   reply.have = !core.needs_snapshot() && piece.start.index <= core.applied_index();
   if (reply.have) co_return reply;
   // What the log begins after is committed: a leader that has not applied that much yet comes again.
-  if (piece.start.index < core.log().start()) co_return reply;
+  if (piece.start.index < core.log().start()) {
+    CFS_PROBE(raft_host_snapshot_too_old, "a snapshot that ends before the log begins is refused");
+    co_return reply;
+  }
   auto& install = group->install;
   const auto is_of_it = [&] {
     return install && install->from == piece.from && install->term == piece.term &&
            install->index == piece.start.index;
   };
   if (install && install->finishing) {
+    CFS_PROBE(raft_host_snapshot_late_piece, "a piece comes while its snapshot is being made durable");
     if (is_of_it()) reply.next_offset = install->next_offset;
     co_return reply;
   }
