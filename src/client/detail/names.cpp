@@ -45,6 +45,10 @@ void State::note_nlink(InodeId inode, u32 nlink) {
   drop_if_idle(file);
 }
 
+void State::keep_what_is_dirty(InodeId inode) {
+  if (const FilePtr file = find_file(inode)) file->only_ours = false;
+}
+
 // Until the kernel forgets it. Where there is no kernel nobody does: the number of them has a limit.
 void State::note_removed_directory(const Inode& inode) {
   constexpr std::size_t kMost = 65536;

@@ -155,6 +155,8 @@ class State {
   // The session when it has open what the name leads to; 0 when not.
   Task<SessionId> holder_of(InodeId parent, std::string name);
   void note_nlink(InodeId inode, u32 nlink);
+  // Though the file has no name: somebody may restore it.
+  void keep_what_is_dirty(InodeId inode);
   void note_removed_directory(const Inode& inode);
 
   // write_back.cpp
@@ -169,6 +171,11 @@ class State {
   // verbs/locks.cpp
   // All of the owner's on the file. Until it is done or the session is over.
   Task<void> release_lock(FilePtr file, u64 owner, bool flock);
+
+  // room.cpp
+  // Durable when it ends. Waits while what is in the trash can make room. Errors: those of ChunkIo::store.
+  Task<Result<data::StoredChunks>> store(std::vector<Buffer> chunks);
+  Task<Result<meta::ShardUsageReply>> usage_of_all();  // `inodes` and `trashed_bytes` of all shards
 
   // reading.cpp
   Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);
