@@ -21,6 +21,7 @@ struct ClusterOptions {
   u32 clients = 3;
   u16 shards = 8;
   bool kernel_pages = true;  // of clients: kernel.h
+  bool trash = false;        // what is unlinked stays in the trash for a day
   u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
 };
 

@@ -48,6 +48,7 @@ Plan draw(u64 seed, bool dense) {
   plan.faults_most = static_cast<u32>(u64{1} << random.between(0, 5));
   if (plan.cluster.clients >= 2) plan.handovers = static_cast<u32>(random.between(0, 4));
   plan.cluster.kernel_pages = random.chance(750'000);
+  plan.cluster.trash = random.chance(750'000);
   return plan;
 }
 
@@ -65,9 +66,10 @@ std::string Plan::to_string() const {
       "seed {}{}: {} servers, {} clients x {} lanes, {} shards, {} names; {} rounds of {} s, think up to {} "
       "ms, large "
       "writes up to {} "
-      "bytes; {}{} hand-overs and up to {} scheduled faults a round of: {}; {}",
+      "bytes; {}{}{} hand-overs and up to {} scheduled faults a round of: {}; {}",
       seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, names, rounds,
       round_time / 1s, think_max / 1ms, large_write_max, cluster.kernel_pages ? "kernel pages, " : "",
+      cluster.trash ? "a trash, " : "",
       handovers, faults_most, kinds, faults.to_string());
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());
   if (!skip_operations.empty() || !skip_faults.empty())

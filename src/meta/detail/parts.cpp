@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -158,6 +159,7 @@ void act(ApplyContext& context, const KeepInTrash& part) { put_in_trash(context,
 
 void act(ApplyContext& context, const TakeFromTrash& part) {
   const Inode inode = **check(context, part);
+  CFS_PROBE(meta_file_left_the_trash);
   leave_trash(context, part.inode);
   store_inode(context, inode);
 }

@@ -56,6 +56,8 @@ class Cluster final : public System {
   std::map<ShardId, Term> term;
   std::map<ShardId, std::vector<raft::Committed>> log;
   int disturbances = 0;
+  runtime::Duration keep_trash = std::chrono::hours(24);
+  bool space_is_short = false;
 
   void append(ShardId shard, Buffer command);
   void apply_all(ShardId shard, Member& member, std::vector<Buffer>* replies = nullptr);
