@@ -29,8 +29,8 @@ std::vector<std::string> addresses_of(const cluster::ClusterSpec& spec) {
   return out;
 }
 
-Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes,
-                                          u16 shards, u32 trash_hours) {
+Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes, u16 shards,
+                                          u32 trash_hours) {
   cluster::ClusterSpec spec;
   spec.name = std::move(name);
   spec.nodes = std::move(nodes);

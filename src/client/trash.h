@@ -15,9 +15,10 @@ namespace claudefs::client {
 struct Trashed {
   InodeId inode{};
   meta::Hlc removed{};
-  std::string path;        // "/a/b", from the root of the file system
-  bool path_known = true;  // false: a directory above is neither there nor in the trash; the path begins with "?"
-  Inode attributes;        // of a file as it is, of a directory as it was
+  std::string path;  // "/a/b", from the root of the file system
+  bool path_known =
+      true;          // false: a directory above is neither there nor in the trash; the path begins with "?"
+  Inode attributes;  // of a file as it is, of a directory as it was
   std::vector<meta::Xattr> xattrs;  // of a directory
   bool is_directory() const { return attributes.type == FileType::directory; }
 };
@@ -70,11 +71,11 @@ class Trash {
   Caller caller_;
   std::vector<Row> rows_;
   std::map<std::pair<InodeId, meta::Hlc>, const Row*> removed_directories_;
-  std::map<InodeId, Place> living_;         // directories
-  std::map<InodeId, std::string> names_;    // of living directories in theirs
-  std::map<std::string, InodeId> found_;    // directories by path
+  std::map<InodeId, Place> living_;       // directories
+  std::map<InodeId, std::string> names_;  // of living directories in theirs
+  std::map<std::string, InodeId> found_;  // directories by path
   std::vector<Trashed> entries_;
-  std::string from_, to_;              // what restore() brings back, and the path it gets; equal: where it was
+  std::string from_, to_;            // what restore() brings back, and the path it gets; equal: where it was
   std::map<InodeId, Trashed> made_;  // directories that still lack their attributes
 };
 

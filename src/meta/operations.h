@@ -116,8 +116,8 @@ struct ListXattrs {
 };
 struct ShardUsageReply {  // sums over this shard
   u64 inodes = 0;
-  u64 logical_bytes = 0;  // sizes of regular files
-  u64 inline_bytes = 0;   // held in metadata
+  u64 logical_bytes = 0;   // sizes of regular files
+  u64 inline_bytes = 0;    // held in metadata
   u64 trashed_inodes = 0;  // files in the trash (meta/trash.h), which count among `inodes` too
   u64 trashed_bytes = 0;   // of their data, as it was when they were removed
   static auto fields(auto& self) {

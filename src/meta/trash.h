@@ -15,8 +15,8 @@ namespace claudefs::meta {
 
 // What leaders do about it.
 struct TrashPolicy {
-  runtime::Duration keep{};                     // then it is emptied; 0: nothing enters
-  std::function<bool()> is_space_short = {};    // then it is emptied sooner, oldest first; empty: never
+  runtime::Duration keep{};                   // then it is emptied; 0: nothing enters
+  std::function<bool()> is_space_short = {};  // then it is emptied sooner, oldest first; empty: never
 };
 
 struct Xattr {
@@ -68,8 +68,8 @@ struct EmptyTrash {  // to every shard: the caller's own, all for root, oldest f
   static constexpr u16 kKind = 0x0171;
   using Reply = EmptyTrashReply;
   TrashPlace after;
-  Hlc before{};  // only what was removed before
-  u32 rows_max = 512;  // that it looks at
+  Hlc before{};             // only what was removed before
+  u32 rows_max = 512;       // that it looks at
   u64 bytes_max = ~u64{0};  // ends with the file that reaches it
   Caller caller;
   static auto fields(auto& self) {

@@ -51,7 +51,8 @@ bool Node::is_space_short() const {
   if (!membership_) return false;
   const cluster::ClusterMap map = membership_->map();
   return std::ranges::any_of(map.nodes, [](const cluster::NodeView& node) {
-    return node.state == cluster::NodeState::up && node.stats.shard_bytes > node.stats.shard_bytes_max / 8 * 7;
+    return node.state == cluster::NodeState::up &&
+           node.stats.shard_bytes > node.stats.shard_bytes_max / 8 * 7;
   });
 }
 

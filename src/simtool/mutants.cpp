@@ -32,6 +32,8 @@ constexpr UnitTest kUnitTests[] = {
     {"fence_not_checked", "test_meta", "Sessions.a_fenced_one_changes_nothing_and_its_locks_go", true},
     {"client_keeps_attributes_without_lease", "test_client",
      "LeasesTest.changes_of_attributes_that_wait_for_a_commit_are_seen_at_once", true},
+    {"client_forgets_trashed_bytes", "test_client", "TrashTest.WhatWasWrittenAndNotYetSentComesBackToo",
+     true},
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name
 };
 const UnitTest* unit_test_of(std::string_view name) {

@@ -26,9 +26,10 @@ Model::Model(u16 shard_count, bool trash) : shard_count_(shard_count), trash_(tr
 
 bool Model::operator==(const Model& other) const {
   const auto same = [](const std::map<Symbol, Shared>& mine, const std::map<Symbol, Shared>& others) {
-    return std::equal(mine.begin(), mine.end(), others.begin(), others.end(), [](const auto& a, const auto& b) {
-      return a.first == b.first && (a.second == b.second || *a.second == *b.second);
-    });
+    return std::equal(mine.begin(), mine.end(), others.begin(), others.end(),
+                      [](const auto& a, const auto& b) {
+                        return a.first == b.first && (a.second == b.second || *a.second == *b.second);
+                      });
   };
   return ids_ == other.ids_ && same(inodes_, other.inodes_) && same(trashed_, other.trashed_);
 }

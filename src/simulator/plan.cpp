@@ -69,8 +69,7 @@ std::string Plan::to_string() const {
       "bytes; {}{}{} hand-overs and up to {} scheduled faults a round of: {}; {}",
       seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, names, rounds,
       round_time / 1s, think_max / 1ms, large_write_max, cluster.kernel_pages ? "kernel pages, " : "",
-      cluster.trash ? "a trash, " : "",
-      handovers, faults_most, kinds, faults.to_string());
+      cluster.trash ? "a trash, " : "", handovers, faults_most, kinds, faults.to_string());
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());
   if (!skip_operations.empty() || !skip_faults.empty())
     out += fmt::format("; without {} operations and {} faults", skip_operations.size(), skip_faults.size());

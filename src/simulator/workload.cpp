@@ -35,7 +35,11 @@ Outcome outcome_of(const Result<void>& result) { return result ? Outcome() : fai
 }  // namespace
 
 Workload::Workload(Cluster& cluster, const Plan& plan, Report& report, const Trace& trace)
-    : cluster_(cluster), plan_(plan), report_(report), trace_(trace), linearizer_(cluster.options().shards, cluster.options().trash) {}
+    : cluster_(cluster),
+      plan_(plan),
+      report_(report),
+      trace_(trace),
+      linearizer_(cluster.options().shards, cluster.options().trash) {}
 Workload::~Workload() = default;
 
 void Workload::note(const std::string& text) {

@@ -62,7 +62,8 @@ void add_cluster(Cli& cli) {
   command->add_option("--shards", options->shards, "metadata shards, fixed for ever")
       ->check(CLI::Range(1, 16384))
       ->capture_default_str();
-  command->add_option("--trash-hours", options->trash_hours, "how long what is removed can be restored; 0: not")
+  command
+      ->add_option("--trash-hours", options->trash_hours, "how long what is removed can be restored; 0: not")
       ->check(CLI::Range(0, 87840))
       ->capture_default_str();
   command->add_option("--out", options->out, "where to write it")->capture_default_str();

@@ -78,9 +78,10 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
   else if (!is_generic(name))
     return fail(
         Errc::invalid_argument,
-        fmt::format("-o {}: unknown; known are ro, nonempty, root_squash, no_trash, relatime, strictatime, noatime, "
-                    "kernel_writeback, cluster=, metrics=, cache=, dirty=, log-file=",
-                    name));
+        fmt::format(
+            "-o {}: unknown; known are ro, nonempty, root_squash, no_trash, relatime, strictatime, noatime, "
+            "kernel_writeback, cluster=, metrics=, cache=, dirty=, log-file=",
+            name));
   return {};
 }
 

@@ -49,9 +49,10 @@ Result<std::string> path_of(const std::string& text) {
   if (text.starts_with('?')) return text;  // as `trash list` shows what has lost its place
   if (const std::optional<std::string> below = path_in_mount(absolute_path(text))) return *below;
   if (text.starts_with('/')) return text;
-  return fail(Errc::invalid_argument,
-              fmt::format("{} is in no ClaudeFS mount; give a path in one, or from the file system's root with /",
-                          text));
+  return fail(
+      Errc::invalid_argument,
+      fmt::format("{} is in no ClaudeFS mount; give a path in one, or from the file system's root with /",
+                  text));
 }
 
 Result<InodeId> id_of(const std::string& text) {
@@ -59,7 +60,8 @@ Result<InodeId> id_of(const std::string& text) {
   char* end = nullptr;
   const InodeId id{std::strtoull(text.c_str(), &end, 16)};
   if (*end == '\0' && id != InodeId{}) return id;
-  return fail(Errc::invalid_argument, fmt::format("--id {}: give the id that `claudefs trash list` shows", text));
+  return fail(Errc::invalid_argument,
+              fmt::format("--id {}: give the id that `claudefs trash list` shows", text));
 }
 
 runtime::Task<Result<void>> with_trash(runtime::Reactor& reactor, cluster::ClusterSpec spec, Work work) {
@@ -135,16 +137,18 @@ runtime::Task<Result<void>> restore(client::Trash& trash, Options options, Inode
 runtime::Task<Result<void>> empty(runtime::Env& env, client::Trash& trash, double older_than) {
   const u64 milliseconds = static_cast<u64>(older_than * 3'600'000);
   // Of now, by whatever clock: the stamps of shards may be ahead of ours.
-  const meta::Hlc before = milliseconds == 0 ? meta::Hlc{~u64{0}}
-                                             : meta::hlc_before(meta::hlc_of(env.wall_now()), milliseconds);
+  const meta::Hlc before =
+      milliseconds == 0 ? meta::Hlc{~u64{0}} : meta::hlc_before(meta::hlc_of(env.wall_now()), milliseconds);
   const meta::EmptyTrashReply done = co_await trash.empty(before);
-  fmt::print("emptied {} files, {}; their space is free within a minute\n", done.files, format_size(done.bytes));
+  fmt::print("emptied {} files, {}; their space is free within a minute\n", done.files,
+             format_size(done.bytes));
   co_return Result<void>();
 }
 
 Result<void> run_list(Options options) {
   TRY_ASSIGN(options.path, path_of(options.path));
-  return run_on_trash(options, [options](runtime::Env&, client::Trash& trash) { return list(trash, options); });
+  return run_on_trash(options,
+                      [options](runtime::Env&, client::Trash& trash) { return list(trash, options); });
 }
 
 Result<void> run_restore(Options options, Cli& cli) {

@@ -100,8 +100,8 @@ Task<Result<void>> Trash::load() {
   co_await read_rows();
   for (const Row& row : rows_) {
     Place place = co_await place_of(row.parent, row.removed);
-    entries_.push_back({row.inode.id, row.removed, joined(place.path, row.name), place.known, row.inode,
-                        row.xattrs});
+    entries_.push_back(
+        {row.inode.id, row.removed, joined(place.path, row.name), place.known, row.inode, row.xattrs});
   }
   std::ranges::sort(entries_, [](const Trashed& a, const Trashed& b) {
     return a.path != b.path ? a.path < b.path : a.removed > b.removed;
@@ -177,8 +177,9 @@ Task<Result<InodeId>> Trash::directory_for(std::string path) {
   else if (path == to_ || is_below(path, to_))
     like = co_await pattern_of(from_ + path.substr(to_.size()));
   if (!like)
-    co_return fail(Errc::not_found,
-                   fmt::format("directory {} is not there; make it, or choose another place with --to", path));
+    co_return fail(
+        Errc::not_found,
+        fmt::format("directory {} is not there; make it, or choose another place with --to", path));
   co_return co_await make_directory(std::move(path), std::move(*like)).result();
 }
 
@@ -220,13 +221,15 @@ Task<Result<Restored>> Trash::restore(std::string path, InodeId inode, bool all_
   std::vector<const Trashed*> chosen;
   from_ = normal(std::move(path));
   for (const Trashed& entry : entries_) {
-    const bool wanted = inode != InodeId{} ? entry.inode == inode
-                                           : entry.path == from_ || (all_below && is_below(entry.path, from_));
+    const bool wanted = inode != InodeId{}
+                            ? entry.inode == inode
+                            : entry.path == from_ || (all_below && is_below(entry.path, from_));
     if (wanted && (chosen.empty() || chosen.back()->path != entry.path)) chosen.push_back(&entry);
   }
   if (chosen.empty())
-    co_return fail(Errc::not_found, fmt::format("nothing that can be restored was at {}; see `claudefs trash list`",
-                                                from_.empty() ? "/" : from_));
+    co_return fail(Errc::not_found,
+                   fmt::format("nothing that can be restored was at {}; see `claudefs trash list`",
+                               from_.empty() ? "/" : from_));
   if (inode != InodeId{}) from_ = chosen.front()->path;
   to_ = to.empty() ? from_ : normal(std::move(to));
   Restored out;
@@ -240,7 +243,8 @@ Task<Result<Restored>> Trash::restore(std::string path, InodeId inode, bool all_
   }
   for (const auto& [directory, like] : made_) {
     const Result<void> done = co_await give_attributes(directory, like).result();
-    if (!done) out.failures.push_back(fmt::format("{}: its attributes: {}", like.path, done.error().to_string()));
+    if (!done)
+      out.failures.push_back(fmt::format("{}: its attributes: {}", like.path, done.error().to_string()));
   }
   made_.clear();
   co_return out;

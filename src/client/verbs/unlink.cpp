@@ -20,8 +20,7 @@ Task<Result<void>> FileSystem::unlink(InodeId parent, std::string name, Caller c
     state_->leases->touched(reply.inode, reply.nlink == 0 ? Leases::Of::names : Leases::Of::inode);
     state_->leases->now_unknown(parent, name);
   }
-  if (reply.in_trash) state_->keep_what_is_dirty(reply.inode);
-  state_->note_nlink(reply.inode, reply.nlink);
+  state_->note_nlink(reply.inode, reply.nlink, reply.in_trash);
   co_return Result<void>();
 }
 

@@ -11,11 +11,16 @@ CFS_DEFINE_MUTANT(meta_trash_is_purged, "meta: what goes to the trash is purged 
 
 namespace {
 
+constexpr std::size_t kXattrBytesKept = 256 << 10;  // of a directory: a row has to fit into an answer
+
 std::vector<Xattr> xattrs_of(const ReadContext& context, InodeId inode) {
   std::vector<Xattr> out;
+  std::size_t bytes = 0;
   const std::string prefix = xattrs_key(inode);
   context.scan(prefix, prefix, [&](std::string_view key, std::string_view value) {
-    out.push_back({std::string(key.substr(prefix.size())), Buffer::copy_of(value)});
+    bytes += key.size() + value.size();
+    if (bytes <= kXattrBytesKept)
+      out.push_back({std::string(key.substr(prefix.size())), Buffer::copy_of(value)});
     return true;
   });
   return out;

@@ -16,22 +16,25 @@ namespace claudefs::meta {
 namespace {
 
 constexpr u32 kRowsMost = 4096;
+constexpr std::size_t kBytesMost = 4 << 20;  // of rows, and one more
 
 struct Found {
   TrashPlace place;
   TrashRecord record;
 };
-// Up to `rows_max` rows behind `after` that were there before `before`. False: there are more.
+// Up to `rows_max` rows behind `after` of what was removed before `before`. False: there are more.
 bool rows_behind(const ReadContext& context, TrashPlace after, Hlc before, u32 rows_max,
                  std::vector<Found>& out) {
   const u32 most = std::clamp<u32>(rows_max, 1, kRowsMost);
+  std::size_t bytes = 0;
   bool end = true;
   context.scan(key_of_table(Table::trash), trash_key(after.removed, InodeId{after.inode.value + 1}),
                [&](std::string_view key, std::string_view value) {
                  const TrashPlace place{Hlc{number_in(key, 1)}, InodeId{number_in(key, 9)}};
                  if (place.removed >= before) return false;
-                 end = out.size() < most;
+                 end = out.size() < most && bytes < kBytesMost;
                  if (!end) return false;
+                 bytes += value.size();
                  Result<TrashRecord> record = wire::decode<TrashRecord>(as_bytes(value));
                  CFS_CHECK(record.has_value());
                  out.push_back({place, std::move(*record)});

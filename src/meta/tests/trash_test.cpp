@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mutant.h"
+#include "meta/audit.h"
 #include "meta/detail/keys.h"
 #include "meta/tests/cluster.h"
 
@@ -88,15 +89,15 @@ TEST(Trash, a_file_comes_back_whole_and_once) {
   EXPECT_TRUE(comes_back_once());
 }
 
-#ifdef CFS_MUTANTS
+#ifdef CLAUDEFS_MUTANTS
 TEST(Trash, its_mutants_are_noticed) {
   const std::pair<const char*, bool (*)()> planted[] = {{"meta_trash_is_purged", comes_back_whole},
                                                         {"meta_restores_the_living", comes_back_once}};
   for (const auto& [name, holds] : planted) {
-    ASSERT_TRUE(set_mutant(name));
+    ASSERT_TRUE(Mutant::select(name));
     EXPECT_FALSE(holds()) << name;
-    ASSERT_TRUE(set_mutant(""));
   }
+  Mutant::select("");
 }
 #endif
 
@@ -163,10 +164,11 @@ TEST(Trash, is_emptied_oldest_first_and_then_purged) {
   EXPECT_EQ(world.usage().trashed_inodes, 0u);
   EXPECT_EQ(world.usage().trashed_bytes, 0u);
   std::vector<InodeId> orphans;
-  world.shard.machine->reader().scan(key_of_table(Table::orphan), "", [&](std::string_view key, std::string_view) {
-    orphans.push_back(InodeId{number_in(key, 1)});
-    return true;
-  });
+  world.shard.machine->reader().scan(key_of_table(Table::orphan), "",
+                                     [&](std::string_view key, std::string_view) {
+                                       orphans.push_back(InodeId{number_in(key, 1)});
+                                       return true;
+                                     });
   ASSERT_TRUE(world.shard.run(PurgeInodes{orphans}));
   EXPECT_EQ(world.usage().inodes, before);
 }
@@ -185,7 +187,8 @@ TEST(Trash, is_not_emptied_of_what_a_transaction_restores) {
 TEST(Trash, keeps_what_a_directory_was) {
   World world;
   const InodeId id = world.shard.run(MakeDirectory{kRootInode, "d", 0750, kAlice})->inode.id;
-  ASSERT_TRUE(world.shard.run(SetXattr{id, "user.color", Buffer::copy_of(std::string("red")), XattrMode::set, kAlice}));
+  ASSERT_TRUE(world.shard.run(
+      SetXattr{id, "user.color", Buffer::copy_of(std::string("red")), XattrMode::set, kAlice}));
   RemoveDirectory remove{kRootInode, "d", kAlice};
   remove.to_trash = true;
   ASSERT_TRUE(world.shard.run(remove)->in_trash);
