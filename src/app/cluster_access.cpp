@@ -29,12 +29,13 @@ std::vector<std::string> addresses_of(const cluster::ClusterSpec& spec) {
   return out;
 }
 
-Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes,
-                                          u16 shards) {
+Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes, u16 shards,
+                                          u32 trash_hours) {
   cluster::ClusterSpec spec;
   spec.name = std::move(name);
   spec.nodes = std::move(nodes);
   spec.shards = shards;
+  spec.trash_hours = trash_hours;
   unsigned char secret[32];
   if (::getrandom(spec.id.data(), spec.id.size(), 0) != static_cast<ssize_t>(spec.id.size()) ||
       ::getrandom(secret, sizeof secret, 0) != static_cast<ssize_t>(sizeof secret))

@@ -19,7 +19,8 @@ Result<cluster::ClusterSpec> load_cluster_file(const std::string& path);
 net::Identity identity_of(const cluster::ClusterSpec& spec, NodeId self);
 std::vector<std::string> addresses_of(const cluster::ClusterSpec& spec);
 // A new cluster: random id and secret.
-Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes, u16 shards);
+Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster::NodeSpec> nodes, u16 shards,
+                                          u32 trash_hours = cluster::ClusterSpec().trash_hours);
 
 // Runs `work` on a fresh reactor and gives its result.
 Result<void> run_on_reactor(std::function<runtime::Task<Result<void>>(runtime::Reactor&)> work);

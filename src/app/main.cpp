@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   add_cluster(cli);
   add_fsck(cli);
   add_scrub(cli);
+  add_trash(cli);
   add_completion(cli);
 
   std::vector<std::string> arguments = arguments_of(argc, argv);

@@ -74,6 +74,7 @@ client::ClusterMount::Settings settings_of(const MountDaemonOptions& options) {
   out.chunks.cache_bytes = options.cache_bytes;
   out.files.dirty_bytes_total = options.dirty_bytes;
   out.files.squash_root = options.squash_root;
+  out.files.keep_removed = options.keep_removed;
   out.files.access_times = options.access_times;
   return out;
 }

@@ -23,6 +23,7 @@ struct MountDaemonOptions {
   u64 dirty_bytes = 64u << 20;
   runtime::Duration connect_within{30'000'000'000};
   bool squash_root = false;
+  bool keep_removed = true;  // in the trash
   client::AccessTimes access_times = client::AccessTimes::relative;
   std::function<void()> on_mounted;
 };

@@ -1,9 +1,12 @@
 // What the kernel says is mounted where.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace claudefs::app {
 // A ClaudeFS is mounted at `path` (absolute), alive or dead.
 bool is_claudefs_mount(const std::string& path);
+// An absolute path as seen from the root of the ClaudeFS that is mounted there. Nothing: it is in none.
+std::optional<std::string> path_in_mount(const std::string& path);
 }  // namespace claudefs::app

@@ -91,7 +91,7 @@ Result<Playground> Playground::open_or_create(const PlaygroundOptions& options) 
   for (unsigned n = 1; n <= options.nodes; ++n)
     nodes.push_back(
         {NodeId{static_cast<u16>(n)}, fmt::format("127.0.0.1:{}", port + static_cast<int>(n) - 1)});
-  TRY_ASSIGN(const cluster::ClusterSpec spec, make_cluster("playground", nodes, 16));
+  TRY_ASSIGN(const cluster::ClusterSpec spec, make_cluster("playground", nodes, 16, options.trash_hours));
   TRY(write_file(options.directory + "/cluster.toml", cluster::format_spec(spec), 0600));
   TRY(save(options));
   return open(options.directory);

@@ -14,9 +14,10 @@ namespace claudefs::app {
 
 struct PlaygroundOptions {
   unsigned nodes = 3;
-  std::string directory;  // absolute
-  std::string mount;      // absolute; "" for no mount
-  u64 size_bytes = 0;     // a node's
+  std::string directory;      // absolute
+  std::string mount;          // absolute; "" for no mount
+  u64 size_bytes = 0;         // a node's
+  unsigned trash_hours = 24;  // when it is made; then its cluster file says it
 };
 
 class Playground {

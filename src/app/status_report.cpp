@@ -53,6 +53,8 @@ void add_figures(StatusReport& report, const ShardFigures& more) {
   report.usage.inodes += more.usage.inodes;
   report.usage.logical_bytes += more.usage.logical_bytes;
   report.usage.inline_bytes += more.usage.inline_bytes;
+  report.usage.trashed_inodes += more.usage.trashed_inodes;
+  report.usage.trashed_bytes += more.usage.trashed_bytes;
 }
 
 runtime::Task<Result<data::ScrubReply>> ask_scrub(net::Client& rpc, std::string address) {
@@ -243,6 +245,9 @@ std::string status_text(const StatusReport& report) {
       format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
       format_size(report.raw_used), format_size(report.raw_total), report.usage.inodes,
       report.storage.chunks);
+  if (report.usage.trashed_inodes != 0)
+    out += fmt::format("trash: {} files, {} of data; part of the above, and gives way where space is short\n",
+                       report.usage.trashed_inodes, format_size(report.usage.trashed_bytes));
   out += "fast paths:";
   for (const admin::Feature& feature : report.features)
     out += fmt::format(" {}={}", feature.name, feature.on ? "on" : "off");
@@ -305,9 +310,11 @@ nlohmann::json status_json(const StatusReport& report) {
             {"raw_used", report.raw_used},
             {"raw_total", report.raw_total},
             {"reduction", reduction_of(report)},
-            {"inline", report.usage.inline_bytes}}},
+            {"inline", report.usage.inline_bytes},
+            {"trashed", report.usage.trashed_bytes}}},
           {"counts",
            {{"inodes", report.usage.inodes},
+            {"trashed", report.usage.trashed_inodes},
             {"chunks", report.storage.chunks},
             {"segments", report.storage.segments}}},
           {"features", features},

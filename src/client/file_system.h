@@ -20,6 +20,7 @@
 #include "client/types.h"
 #include "cluster/shard_call.h"
 #include "data/chunk_io.h"
+#include "meta/trash.h"
 #include "runtime/env.h"
 
 namespace claudefs::client {
@@ -41,6 +42,7 @@ struct Options {
   u64 read_ahead_bytes = 8_MiB;                   // of a file that is read in order
   std::string client_name = "claudefs";           // for people, on the server
   bool squash_root = false;                       // root is nobody to the servers
+  bool keep_removed = true;  // what is removed here goes to the trash, if the cluster has one
   AccessTimes access_times = AccessTimes::relative;
   runtime::Duration access_times_after{5'000'000'000};  // how often they are told to the servers
 };
@@ -91,6 +93,14 @@ class FileSystem {
   Task<Result<void>> rename(RenameRequest request);
   Task<Result<Inode>> link(InodeId inode, InodeId new_parent, std::string new_name, Caller caller);
   Task<Result<std::string>> read_link(InodeId inode);
+  // A file in the trash gets a name again. not_found: it is not there (any more).
+  Task<Result<Inode>> restore_file(InodeId inode, InodeId new_parent, std::string new_name, Caller caller);
+
+  // A shard's part of the trash, page by page; client/trash.h makes paths of it.
+  u16 shard_count() const;
+  Task<Result<meta::ListTrashReply>> list_trash(ShardId shard, meta::TrashPlace after, Caller caller);
+  Task<Result<meta::EmptyTrashReply>> empty_trash(ShardId shard, meta::TrashPlace after, meta::Hlc before,
+                                                  Caller caller);
 
   // Attributes.
   Task<Result<Inode>> get_attributes(InodeId inode);

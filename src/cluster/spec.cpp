@@ -13,6 +13,7 @@ namespace {
 
 constexpr i64 kFormat = 1;
 constexpr std::size_t kSecretDigitsMin = 32;
+constexpr i64 kTrashHoursMax = 24 * 3660;  // ten years
 
 // "line 3: cluster.id: ..."
 std::unexpected<Error> bad(const toml::node& at, std::string_view key, std::string_view why) {
@@ -82,7 +83,7 @@ Result<void> parse_nodes(const toml::table& root, std::vector<NodeSpec>& out) {
 }
 
 Result<void> parse_cluster(const toml::table& table, ClusterSpec& out) {
-  TRY(only_keys(table, {"id", "name", "secret", "shards"}));
+  TRY(only_keys(table, {"id", "name", "secret", "shards", "trash_hours"}));
   TRY_ASSIGN(out.name, text_at(table, "name", "cluster.name"));
   TRY_ASSIGN(const std::string id, text_at(table, "id", "cluster.id"));
   if (id.size() != 2 * out.id.size() || !is_hex(id))
@@ -95,6 +96,10 @@ Result<void> parse_cluster(const toml::table& table, ClusterSpec& out) {
                fmt::format("must be an even number of hexadecimal digits, at least {}", kSecretDigitsMin));
   TRY_ASSIGN(const i64 shards, number_at(table, "shards", "cluster.shards", 1, 16384));
   out.shards = static_cast<u16>(shards);
+  if (table.contains("trash_hours")) {
+    TRY_ASSIGN(const i64 hours, number_at(table, "trash_hours", "cluster.trash_hours", 0, kTrashHoursMax));
+    out.trash_hours = static_cast<u32>(hours);
+  }
   return {};
 }
 
@@ -145,8 +150,9 @@ std::string format_spec(const ClusterSpec& spec) {
   for (std::byte b : spec.id) id += fmt::format("{:02x}", static_cast<u8>(b));
   std::string out = fmt::format(
       "# A ClaudeFS cluster. The same file on every node and client. It holds the secret: mode 0600.\n"
-      "format = {}\n\n[cluster]\nid = {}\nname = {}\nsecret = {}\nshards = {}\n",
-      kFormat, quoted(id), quoted(spec.name), quoted(spec.secret), spec.shards);
+      "format = {}\n\n[cluster]\nid = {}\nname = {}\nsecret = {}\nshards = {}\n"
+      "trash_hours = {}\n",
+      kFormat, quoted(id), quoted(spec.name), quoted(spec.secret), spec.shards, spec.trash_hours);
   for (const NodeSpec& node : spec.nodes)
     out += fmt::format("\n[[node]]\nid = {}\naddress = {}\n", node.id.value, quoted(node.address));
   return out;

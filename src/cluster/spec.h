@@ -20,6 +20,7 @@ struct ClusterSpec {
   std::string name;
   std::string secret;  // hex; admits nodes and clients, wraps data keys
   u16 shards = 16;
+  u32 trash_hours = 24;         // what is removed can be restored for so long; 0: not at all
   std::vector<NodeSpec> nodes;  // sorted by id
 
   const NodeSpec* find(NodeId id) const;

@@ -14,7 +14,7 @@ namespace claudefs::meta {
 struct AuditInodesReply {
   struct Row {
     Inode inode;
-    bool orphan = false;  // nobody names it, and it waits to be purged
+    bool orphan = false;  // nobody names it: it waits to be purged, or is in the trash
     static auto fields(auto& self) { return std::tie(self.inode, self.orphan); }
   };
   std::vector<Row> rows;

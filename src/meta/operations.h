@@ -116,9 +116,14 @@ struct ListXattrs {
 };
 struct ShardUsageReply {  // sums over this shard
   u64 inodes = 0;
-  u64 logical_bytes = 0;  // sizes of regular files
-  u64 inline_bytes = 0;   // held in metadata
-  static auto fields(auto& self) { return std::tie(self.inodes, self.logical_bytes, self.inline_bytes); }
+  u64 logical_bytes = 0;   // sizes of regular files
+  u64 inline_bytes = 0;    // held in metadata
+  u64 trashed_inodes = 0;  // files in the trash (meta/trash.h), which count among `inodes` too
+  u64 trashed_bytes = 0;   // of their data, as it was when they were removed
+  static auto fields(auto& self) {
+    return std::tie(self.inodes, self.logical_bytes, self.inline_bytes, self.trashed_inodes,
+                    self.trashed_bytes);
+  }
 };
 struct ShardUsage {
   static constexpr u16 kKind = 0x0107;
@@ -191,7 +196,8 @@ struct UnlinkReply {
   InodeId inode{};
   u32 nlink = 0;
   Inode last;  // of a directory: as it was, with no link left
-  static auto fields(auto& self) { return std::tie(self.inode, self.nlink, self.last); }
+  bool in_trash = false;
+  static auto fields(auto& self) { return std::tie(self.inode, self.nlink, self.last, self.in_trash); }
 };
 struct Unlink {  // to the parent's shard; spans shards when the inode lives elsewhere. is_directory,
                  // not_found
@@ -201,9 +207,12 @@ struct Unlink {  // to the parent's shard; spans shards when the inode lives els
   std::string name;
   Caller caller;
   SessionId held_open_by{};  // the caller has it open: keep the content until HoldOpen no longer names it
+  // With its last name a file goes to the trash: the wish of the client, and the leader takes it back where
+  // the cluster has no trash.
+  bool to_trash = false;
   static auto fields(auto& self) {
     return std::tie(self.parent, self.name, self.caller.uid, self.caller.gid, self.held_open_by,
-                    self.caller.groups);
+                    self.caller.groups, self.to_trash);
   }
 };
 struct RemoveDirectory {  // to the parent's shard; spans shards. not_empty, not_directory, not_found
@@ -212,7 +221,8 @@ struct RemoveDirectory {  // to the parent's shard; spans shards. not_empty, not
   InodeId parent{};
   std::string name;
   Caller caller;
-  static auto fields(auto& self) { return std::tie(self.parent, self.name, self.caller); }
+  bool to_trash = false;  // as in Unlink
+  static auto fields(auto& self) { return std::tie(self.parent, self.name, self.caller, self.to_trash); }
 };
 enum class RenameMode : u8 { replace = 0, no_replace = 1, exchange = 2 };
 struct RenameReply {

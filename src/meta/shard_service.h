@@ -7,6 +7,7 @@
 
 #include "cluster/shard_call.h"
 #include "meta/shard_machine.h"
+#include "meta/trash.h"
 #include "net/rpc.h"
 #include "raft/host.h"
 #include "runtime/env.h"
@@ -78,6 +79,6 @@ class ShardService {
 // Registers the namespace's operations (meta/ops/) in a table, and its procedures and leader tasks in a
 // service.
 void register_namespace(OperationTable& table);
-void register_namespace(ShardService& service);
+void register_namespace(ShardService& service, TrashPolicy trash = {});
 
 }  // namespace claudefs::meta

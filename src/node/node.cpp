@@ -46,6 +46,16 @@ cluster::NodeStats Node::stats() const {
   return out;
 }
 
+// Well before writers are refused (data/detail/handlers.cpp), for space takes a while to come back.
+bool Node::is_space_short() const {
+  if (!membership_) return false;
+  const cluster::ClusterMap map = membership_->map();
+  return std::ranges::any_of(map.nodes, [](const cluster::NodeView& node) {
+    return node.state == cluster::NodeState::up &&
+           node.stats.shard_bytes > node.stats.shard_bytes_max / 8 * 7;
+  });
+}
+
 runtime::Task<Result<void>> Node::start() {
   co_await open_stores();
   co_await start_services();
@@ -86,7 +96,8 @@ runtime::Task<Result<void>> Node::start_services() {
   data::register_data(table_);
   meta::ShardService::Parts parts{env_, *raft_, *router_, methods_, *kv_, table_};
   service_ = meta::ShardService::create(parts, spec.shards);
-  meta::register_namespace(*service_);
+  const std::chrono::hours keep_trash(spec.trash_hours);
+  meta::register_namespace(*service_, meta::TrashPolicy{keep_trash, [this] { return is_space_short(); }});
   data::NodeService::Parts data_parts{env_,      *client_,      *router_,
                                       methods_,  *journal_,     *shards_,
                                       *service_, options_.self, options_.scrub_every};

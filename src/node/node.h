@@ -58,6 +58,7 @@ class Node {
   runtime::Task<Result<void>> start_services();
   runtime::Task<Result<void>> add_shards();
   std::string address_of(NodeId node) const;
+  bool is_space_short() const;  // on any node that is up
 
   // In the order of construction; destroyed in reverse.
   runtime::Env& env_;

@@ -40,6 +40,8 @@ constexpr UnitTest kUnitTests[] = {
     {"raft_host_answers_lost_proposal", "test_raft", "Host.KeepsEveryAcknowledgedWrite", true},
     {"raft_host_snapshot_half", "test_raft", "Host.SnapshotsSurviveInterruptionsAndDamage", true},
     {"raft_host_", "", ""},                                        // by seeds
+    {"client_forgets_trashed_bytes", "test_client", "TrashTest.WhatWasWrittenAndNotYetSentComesBackToo",
+     true},
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name
 };
 const UnitTest* unit_test_of(std::string_view name) {

@@ -18,6 +18,7 @@ cluster::ClusterSpec make_spec(const ClusterOptions& options) {
   spec.secret = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
   for (std::size_t i = 0; i < spec.id.size(); ++i) spec.id[i] = static_cast<std::byte>(i + 1);
   spec.shards = options.shards;
+  spec.trash_hours = options.trash ? 24 : 0;
   for (u32 i = 0; i < options.servers; ++i)
     spec.nodes.push_back({NodeId{static_cast<u16>(i + 1)}, fmt::format("server{}:7000", i + 1)});
   return spec;

@@ -23,6 +23,7 @@ struct ClusterOptions {
   bool kernel_pages = true;  // of clients: kernel.h
   runtime::Duration clock_skew_max{0};
   u32 clock_drift_max = 0;   // millionths
+  bool trash = false;        // what is unlinked stays in the trash for a day
   u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
 };
 

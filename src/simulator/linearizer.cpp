@@ -12,7 +12,7 @@ constexpr u64 kStepsMax = 3000;  // of one answer
 
 }  // namespace
 
-Linearizer::Linearizer(u16 shard_count) { states_.push_back({Model(shard_count), {}}); }
+Linearizer::Linearizer(u16 shard_count, bool trash) { states_.push_back({Model(shard_count, trash), {}}); }
 
 void Linearizer::called(Operation operation) {
   const u64 number = operation.number;

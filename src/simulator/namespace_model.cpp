@@ -16,7 +16,7 @@ Prediction failed(Errc code) {
 }
 }  // namespace
 
-Model::Model(u16 shard_count) : shard_count_(shard_count) {
+Model::Model(u16 shard_count, bool trash) : shard_count_(shard_count), trash_(trash) {
   Inode root;
   root.type = FileType::directory;
   root.mode = 0755;
@@ -25,10 +25,13 @@ Model::Model(u16 shard_count) : shard_count_(shard_count) {
 }
 
 bool Model::operator==(const Model& other) const {
-  if (ids_ != other.ids_ || inodes_.size() != other.inodes_.size()) return false;
-  return std::equal(inodes_.begin(), inodes_.end(), other.inodes_.begin(), [](const auto& a, const auto& b) {
-    return a.first == b.first && (a.second == b.second || *a.second == *b.second);
-  });
+  const auto same = [](const std::map<Symbol, Shared>& mine, const std::map<Symbol, Shared>& others) {
+    return std::equal(mine.begin(), mine.end(), others.begin(), others.end(),
+                      [](const auto& a, const auto& b) {
+                        return a.first == b.first && (a.second == b.second || *a.second == *b.second);
+                      });
+  };
+  return ids_ == other.ids_ && same(inodes_, other.inodes_) && same(trashed_, other.trashed_);
 }
 
 std::size_t Model::entries() const {
@@ -41,8 +44,13 @@ const Model::Inode* Model::find(Symbol symbol) const {
   const auto at = inodes_.find(symbol);
   return at == inodes_.end() ? nullptr : at->second.get();
 }
+const Model::Inode* Model::find_any(Symbol symbol) const {
+  const auto at = trashed_.find(symbol);
+  return at == trashed_.end() ? find(symbol) : at->second.get();
+}
 Model::Inode& Model::change(Symbol symbol) {
-  Shared& slot = inodes_.at(symbol);
+  const auto in_trash = trashed_.find(symbol);
+  Shared& slot = in_trash != trashed_.end() ? in_trash->second : inodes_.at(symbol);
   auto copy = std::make_shared<Inode>(*slot);
   Inode& out = *copy;
   slot = std::move(copy);
@@ -64,6 +72,12 @@ Symbol Model::resolve(InodeId id) {
   return kNoSymbol;
 }
 
+Symbol Model::resolve_any(InodeId id) {
+  for (const auto& [symbol, inode] : trashed_)
+    if (const auto known = ids_.find(symbol); known != ids_.end() && known->second == id) return symbol;
+  return resolve(id);
+}
+
 bool Model::bind(Symbol symbol, InodeId id) {
   const auto known = ids_.find(symbol);
   if (known != ids_.end()) return known->second == id;
@@ -75,7 +89,8 @@ bool Model::bind(Symbol symbol, InodeId id) {
 
 void Model::forget_gone(const std::vector<Symbol>& kept) {
   std::erase_if(ids_, [&](const auto& item) {
-    return !inodes_.contains(item.first) && std::find(kept.begin(), kept.end(), item.first) == kept.end();
+    return !inodes_.contains(item.first) && !trashed_.contains(item.first) &&
+           std::find(kept.begin(), kept.end(), item.first) == kept.end();
   });
 }
 
@@ -92,11 +107,17 @@ bool Model::is_below(Symbol directory, Symbol ancestor) const {
   }
 }
 
-void Model::drop_link(Symbol symbol) {
-  if (find(symbol)->type == FileType::directory || find(symbol)->nlink == 1)
-    inodes_.erase(symbol);
-  else
+void Model::drop_link(Symbol symbol, bool to_trash) {
+  const bool is_directory = find(symbol)->type == FileType::directory;
+  if (!is_directory && find(symbol)->nlink > 1) {
     --change(symbol).nlink;
+    return;
+  }
+  if (to_trash && trash_ && !is_directory) {
+    change(symbol).nlink = 0;
+    trashed_[symbol] = inodes_.at(symbol);
+  }
+  inodes_.erase(symbol);
 }
 
 Prediction Model::apply(const Operation& op) {
@@ -122,6 +143,8 @@ Prediction Model::apply(const Operation& op) {
       return rename(op);
     case Verb::link:
       return link(op);
+    case Verb::restore:
+      return restore(op);
     case Verb::set_mode:
     case Verb::set_xattr:
     case Verb::remove_xattr:
@@ -151,14 +174,14 @@ Prediction Model::read_directory(const Operation& op) {
 }
 
 Prediction Model::query_inode(const Operation& op) {
-  const Symbol symbol = resolve(op.inode);
+  const Symbol symbol = resolve_any(op.inode);
   Prediction out;
   if (symbol == kNoSymbol) {
     out.code = Errc::stale;
     out.gone = true;
     return out;
   }
-  const Inode& inode = *find(symbol);
+  const Inode& inode = *find_any(symbol);
   out.inode = symbol;
   out.type = inode.type;
   out.mode = inode.mode;
@@ -210,7 +233,7 @@ Prediction Model::remove(const Operation& op, bool wants_directory) {
   if (is_directory != wants_directory) return failed(is_directory ? Errc::is_directory : Errc::not_directory);
   if (is_directory && !find(child)->entries.empty()) return failed(Errc::not_empty);
   change(parent).entries.erase(op.name);
-  drop_link(child);
+  drop_link(child, true);
   return {};
 }
 
@@ -234,7 +257,7 @@ Prediction Model::rename(const Operation& op) {
   if (moves_directory && from != to && is_below(to, moved)) return failed(Errc::would_loop);
   if (exchange && onto_directory && from != to && is_below(from, there)) return failed(Errc::would_loop);
   if (!exchange && onto_directory && !find(there)->entries.empty()) return failed(Errc::not_empty);
-  if (!exchange && there != kNoSymbol) drop_link(there);
+  if (!exchange && there != kNoSymbol) drop_link(there, false);
   change(from).entries.erase(op.name);
   change(to).entries[op.new_name] = moved;
   if (moves_directory) change(moved).parent = to;
@@ -260,17 +283,30 @@ Prediction Model::link(const Operation& op) {
   return out;
 }
 
+Prediction Model::restore(const Operation& op) {
+  const Symbol symbol = resolve_any(op.inode);
+  if (!trashed_.contains(symbol)) return failed(Errc::not_found);
+  Symbol parent;
+  if (const Errc code = directory(op.new_parent, parent); code != Errc::ok) return failed(code);
+  if (find(parent)->entries.contains(op.new_name)) return failed(Errc::exists);
+  change(parent).entries[op.new_name] = symbol;
+  change(symbol).nlink = 1;
+  inodes_[symbol] = trashed_.at(symbol);
+  trashed_.erase(symbol);
+  return {};
+}
+
 Prediction Model::change_inode(const Operation& op) {
-  const Symbol symbol = resolve(op.inode);
+  const Symbol symbol = resolve_any(op.inode);
   if (symbol == kNoSymbol) {
     Prediction out = failed(Errc::stale);
     out.gone = true;
     return out;
   }
   Prediction out;
-  const bool there = find(symbol)->xattrs.contains(op.name);
+  const bool there = find_any(symbol)->xattrs.contains(op.name);
   // user.* is for what holds data.
-  const FileType type = find(symbol)->type;
+  const FileType type = find_any(symbol)->type;
   const bool may_have = type == FileType::regular || type == FileType::directory;
   if (op.verb != Verb::set_mode && !may_have) return failed(Errc::not_permitted);
   if (op.verb == Verb::set_mode) {

@@ -28,7 +28,8 @@ struct Prediction {
 
 class Model {
  public:
-  explicit Model(u16 shard_count);
+  // With `trash` what loses its last name by an unlink can be restored for ever.
+  explicit Model(u16 shard_count, bool trash = false);
 
   Prediction apply(const Operation& operation);
   // Is `seen` what was predicted? Learns ids from it.
@@ -72,10 +73,12 @@ class Model {
   using Shared = std::shared_ptr<const Inode>;
 
   Symbol resolve(InodeId id);
+  Symbol resolve_any(InodeId id);  // also in the trash
   bool bind(Symbol symbol, InodeId id);
   const Inode* find(Symbol symbol) const;
+  const Inode* find_any(Symbol symbol) const;
   Inode& change(Symbol symbol);  // a copy of its own
-  void drop_link(Symbol symbol);
+  void drop_link(Symbol symbol, bool to_trash);
   bool is_below(Symbol directory, Symbol ancestor) const;
   // The directory of an operation, or the error that it must give.
   Errc directory(InodeId id, Symbol& out);
@@ -87,10 +90,13 @@ class Model {
   Prediction remove(const Operation& op, bool wants_directory);
   Prediction rename(const Operation& op);
   Prediction link(const Operation& op);
+  Prediction restore(const Operation& op);
   Prediction change_inode(const Operation& op);
 
   u16 shard_count_;
+  bool trash_;
   std::map<Symbol, Shared> inodes_;
+  std::map<Symbol, Shared> trashed_;
   std::map<Symbol, InodeId> ids_;
 };
 

@@ -7,10 +7,10 @@
 namespace claudefs::simulator {
 
 std::string_view name_of(Verb verb) {
-  static constexpr std::array<std::string_view, 15> kNames{
-      "lookup",      "get_attributes", "read_directory", "read_link", "get_xattr",
-      "list_xattrs", "create",         "mkdir",          "unlink",    "rmdir",
-      "rename",      "link",           "set_mode",       "set_xattr", "remove_xattr"};
+  static constexpr std::array<std::string_view, 16> kNames{
+      "lookup",   "get_attributes", "read_directory", "read_link", "get_xattr", "list_xattrs",
+      "create",   "mkdir",          "unlink",         "rmdir",     "rename",    "link",
+      "set_mode", "set_xattr",      "remove_xattr",   "restore"};
   return kNames[static_cast<std::size_t>(verb)];
 }
 

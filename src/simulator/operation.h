@@ -26,6 +26,7 @@ enum class Verb : u8 {
   set_mode,
   set_xattr,
   remove_xattr,
+  restore,  // from the trash
 };
 std::string_view name_of(Verb verb);
 inline bool is_query(Verb verb) { return verb < Verb::create; }
@@ -36,7 +37,7 @@ struct Operation {
   Verb verb{};
   InodeId inode{};  // or the directory that holds `name`
   std::string name;
-  InodeId new_parent{};  // rename, link
+  InodeId new_parent{};  // rename, link, restore
   std::string new_name;
   meta::FileType type = meta::FileType::regular;  // create
   u16 mode = 0;

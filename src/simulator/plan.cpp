@@ -53,6 +53,7 @@ Plan draw(u64 seed, bool dense) {
   const u64 drift_octave = u64{1} << random.between(0, 14);
   if (random.coin()) plan.cluster.clock_drift_max = static_cast<u32>(random.between(1, 2 * drift_octave - 1));
   if (plan.victim && random.coin()) plan.disk_fault = static_cast<DiskFault>(random.between(0, 2));
+  plan.cluster.trash = random.chance(750'000);
   return plan;
 }
 
@@ -70,10 +71,10 @@ std::string Plan::to_string() const {
       "seed {}{}: {} servers, {} clients x {} lanes, {} shards, {} names; {} rounds of {} s, think up to {} "
       "ms, large "
       "writes up to {} "
-      "bytes; {}{} hand-overs and up to {} scheduled faults a round of: {}; {}",
+      "bytes; {}{}{} hand-overs and up to {} scheduled faults a round of: {}; {}",
       seed, dense ? " (dense)" : "", cluster.servers, cluster.clients, lanes, cluster.shards, names, rounds,
       round_time / 1s, think_max / 1ms, large_write_max, cluster.kernel_pages ? "kernel pages, " : "",
-      handovers, faults_most, kinds, faults.to_string());
+      cluster.trash ? "a trash, " : "", handovers, faults_most, kinds, faults.to_string());
   if (cluster.clock_drift_max != 0)
     out += fmt::format("; clocks drift by up to {} ppm", cluster.clock_drift_max);
   if (disk_fault) out += fmt::format("; after the first round {}", name_of(*disk_fault));

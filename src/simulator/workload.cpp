@@ -35,7 +35,11 @@ Outcome outcome_of(const Result<void>& result) { return result ? Outcome() : fai
 }  // namespace
 
 Workload::Workload(Cluster& cluster, const Plan& plan, Report& report, const Trace& trace)
-    : cluster_(cluster), plan_(plan), report_(report), trace_(trace), linearizer_(cluster.options().shards) {}
+    : cluster_(cluster),
+      plan_(plan),
+      report_(report),
+      trace_(trace),
+      linearizer_(cluster.options().shards, cluster.options().trash) {}
 Workload::~Workload() = default;
 
 void Workload::note(const std::string& text) {
@@ -157,8 +161,8 @@ runtime::Task<void> Workload::namespace_operation(Client* client, Random* random
     op.rename_mode = mode == 0   ? meta::RenameMode::exchange
                      : mode == 1 ? meta::RenameMode::no_replace
                                  : meta::RenameMode::replace;
-  } else if (kind < 89) {
-    op.verb = Verb::link;
+  } else if (kind < 92) {
+    op.verb = kind < 89 ? Verb::link : Verb::restore;
     op.new_parent = op.inode;
     op.new_name = op.name;
     op.name.clear();
@@ -237,6 +241,9 @@ runtime::Task<Outcome> Workload::call(Client* client, const Operation* op) {
       co_return outcome_of(co_await files.remove_directory(op->inode, op->name, caller).result());
     case Verb::link:
       co_return outcome_of(co_await files.link(op->inode, op->new_parent, op->new_name, caller).result());
+    case Verb::restore:
+      co_return outcome_of(
+          co_await files.restore_file(op->inode, op->new_parent, op->new_name, caller).result());
     case Verb::remove_xattr:
       co_return outcome_of(co_await files.remove_xattr(op->inode, op->name).result());
     case Verb::set_xattr:

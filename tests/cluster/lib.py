@@ -195,11 +195,13 @@ class Playground:
 
     made = []
 
-    def __init__(self, work, name="pg", nodes=3, size=None, mount=True):
+    # No trash unless asked for: scenarios expect space back at once.
+    def __init__(self, work, name="pg", nodes=3, size=None, mount=True, trash_hours=0):
         self.directory = os.path.join(work, name)
         self.mount = os.path.join(work, name + ".mnt") if mount else None
         self.nodes = nodes
         self.size = size
+        self.trash_hours = trash_hours
         self.work = work
         Playground.made.append(self)
 
@@ -208,7 +210,7 @@ class Playground:
                     env=clean_environment(self.work))
 
     def up(self):
-        more = ["--nodes", str(self.nodes), "--mount", self.mount or "none"]
+        more = ["--nodes", str(self.nodes), "--mount", self.mount or "none", "--trash-hours", str(self.trash_hours)]
         if self.size:
             more += ["--size", self.size]
         self.verb("up", *more)

@@ -15,6 +15,7 @@ struct Options {
   std::vector<std::string> nodes;
   std::string out = "cluster.toml";
   unsigned shards = 256;
+  unsigned trash_hours = 24;
 };
 
 Result<cluster::NodeSpec> parse_node(const std::string& text) {
@@ -39,7 +40,7 @@ Result<void> init(const Options& options) {
     return fail(Errc::exists,
                 fmt::format("{} exists; a cluster file is made once: choose another --out", options.out));
   TRY_ASSIGN(const cluster::ClusterSpec spec,
-             make_cluster(options.name, nodes, static_cast<u16>(options.shards)));
+             make_cluster(options.name, nodes, static_cast<u16>(options.shards), options.trash_hours));
   TRY_ASSIGN(const cluster::ClusterSpec checked, cluster::parse_spec(cluster::format_spec(spec)));
   TRY(write_file(options.out, cluster::format_spec(checked), 0600));
   fmt::print(
@@ -60,6 +61,10 @@ void add_cluster(Cli& cli) {
   command->add_option("--node", options->nodes, "ID=HOST:PORT, once a node")->required();
   command->add_option("--shards", options->shards, "metadata shards, fixed for ever")
       ->check(CLI::Range(1, 16384))
+      ->capture_default_str();
+  command
+      ->add_option("--trash-hours", options->trash_hours, "how long what is removed can be restored; 0: not")
+      ->check(CLI::Range(0, 87840))
       ->capture_default_str();
   command->add_option("--out", options->out, "where to write it")->capture_default_str();
 }

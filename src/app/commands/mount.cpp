@@ -32,6 +32,7 @@ struct Options {
   bool kernel_writeback = false;
   bool nonempty = false;
   bool squash_root = false;
+  bool keep_removed = true;
   client::AccessTimes access_times = client::AccessTimes::relative;
 };
 
@@ -54,6 +55,8 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
     options.nonempty = true;
   else if (name == "root_squash" || name == "root-squash")
     options.squash_root = true;
+  else if (name == "no_trash" || name == "no-trash")
+    options.keep_removed = false;
   else if (name == "relatime")
     options.access_times = client::AccessTimes::relative;
   else if (name == "strictatime")
@@ -75,9 +78,10 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
   else if (!is_generic(name))
     return fail(
         Errc::invalid_argument,
-        fmt::format("-o {}: unknown; known are ro, nonempty, root_squash, relatime, strictatime, noatime, "
-                    "kernel_writeback, cluster=, metrics=, cache=, dirty=, log-file=",
-                    name));
+        fmt::format(
+            "-o {}: unknown; known are ro, nonempty, root_squash, no_trash, relatime, strictatime, noatime, "
+            "kernel_writeback, cluster=, metrics=, cache=, dirty=, log-file=",
+            name));
   return {};
 }
 
@@ -104,6 +108,7 @@ Result<MountDaemonOptions> daemon_options(const Options& options) {
   out.session.entry_valid = out.session.attributes_valid = valid;
   out.session.kernel_writeback = options.kernel_writeback;
   out.squash_root = options.squash_root;
+  out.keep_removed = options.keep_removed;
   out.access_times = options.access_times;
   return out;
 }
@@ -166,6 +171,8 @@ void add_mount(Cli& cli) {
   command->add_flag("--foreground", options->foreground, "do not go to the background");
   command->add_flag("--read-only", options->read_only, "as -o ro");
   command->add_flag("--root-squash", options->squash_root, "root here is nobody (65534) to the servers");
+  command->add_flag_callback(
+      "--no-trash", [options] { options->keep_removed = false; }, "what is removed here goes for good");
 }
 
 }  // namespace claudefs::app

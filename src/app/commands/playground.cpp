@@ -18,6 +18,7 @@ struct Options {
   std::string directory = default_playground_directory();
   std::string mount = default_playground_mount();
   std::string size = "0";
+  unsigned trash_hours = 24;
   unsigned node = 0;
   StatusOptions status;
 };
@@ -41,6 +42,7 @@ Result<void> up(const Options& options) {
   wanted.nodes = options.nodes;
   wanted.directory = absolute_path(options.directory);
   wanted.mount = options.mount == "none" ? "" : absolute_path(options.mount);
+  wanted.trash_hours = options.trash_hours;
   TRY_ASSIGN(wanted.size_bytes, node_size(options, wanted.directory));
   if (wanted.size_bytes < 256_MiB)
     return fail(
@@ -106,6 +108,10 @@ void add_playground(Cli& cli) {
   verb->add_option("--mount", options->mount, "where to mount it, or none")->capture_default_str();
   verb->add_option("--size", options->size,
                    "how much data each node may hold, as 10GiB (default: of half the free disk)");
+  verb->add_option("--trash-hours", options->trash_hours,
+                   "how long what is removed can be restored; 0: not (when it is made)")
+      ->check(CLI::Range(0, 87840))
+      ->capture_default_str();
   verb = add_verb(cli, group, options, "status", "show its health", status);
   verb->add_flag("--json", options->status.json, "for scripts");
   verb->add_flag("--watch", options->status.watch, "again every two seconds");

@@ -1,6 +1,10 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_forgets_trashed_bytes,
+                  "client: what was not written yet when a file went to the trash is dropped at its close");
 namespace {
 constexpr std::size_t kNamesMax = 8192;
 }  // namespace
@@ -37,11 +41,12 @@ Task<SessionId> State::holder_of(InodeId parent, std::string name) {
   co_return file != nullptr && file->handles != 0 ? session : SessionId{};
 }
 
-void State::note_nlink(InodeId inode, u32 nlink) {
+void State::note_nlink(InodeId inode, u32 nlink, bool in_trash) {
   const FilePtr file = find_file(inode);
   if (file == nullptr) return;
   file->attributes.nlink = nlink;
   file->unlinked = nlink == 0;
+  file->in_trash = in_trash && !CFS_MUTANT(client_forgets_trashed_bytes);
   drop_if_idle(file);
 }
 

@@ -49,7 +49,7 @@ Result<FilePtr> State::file_of(HandleId handle) {
 
 void State::drop_if_idle(const FilePtr& file) {
   if (file->handles != 0 || find_file(file->id()) != file) return;
-  if (file->unlinked && (file->only_ours || !leases)) {
+  if (file->is_lost_at_close(!leases)) {
     file->dirty.clear();
     file->attribute_changes.clear();
     recount(*file);

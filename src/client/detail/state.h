@@ -29,6 +29,8 @@ struct OpenFile {
     extents.reset(attributes.data_version);
   }
   InodeId id() const { return attributes.id; }
+  // `alone`: nobody else can have it open. What was written goes with the last handle.
+  bool is_lost_at_close(bool alone) const { return unlinked && !in_trash && (only_ours || alone); }
   bool has_dirty_bytes() const { return !dirty.empty() || !flushing.empty(); }
   bool is_dirty() const { return has_dirty_bytes() || !attribute_changes.empty(); }
 
@@ -36,6 +38,7 @@ struct OpenFile {
   u32 handles = 0;
   bool has_locks = false;  // that programs have taken through us
   bool unlinked = false;   // no name is left
+  bool in_trash = false;   // and it may get one again: what is written counts
   bool told_open = false;  // its shard's leader has heard so in a HoldOpen, and will again
   bool only_ours =
       false;  // made here, under a write lease that nobody has asked back: nobody else has it open
@@ -155,7 +158,7 @@ class State {
   void forget_name(InodeId parent, const std::string& name);
   // The session when it has open what the name leads to; 0 when not.
   Task<SessionId> holder_of(InodeId parent, std::string name);
-  void note_nlink(InodeId inode, u32 nlink);
+  void note_nlink(InodeId inode, u32 nlink, bool in_trash = false);
   void note_removed_directory(const Inode& inode);
 
   // write_back.cpp
@@ -170,6 +173,11 @@ class State {
   // verbs/locks.cpp
   // All of the owner's on the file. Until it is done or the session is over.
   Task<void> release_lock(FilePtr file, u64 owner, bool flock);
+
+  // room.cpp
+  // Durable when it ends. Waits while what is in the trash can make room. Errors: those of ChunkIo::store.
+  Task<Result<data::StoredChunks>> store(std::vector<Buffer> chunks);
+  Task<Result<meta::ShardUsageReply>> usage_of_all();  // `inodes` and `trashed_bytes` of all shards
 
   // reading.cpp
   Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);

@@ -77,10 +77,7 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
     for (const PlannedExtent& planned : batch)
       if (!planned.in_metadata) chunks.push_back(planned.bytes);
     data::StoredChunks stored;
-    if (!chunks.empty()) {
-      const std::shared_ptr<data::ChunkIo> io = state.chunk_io;
-      stored = co_await io->store(std::move(chunks));
-    }
+    if (!chunks.empty()) stored = co_await state.store(std::move(chunks));
     meta::CommitWrite commit;
     commit.inode = file->id();
     std::size_t next = 0;

@@ -12,7 +12,7 @@ Task<Result<void>> FileSystem::release(HandleId handle) {
   const auto owners = std::exchange(found->lock_owners, {});
   for (const auto& [owner, flock] : owners) co_await state.release_lock(file, owner, flock);
   // The last use of an unlinked file: nobody will ever read what is not written yet.
-  const bool last = file->unlinked && file->handles == 1 && (file->only_ours || !state.leases);
+  const bool last = file->handles == 1 && file->is_lost_at_close(!state.leases);
   const bool pointless = last || CFS_MUTANT(client_close_without_flush);
   if (!pointless) (void)co_await state.flush(file, FlushMode::everything).result();
   Result<void> failure = state.take_failure(handle);

@@ -6,6 +6,7 @@ Task<Result<void>> FileSystem::remove_directory(InodeId parent, std::string name
   meta::RemoveDirectory remove;
   remove.parent = parent;
   remove.name = name;
+  remove.to_trash = state_->options.keep_removed;
   remove.caller = state_->known_as(std::move(caller));
   meta::UnlinkReply reply;
   {

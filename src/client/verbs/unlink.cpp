@@ -7,6 +7,7 @@ Task<Result<void>> FileSystem::unlink(InodeId parent, std::string name, Caller c
   unlink.held_open_by = co_await state_->holder_of(parent, name);
   unlink.parent = parent;
   unlink.name = name;
+  unlink.to_trash = state_->options.keep_removed;
   unlink.caller = state_->known_as(std::move(caller));
   meta::UnlinkReply reply;
   {
@@ -19,7 +20,7 @@ Task<Result<void>> FileSystem::unlink(InodeId parent, std::string name, Caller c
     state_->leases->touched(reply.inode, reply.nlink == 0 ? Leases::Of::names : Leases::Of::inode);
     state_->leases->now_unknown(parent, name);
   }
-  state_->note_nlink(reply.inode, reply.nlink);
+  state_->note_nlink(reply.inode, reply.nlink, reply.in_trash);
   co_return Result<void>();
 }
 

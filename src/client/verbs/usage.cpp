@@ -34,26 +34,15 @@ FileSystemUsage capacity_of(const cluster::ClusterMap& map) {
   return usage;
 }
 
-Task<Result<meta::ShardUsageReply>> usage_of(State& state, ShardId shard) {
-  return state.ask(shard, meta::ShardUsage{});
-}
-
 }  // namespace
 
 Task<Result<FileSystemUsage>> FileSystem::usage() {
   State& state = *state_;
   if (state.known_usage && state.env.now() - state.usage_at < kUsageValid) co_return *state.known_usage;
   co_await state.router.refresh();
-  std::vector<Task<Result<meta::ShardUsageReply>>> asked;
-  for (u16 shard = 0; shard < state.router.shard_count(); ++shard)
-    asked.push_back(usage_of(state, ShardId{shard}));
-  std::vector<Result<meta::ShardUsageReply>> replies =
-      co_await runtime::join_all(state.env.executor(), std::move(asked));
+  const meta::ShardUsageReply sum = co_await state.usage_of_all();
   FileSystemUsage usage = capacity_of(state.router.map());
-  for (Result<meta::ShardUsageReply>& reply : replies) {
-    if (!reply) co_return fail(std::move(reply.error()));
-    usage.inodes_used += reply->inodes;
-  }
+  usage.inodes_used = sum.inodes;
   state.known_usage = usage;
   state.usage_at = state.env.now();
   co_return usage;

@@ -28,6 +28,7 @@ TEST(Spec, ParsesAndSorts) {
   const ClusterSpec spec = parse_spec(kGood).value();
   EXPECT_EQ(spec.name, "demo");
   EXPECT_EQ(spec.shards, 16);
+  EXPECT_EQ(spec.trash_hours, 24u);  // of a file from before there was a trash
   EXPECT_EQ(spec.id[1], std::byte{0x23});
   EXPECT_EQ(spec.id[15], std::byte{0xef});
   ASSERT_EQ(spec.nodes.size(), 2u);
@@ -38,10 +39,12 @@ TEST(Spec, ParsesAndSorts) {
 
 TEST(Spec, SurvivesARoundTrip) {
   ClusterSpec spec = parse_spec(kGood).value();
+  spec.trash_hours = 0;
   spec.name = "quotes \" and \\ and\nlines";
   const std::string text = format_spec(spec);
   const ClusterSpec again = parse_spec(text).value();
   EXPECT_EQ(again.name, spec.name);
+  EXPECT_EQ(again.trash_hours, 0u);
   EXPECT_EQ(format_spec(again), text);
 }
 
@@ -62,6 +65,9 @@ TEST(Spec, NamesTheMistakeAndItsLine) {
       {with("shards = 16", "shards = 0"), Errc::invalid_argument, {"line 6", "cluster.shards", "1 to 16384"}},
       {with("shards = 16", "shard = 16"), Errc::invalid_argument, {"line 6", "shard", "misspelt"}},
       {with("shards = 16\n", ""), Errc::invalid_argument, {"line 2", "cluster.shards", "missing"}},
+      {with("shards = 16", "shards = 16\ntrash_hours = -1"),
+       Errc::invalid_argument,
+       {"line 7", "cluster.trash_hours", "0 to 87840"}},
       {with("format = 1", "format = 2"), Errc::wrong_version, {"upgrade"}},
       {with("ABCDEF", "ABCDEG"), Errc::invalid_argument, {"line 3", "cluster.id"}},
       {with("aabbccddeeff", "aabb"), Errc::invalid_argument, {"line 5", "cluster.secret"}},

@@ -28,6 +28,8 @@ enum class Table : u8 {
   decision = 0x12,
   tombstone = 0x13,
   file_lock = 0x14,
+  trash = 0x15,
+  trashed = 0x16,
 };
 
 class Key {
@@ -93,6 +95,10 @@ inline std::string orphan_key(InodeId inode) { return Key(Table::orphan).be64(in
 inline std::string purge_key(InodeId inode, u64 generation) {
   return Key(Table::purge).be64(inode.value).be64(generation).take();
 }
+inline std::string trash_key(Hlc since, InodeId inode) {
+  return Key(Table::trash).be64(since.value).be64(inode.value).take();
+}
+inline std::string trashed_key(InodeId inode) { return Key(Table::trashed).be64(inode.value).take(); }
 inline std::string file_locks_key(InodeId inode) { return Key(Table::file_lock).be64(inode.value).take(); }
 inline std::string txn_key(Table table, TxnId txn) { return Key(table).be64(txn.value).take(); }
 

@@ -84,11 +84,13 @@ void remove_dentry(ApplyContext& context, InodeId directory, u64 cookie) {
 }
 
 void change_usage(ApplyContext& context, UsageChange change) {
-  if (change.inodes == 0 && change.logical_bytes == 0 && change.inline_bytes == 0) return;
+  if (change == UsageChange{}) return;
   ShardUsageReply usage = context.load<ShardUsageReply>(usage_key()).value_or(ShardUsageReply{});
   usage.inodes += static_cast<u64>(change.inodes);
   usage.logical_bytes += static_cast<u64>(change.logical_bytes);
   usage.inline_bytes += static_cast<u64>(change.inline_bytes);
+  usage.trashed_inodes += static_cast<u64>(change.trashed_inodes);
+  usage.trashed_bytes += static_cast<u64>(change.trashed_bytes);
   context.store(usage_key(), usage);
 }
 

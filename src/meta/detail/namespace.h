@@ -39,6 +39,9 @@ struct UsageChange {
   i64 inodes = 0;
   i64 logical_bytes = 0;
   i64 inline_bytes = 0;
+  i64 trashed_inodes = 0;
+  i64 trashed_bytes = 0;
+  bool operator==(const UsageChange&) const = default;
 };
 void change_usage(ApplyContext& context, UsageChange change);
 

@@ -2,16 +2,19 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"
 #include "meta/detail/records.h"
+#include "meta/detail/trash.h"
 #include "meta/names.h"
 
 namespace claudefs::meta {
 
 CFS_DEFINE_MUTANT(meta_rename_over_full_directory, "meta: a directory that is not empty can be removed");
+CFS_DEFINE_MUTANT(meta_restores_the_living, "meta: a file that is not in the trash can be restored");
 namespace {
 
 template <class... F>
@@ -80,6 +83,23 @@ Validated check(const ReadContext& context, const SetParent& part) {
 
 Validated check(const ReadContext&, const HoldRenameLock&) { return std::nullopt; }
 
+Validated check(const ReadContext& context, const KeepInTrash& part) {
+  TRY(load_inode(context, part.inode));
+  return std::nullopt;
+}
+
+Validated check(const ReadContext& context, const TakeFromTrash& part) {
+  Result<Inode> inode = load_inode(context, part.inode);
+  const bool there = inode && context.get(trashed_key(part.inode));
+  if (!there && !(inode && CFS_MUTANT(meta_restores_the_living)))
+    return fail(Errc::not_found, "it is not in the trash any more");
+  if (!is_owner(part.caller, *inode))
+    return fail(Errc::not_permitted, "only its owner and root take a file out of the trash");
+  inode->nlink = 1;
+  inode->changed = std::max(inode->changed, part.at);
+  return *inode;
+}
+
 void act(ApplyContext& context, const ChangeDentry& part) {
   Inode parent = *load_directory(context, part.parent);
   const std::optional<DentrySlot> slot = find_dentry(context, part.parent, part.name);
@@ -135,6 +155,15 @@ void act(ApplyContext& context, const SetParent& part) {
 
 void act(ApplyContext&, const HoldRenameLock&) {}
 
+void act(ApplyContext& context, const KeepInTrash& part) { put_in_trash(context, part); }
+
+void act(ApplyContext& context, const TakeFromTrash& part) {
+  const Inode inode = **check(context, part);
+  CFS_PROBE(meta_file_left_the_trash, "a file leaves the trash");
+  leave_trash(context, part.inode);
+  store_inode(context, inode);
+}
+
 }  // namespace
 
 std::vector<LockNeed> locks_of(const Part& part) {
@@ -150,6 +179,8 @@ std::vector<LockNeed> locks_of(const Part& part) {
           [](const RemoveDirInode& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
           [](const SetParent& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
           [](const HoldRenameLock&) { return std::vector<LockNeed>{{rename_lock(), true}}; },
+          [](const KeepInTrash& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
+          [](const TakeFromTrash& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
       },
       part);
 }
@@ -162,6 +193,8 @@ ShardId shard_of(const Part& part) {
                         [](const RemoveDirInode& p) { return p.inode.shard(); },
                         [](const SetParent& p) { return p.inode.shard(); },
                         [](const HoldRenameLock&) { return ShardId{0}; },
+                        [](const KeepInTrash& p) { return p.inode.shard(); },
+                        [](const TakeFromTrash& p) { return p.inode.shard(); },
                     },
                     part);
 }

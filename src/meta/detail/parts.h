@@ -61,8 +61,23 @@ struct SetParent {
 struct HoldRenameLock {  // on shard 0: one directory at a time changes its parent
   static auto fields(auto&) { return std::tie(); }
 };
+// With AdjustLinks (behind it) or RemoveDirInode (before it), of the same inode: what is removed goes to the
+// trash, if that took the file's last name.
+struct KeepInTrash {
+  InodeId inode{};
+  InodeId parent{};
+  std::string name;
+  static auto fields(auto& self) { return std::tie(self.inode, self.parent, self.name); }
+};
+struct TakeFromTrash {  // a file, which gets its first name again
+  InodeId inode{};
+  Time at;
+  Caller caller;  // must own the file
+  static auto fields(auto& self) { return std::tie(self.inode, self.at, self.caller); }
+};
 // The order is on the wire.
-using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock>;
+using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock,
+                          KeepInTrash, TakeFromTrash>;
 
 struct LockNeed {
   std::string object;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "meta/lease_operations.h"
+#include "meta/trash.h"
 
 namespace claudefs::meta {
 
@@ -49,6 +50,18 @@ struct OrphanRecord {
   bool was_open = false;
   bool linkable = false;  // made without a name, and may be given one
   static auto fields(auto& self) { return std::tie(self.since, self.was_open, self.linkable); }
+};
+// Something that was removed, under the time when it was: a file, whose inode stays, or a directory, of which
+// this is all that is left.
+struct TrashRecord {
+  InodeId parent{};
+  std::string name;
+  u64 bytes = 0;  // of a file's data
+  std::optional<Inode> directory;
+  std::vector<Xattr> xattrs;  // of the directory
+  static auto fields(auto& self) {
+    return std::tie(self.parent, self.name, self.bytes, self.directory, self.xattrs);
+  }
 };
 struct DecisionRecord {
   Hlc decided{};

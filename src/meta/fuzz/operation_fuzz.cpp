@@ -49,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Target target;
   wire::Reader in(ByteSpan(reinterpret_cast<const std::byte*>(data), size));
   while (in.left() != 0) {
-    const u16 kind = static_cast<u16>(0x0100 + in.byte() % 0x70);
+    const u16 kind = static_cast<u16>(0x0100 + in.byte() % 0x80);
     const std::size_t length = std::min<std::size_t>(in.byte(), in.left());
     // The envelope is made good, or the fuzzer would have to guess its length.
     wire::Writer body;

@@ -33,7 +33,7 @@ Result<AuditInodesReply> read_inodes(const ReadContext& context, const AuditInod
                  return reply.end;
                });
   for (AuditInodesReply::Row& row : reply.rows)
-    row.orphan = context.get(orphan_key(row.inode.id)).has_value();
+    row.orphan = context.get(orphan_key(row.inode.id)) || context.get(trashed_key(row.inode.id));
   return reply;
 }
 

@@ -4,17 +4,22 @@
 
 namespace claudefs::meta {
 
-Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now) {
-  TRY(check_name(op.new_name));
-  TRY_ASSIGN(const Inode parent, open_directory(context, op.new_parent, op.caller, false));
-  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.new_parent, op.new_name));
+Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, InodeId inode,
+                                       FileType type, Part of_inode) {
+  TRY(check_name(name.name));
+  TRY_ASSIGN(const Inode parent, open_directory(context, name.parent, name.caller, false));
+  TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, name.parent, name.name));
   if (slot) return fail(Errc::exists);
-  TRY(check_access(context, parent, op.caller, kMayWrite));
+  TRY(check_access(context, parent, name.caller, kMayWrite));
   if (type == FileType::directory) return fail(Errc::not_permitted, "directories have one name");
-  return Plan<InodeReply>{{AdjustLinks{op.inode, 1, std::nullopt, {}, now},
-                           ChangeDentry{op.new_parent, op.new_name, {}, op.inode, type}},
-                          [inode = op.inode](const After& after) { return InodeReply{after.at(inode)}; },
+  return Plan<InodeReply>{{std::move(of_inode), ChangeDentry{name.parent, name.name, {}, inode, type}},
+                          [inode](const After& after) { return InodeReply{after.at(inode)}; },
                           {}};
+}
+
+Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now) {
+  return plan_new_name(context, {op.new_parent, op.new_name, op.caller}, op.inode, type,
+                       AdjustLinks{op.inode, 1, std::nullopt, {}, now});
 }
 
 Result<InodeReply> apply_link(ApplyContext& context, const Link& op) {

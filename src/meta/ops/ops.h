@@ -8,6 +8,7 @@
 #include "meta/detail/parts.h"
 #include "meta/lease_operations.h"
 #include "meta/operations.h"
+#include "meta/trash.h"
 
 namespace claudefs::meta {
 
@@ -21,6 +22,7 @@ Result<ListXattrsReply> read_xattr_names(const ReadContext& context, const ListX
 Result<ShardUsageReply> read_usage(const ReadContext& context, const ShardUsage& op);
 Result<ListInlineReply> read_inline(const ReadContext& context, const ListInline& op);
 Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry& op);
+Result<ListTrashReply> read_trash(const ReadContext& context, const ListTrash& op);
 
 // commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
 Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
@@ -43,6 +45,8 @@ Result<Nothing> apply_format(ApplyContext& context, const Format& op);
 Result<Nothing> apply_purge_inodes(ApplyContext& context, const PurgeInodes& op);
 Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents& op);
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
+Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTrash& op);
+Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& op);
 
 Result<Nothing> apply_attach_session(ApplyContext& context, const AttachSession& op);
 Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& op);
@@ -68,7 +72,17 @@ Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const M
 Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& op, Time now);
 Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op,
                                                 Time now);
+// One more name for what is no directory; `of_inode` is what that does to the inode.
+struct NewName {
+  InodeId parent{};
+  std::string name;
+  Caller caller;
+};
+Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, InodeId inode,
+                                       FileType type, Part of_inode);
 Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now);
+Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op, FileType type,
+                                           Time now);
 // `there_is`: the new parent, and what the new name has; the new parent may live in another shard.
 Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& op,
                                       const FindDentryReply& there_is, Time now);

@@ -15,6 +15,7 @@ void register_namespace(OperationTable& table) {
   table.query<ShardUsage>(read_usage);
   table.query<ListInline>(read_inline);
   table.query<FindDentry>(read_dentry);
+  table.query<ListTrash>(read_trash);
 
   table.command<Create>(apply_create);
   table.command<CreateUnnamed>(apply_create_unnamed);
@@ -36,6 +37,8 @@ void register_namespace(OperationTable& table) {
   table.command<PurgeInodes>(apply_purge_inodes);
   table.command<PurgeExtents>(apply_purge_extents);
   table.command<Expire>(apply_expire);
+  table.command<EmptyTrash>(apply_empty_trash);
+  table.command<RestoreFile>(apply_restore_file);
   table.query<TestLock>(read_lock);
   table.command<AttachSession>(apply_attach_session);
   table.command<FenceSession>(apply_fence_session);

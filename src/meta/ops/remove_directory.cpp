@@ -12,10 +12,14 @@ Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, cons
   TRY(check_access(context, parent, op.caller, kMayWrite));
   if (slot->dentry.type != FileType::directory) return fail(Errc::not_directory);
   const InodeId inode = slot->dentry.inode;
-  return Plan<UnlinkReply>{{RemoveDirInode{inode, sticky_owner(parent, op.caller)},
-                            ChangeDentry{op.parent, op.name, inode, {}, FileType::none}},
-                           [inode](const After& after) { return UnlinkReply{inode, 0, after.at(inode)}; },
-                           {}};
+  Plan<UnlinkReply> plan;
+  if (op.to_trash) plan.parts.push_back(KeepInTrash{inode, op.parent, op.name});
+  plan.parts.push_back(RemoveDirInode{inode, sticky_owner(parent, op.caller)});
+  plan.parts.push_back(ChangeDentry{op.parent, op.name, inode, {}, FileType::none});
+  plan.answer = [inode, to_trash = op.to_trash](const After& after) {
+    return UnlinkReply{inode, 0, after.at(inode), to_trash};
+  };
+  return plan;
 }
 
 Result<UnlinkReply> apply_remove_directory(ApplyContext& context, const RemoveDirectory& op) {

@@ -12,11 +12,15 @@ Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& 
   TRY(check_access(context, parent, op.caller, kMayWrite));
   if (slot->dentry.type == FileType::directory) return fail(Errc::is_directory);
   const InodeId inode = slot->dentry.inode;
-  return Plan<UnlinkReply>{
-      {ChangeDentry{op.parent, op.name, inode, {}, FileType::none},
-       AdjustLinks{inode, -1, std::nullopt, op.held_open_by, now, sticky_owner(parent, op.caller)}},
-      [inode](const After& after) { return UnlinkReply{inode, after.at(inode).nlink}; },
-      {}};
+  Plan<UnlinkReply> plan;
+  plan.parts = {ChangeDentry{op.parent, op.name, inode, {}, FileType::none},
+                AdjustLinks{inode, -1, std::nullopt, op.held_open_by, now, sticky_owner(parent, op.caller)}};
+  if (op.to_trash) plan.parts.push_back(KeepInTrash{inode, op.parent, op.name});
+  plan.answer = [inode, to_trash = op.to_trash](const After& after) {
+    const u32 nlink = after.at(inode).nlink;
+    return UnlinkReply{inode, nlink, {}, to_trash && nlink == 0};
+  };
+  return plan;
 }
 
 Result<UnlinkReply> apply_unlink(ApplyContext& context, const Unlink& op) {

@@ -4,6 +4,7 @@
 #include "meta/commands.h"
 #include "meta/detail/namespace.h"
 #include "meta/lease_operations.h"
+#include "meta/trash.h"
 
 namespace claudefs::meta {
 namespace {
@@ -34,6 +35,7 @@ class Collector {
     if (const auto* links = std::get_if<AdjustLinks>(&part)) change(links->inode);
     if (const auto* removed = std::get_if<RemoveDirInode>(&part)) change(removed->inode);
     if (const auto* moved = std::get_if<SetParent>(&part)) change(moved->inode);
+    if (const auto* restored = std::get_if<TakeFromTrash>(&part)) change(restored->inode);
   }
   void cover() { claims_.covered = true; }
   void unknown() { claims_.known = false; }
@@ -98,6 +100,12 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
         out.change(op.inode);
       });
       break;
+    case RestoreFile::kKind:
+      with<RestoreFile>(body, [&](const auto& op) {
+        out.change(op.new_parent);
+        out.change(op.inode);
+      });
+      break;
     case SetAttributes::kKind:
       with<SetAttributes>(body, of_inode);
       break;
@@ -135,6 +143,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case RewriteContents::kKind:  // the same bytes at another place
     case PurgeInodes::kKind:      // no name, no handle
     case PurgeExtents::kKind:
+    case EmptyTrash::kKind:
     case OutboxStatus::kKind:  // not about inodes
     case OutboxAck::kKind:
     case AdmitSession::kKind:

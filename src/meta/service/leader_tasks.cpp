@@ -16,6 +16,8 @@ constexpr u64 kSessionIdle = 3'600'000;          // milliseconds
 constexpr u64 kTombstoneAge = 600'000;           // longer than a transaction may take to be decided
 constexpr u64 kPreparedAge = 2'000;              // then the coordinator is asked
 constexpr std::size_t kOrphansAtOnce = 512;      // a second; some milliseconds of the reactor
+constexpr u32 kSpaceEvery = 4;                   // seconds
+constexpr u64 kShareForSpace = 8;                // so much of the trash gives way each time
 
 }  // namespace
 
@@ -32,6 +34,7 @@ runtime::Task<void> NamespaceService::clean_up(ShardId shard, Term) {
   for (u32 round = 1;; ++round) {
     co_await service_.env().executor().sleep(1s);
     (void)co_await purge(shard, leading_since).result();
+    (void)co_await empty_trash(shard, round % kSpaceEvery == 0).result();
     if (round % 60 == 0) (void)co_await expire(shard).result();
   }
 }
@@ -83,6 +86,29 @@ runtime::Task<Result<void>> NamespaceService::purge(ShardId shard, runtime::Inst
     if (!any) co_return Result<void>();
     co_await service_.propose_op(shard, PurgeExtents());
   }
+}
+
+// What is older than the cluster keeps it. Where space is short the oldest give way too, an eighth at a time:
+// it takes up to half a minute until the disks show what has become free.
+runtime::Task<Result<void>> NamespaceService::empty_trash(ShardId shard, bool look_at_space) {
+  const ReadContext& state = service_.machine(shard)->reader();
+  const std::string table = key_of_table(Table::trash);
+  std::optional<Hlc> oldest;
+  state.scan(table, table, [&](std::string_view key, std::string_view) {
+    oldest = Hlc{number_in(key, 1)};
+    return false;
+  });
+  if (!oldest) co_return Result<void>();
+  EmptyTrash op;
+  const u64 keep = static_cast<u64>(trash_.keep / 1ms);
+  op.before = hlc_before(hlc_of(service_.env().wall_now()), keep);
+  if (look_at_space && trash_.is_space_short && trash_.is_space_short()) {
+    const auto usage = state.load<ShardUsageReply>(usage_key()).value_or(ShardUsageReply{});
+    op.before = Hlc{~u64{0}};
+    op.bytes_max = usage.trashed_bytes / kShareForSpace;
+  }
+  if (*oldest < op.before) co_await service_.propose_op(shard, std::move(op));
+  co_return Result<void>();
 }
 
 runtime::Task<Result<void>> NamespaceService::expire(ShardId shard) {

@@ -5,12 +5,14 @@
 
 #include "meta/hlc.h"
 #include "meta/service/transaction.h"
+#include "meta/trash.h"
 
 namespace claudefs::meta {
 
 class NamespaceService {
  public:
-  explicit NamespaceService(ShardService& service) : service_(service), coordinator_(service) {}
+  NamespaceService(ShardService& service, TrashPolicy trash)
+      : service_(service), trash_(std::move(trash)), coordinator_(service) {}
 
   // Procedures: service/procedures.cpp.
   runtime::Task<Result<Buffer>> make_directory(ShardId shard, cluster::RequestId id, Buffer body);
@@ -18,6 +20,7 @@ class NamespaceService {
   runtime::Task<Result<Buffer>> remove_directory(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> rename(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> link(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> restore_file(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> open_session(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> hold_open(ShardId shard, cluster::RequestId id, Buffer body);
 
@@ -32,11 +35,13 @@ class NamespaceService {
   Result<Buffer> again_if_overtaken(ShardId shard, InodeId parent, Result<Buffer> done);
   runtime::Task<Result<void>> purge(ShardId shard, runtime::Instant leading_since);
   runtime::Task<Result<void>> expire(ShardId shard);
+  runtime::Task<Result<void>> empty_trash(ShardId shard, bool look_at_space);
   runtime::Task<Result<void>> resolve(ShardId shard, Prepare prepared);
   std::vector<InodeId> purgeable(ShardId shard, runtime::Instant leading_since);
   Time now() { return time_of(hlc_of(service_.env().wall_now())); }
 
   ShardService& service_;
+  TrashPolicy trash_;
   Coordinator coordinator_;
   std::map<std::pair<InodeId, SessionId>, runtime::Instant> held_open_;  // when the session last said so
   bool is_held(ShardId shard, InodeId inode) const;

@@ -56,6 +56,7 @@ Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId paren
 
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
   Unlink op = co_await decode_as<Unlink>(id, body);
+  op.to_trash = op.to_trash && trash_.keep.count() != 0;
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_unlink).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
@@ -64,6 +65,7 @@ runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::R
 runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id,
                                                                  Buffer body) {
   RemoveDirectory op = co_await decode_as<RemoveDirectory>(id, body);
+  op.to_trash = op.to_trash && trash_.keep.count() != 0;
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
@@ -75,6 +77,23 @@ runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::Req
   const InodeReply reply = co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode));
   const auto make_plan = [type = reply.inode.type](const ReadContext& state, const Link& asked, Time now) {
     return plan_link(state, asked, type, now);
+  };
+  co_return co_await run_planned(shard, id, op, make_plan).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::restore_file(ShardId shard, cluster::RequestId id,
+                                                             Buffer body) {
+  const RestoreFile op = co_await decode_as<RestoreFile>(id, body);
+  if (op.inode.shard() == shard)
+    co_return co_await service_.propose(shard, RestoreFile::kKind, id, body).result();
+  const Result<InodeReply> reply =
+      co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode)).result();
+  if (!reply && reply.error().code == Errc::stale)
+    co_return fail(Errc::not_found, "it is not in the trash any more");
+  if (!reply) co_return fail(reply.error());
+  const auto make_plan = [type = reply->inode.type](const ReadContext& state, const RestoreFile& asked,
+                                                    Time now) {
+    return plan_restore_file(state, asked, type, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -118,8 +137,8 @@ using Background = runtime::Task<void> (NamespaceService::*)(ShardId, Term);
 
 }  // namespace
 
-void register_namespace(ShardService& service) {
-  const auto own = std::make_shared<NamespaceService>(service);
+void register_namespace(ShardService& service, TrashPolicy trash) {
+  const auto own = std::make_shared<NamespaceService>(service, std::move(trash));
   const auto procedure = [&](u16 kind, Method method) {
     service.add_procedure(kind, [own, method](ShardId shard, cluster::RequestId id, Buffer body) {
       return (own.get()->*method)(shard, id, std::move(body));
@@ -130,6 +149,7 @@ void register_namespace(ShardService& service) {
   procedure(RemoveDirectory::kKind, &NamespaceService::remove_directory);
   procedure(Rename::kKind, &NamespaceService::rename);
   procedure(Link::kKind, &NamespaceService::link);
+  procedure(RestoreFile::kKind, &NamespaceService::restore_file);
   procedure(OpenSession::kKind, &NamespaceService::open_session);
   procedure(HoldOpen::kKind, &NamespaceService::hold_open);
   const auto background = [&](Background task) {

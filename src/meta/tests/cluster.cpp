@@ -106,7 +106,7 @@ void Cluster::restart(std::size_t number) {
   member.calls = std::make_unique<runtime::Scope>(env.executor());
   member.service = ShardService::create(
       {env, *member.host, *member.router, member.methods, member.kv, member.table}, shard_count_);
-  register_namespace(*member.service);
+  register_namespace(*member.service, TrashPolicy{keep_trash, [this] { return space_is_short; }});
   for (auto& [shard, at] : leader) {
     CFS_CHECK(member.service->add_shard(shard, {}).has_value());
     apply_all(shard, member);

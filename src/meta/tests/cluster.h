@@ -57,6 +57,8 @@ class Cluster final : public System {
   std::map<ShardId, std::vector<raft::Committed>> log;
   int disturbances = 0;
   std::set<ShardId> unconfirmed;  // led by one that no quorum confirms
+  runtime::Duration keep_trash = std::chrono::hours(24);
+  bool space_is_short = false;
 
   void append(ShardId shard, Buffer command);
   void apply_all(ShardId shard, Member& member, std::vector<Buffer>* replies = nullptr);

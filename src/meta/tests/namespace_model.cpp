@@ -37,12 +37,13 @@ void NamespaceModel::made(InodeId parent, const std::string& name, const Inode& 
   nodes[inode.id] = {inode.type, inode.type == kDirectory ? 2u : 1u, parent, {}};
   ++inodes;
 }
-Errc NamespaceModel::unlink(InodeId parent, const std::string& name) {
+Errc NamespaceModel::unlink(InodeId parent, const std::string& name, bool to_trash) {
   if (!nodes.contains(parent)) return Errc::stale;
   const InodeId inode = find(parent, name);
   if (inode == InodeId{}) return Errc::not_found;
   if (nodes.at(inode).type == kDirectory) return Errc::is_directory;
   nodes.at(parent).children.erase(name);
+  if (to_trash && nodes.at(inode).nlink == 1) trash[inode] = {nodes.at(inode).type, parent, name};
   drop_link(inode);
   return Errc::ok;
 }
@@ -64,6 +65,15 @@ Errc NamespaceModel::link(InodeId inode, InodeId parent, const std::string& name
   if (nodes.at(inode).type == kDirectory) return Errc::not_permitted;
   ++nodes.at(inode).nlink;
   nodes.at(parent).children[name] = inode;
+  return Errc::ok;
+}
+Errc NamespaceModel::restore(InodeId inode, InodeId parent, const std::string& name) {
+  if (!trash.contains(inode)) return Errc::not_found;
+  if (!nodes.contains(parent)) return Errc::stale;
+  if (find(parent, name) != InodeId{}) return Errc::exists;
+  nodes[inode] = {trash.at(inode).type, 1, parent, {}};
+  nodes.at(parent).children[name] = inode;
+  trash.erase(inode);
   return Errc::ok;
 }
 Errc NamespaceModel::rename(const Rename& op) {
@@ -140,12 +150,14 @@ void NamespaceWalk::make_directory() {
 }
 void NamespaceWalk::unlink() {
   Unlink op{any_directory(), any_name(), {}, {}};
-  const Errc expected = model.unlink(op.parent, op.name);
+  op.to_trash = random_.coin();
+  const Errc expected = model.unlink(op.parent, op.name, op.to_trash);
   const auto actual = system_.call(op.parent.shard(), op);
   compare(expected, code_of(actual), "unlink");
   if (!actual) return;
   const auto left = model.nodes.find(actual->inode);
   ASSERT_EQ(actual->nlink, left == model.nodes.end() ? 0 : left->second.nlink);
+  ASSERT_EQ(actual->in_trash, model.trash.contains(actual->inode));
 }
 void NamespaceWalk::remove_directory() {
   RemoveDirectory op{any_directory(), any_name(), {}};
@@ -171,6 +183,23 @@ void NamespaceWalk::rename() {
   if (actual && model.nodes.size() < before) ASSERT_EQ(actual->replaced_nlink, 0u);
 }
 
+void NamespaceWalk::restore() {
+  RestoreFile op{any_file(), any_directory(), any_name(), {}};
+  if (!model.trash.empty() && random_.between(0, 3) != 0) {
+    auto at = model.trash.begin();
+    std::advance(at, random_.between(0, model.trash.size() - 1));
+    op.inode = at->first;
+  }
+  const Errc expected = model.restore(op.inode, op.new_parent, op.new_name);
+  const auto actual = system_.call(op.new_parent.shard(), op);
+  // Which of two things that are wrong is told depends on the shards they are in.
+  if (expected == Errc::ok || actual)
+    compare(expected, code_of(actual), "restore");
+  else
+    ++seen[actual.error().code];
+  if (actual) ASSERT_EQ(actual->inode.nlink, 1u);
+}
+
 void NamespaceWalk::step() {
   const u64 dice = random_.between(0, 99);
   if (dice < 25)
@@ -181,8 +210,10 @@ void NamespaceWalk::step() {
     unlink();
   else if (dice < 65)
     remove_directory();
-  else if (dice < 75)
+  else if (dice < 73)
     link();
+  else if (dice < 79)
+    restore();
   else
     rename();
 }
@@ -208,7 +239,26 @@ void NamespaceWalk::check_directory(InodeId id) {
   ASSERT_EQ(found, node.children);
 }
 
+void NamespaceWalk::check_trash() {
+  std::map<InodeId, NamespaceModel::InTrash> found;
+  u64 counted = 0;
+  for (u16 shard = 0; shard < system_.shard_count(); ++shard) {
+    TrashPlace after;
+    for (bool end = false; !end;) {
+      const auto page = system_.call(ShardId{shard}, ListTrash{after, 3, {}});
+      ASSERT_TRUE(page);
+      for (const auto& row : page->rows) found[row.inode.id] = {row.inode.type, row.parent, row.name};
+      after = page->next;
+      end = page->end;
+    }
+    counted += system_.call(ShardId{shard}, ShardUsage{})->trashed_inodes;
+  }
+  ASSERT_EQ(found, model.trash);
+  ASSERT_EQ(counted, model.trash.size());
+}
+
 void NamespaceWalk::check_tree() {
+  check_trash();
   for (const auto& [id, node] : model.nodes) {
     const auto actual = system_.call(id.shard(), GetAttributes{id});
     ASSERT_TRUE(actual) << actual.error().to_string();

@@ -19,10 +19,18 @@ class NamespaceModel {
   };
   std::map<InodeId, Node> nodes{{kRootInode, {FileType::directory, 2, kRootInode, {}}}};
   u64 inodes = 1;  // with orphans
+  struct InTrash {
+    FileType type{};
+    InodeId parent{};
+    std::string name;
+    auto operator<=>(const InTrash&) const = default;
+  };
+  std::map<InodeId, InTrash> trash;  // files
 
   Errc make(InodeId parent, const std::string& name);
   void made(InodeId parent, const std::string& name, const Inode& inode);
-  Errc unlink(InodeId parent, const std::string& name);
+  Errc unlink(InodeId parent, const std::string& name, bool to_trash);
+  Errc restore(InodeId inode, InodeId parent, const std::string& name);
   Errc remove_directory(InodeId parent, const std::string& name);
   Errc link(InodeId inode, InodeId parent, const std::string& name);
   Errc rename(const Rename& op);
@@ -49,6 +57,8 @@ class NamespaceWalk {
   void remove_directory();
   void link();
   void rename();
+  void restore();
+  void check_trash();
   void check_directory(InodeId id);
   InodeId any_directory();
   InodeId any_file();

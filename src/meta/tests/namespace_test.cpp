@@ -30,9 +30,9 @@ TEST(Namespace, behaves_like_the_model) {
                                    orphans.push_back(InodeId{number_in(key, 1)});
                                    return true;
                                  });
-    EXPECT_EQ(before->inodes, walk.model.nodes.size() + orphans.size());
+    EXPECT_EQ(before->inodes, walk.model.nodes.size() + walk.model.trash.size() + orphans.size());
     ASSERT_TRUE(shard.run(PurgeInodes{{orphans.begin(), orphans.end()}}));
-    EXPECT_EQ(shard.ask(ShardUsage{})->inodes, walk.model.nodes.size());
+    EXPECT_EQ(shard.ask(ShardUsage{})->inodes, walk.model.nodes.size() + walk.model.trash.size());
     walk.check_tree();
   }
   for (const Errc code : {Errc::ok, Errc::exists, Errc::not_found, Errc::is_directory, Errc::not_directory,

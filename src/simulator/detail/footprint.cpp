@@ -32,7 +32,7 @@ bool Model::conflict(const Footprint& a, const Footprint& b) {
 
 Model::Footprint Model::footprint(const Operation& op) {
   Uses uses;
-  const Symbol at = resolve(op.inode);
+  const Symbol at = resolve_any(op.inode);
   const Symbol to = op.new_parent == InodeId{} ? kNoSymbol : resolve(op.new_parent);
   // What it names may be made by another one that is under way.
   if (at == kNoSymbol || (op.new_parent != InodeId{} && to == kNoSymbol))
@@ -84,6 +84,7 @@ Model::Footprint Model::footprint(const Operation& op) {
       if (at != to) uses.add(Kind::tree, 0, Use::write);
       break;
     case Verb::link:
+    case Verb::restore:
       uses.change_entry(to, op.new_name);
       uses.add(Kind::inode, at, Use::write);
       break;
