@@ -27,7 +27,7 @@ struct Stage {
   Stage(u32 servers, u64 seed, const Trace& given)
       : trace(given),
         plan(make_plan(servers, seed)),
-        cluster(plan.cluster, {}),
+        cluster(plan.cluster),
         workload(cluster, plan, report, trace) {}
 
   static Plan make_plan(u32 servers, u64 seed) {
