@@ -61,7 +61,10 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& asked) {
     return root.exit(asked);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "claudefs: %s (see `claudefs --help`)\n", error.what());
+    const std::vector<std::string> unknown = root.remaining();
+    const bool is_word = root.get_subcommands().empty() && !unknown.empty() && unknown[0][0] != '-';
+    const std::string what = is_word ? "there is no command `" + unknown[0] + "`" : error.what();
+    std::fprintf(stderr, "claudefs: %s (see `claudefs --help`)\n", what.c_str());
     return 2;
   }
   if (!cli.run) return 2;

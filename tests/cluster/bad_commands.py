@@ -13,7 +13,7 @@ from lib import IS_ROOT, Failure, Skip, call, check, claudefs, kill_group, livin
 
 def flags(v):
     one_line(v.claudefs("server", "--frobnicate"), "frobnicate", "help", code=2)
-    one_line(v.claudefs("conquer"), "help", code=2)
+    one_line(v.claudefs("conquer"), "no command .conquer", "help", code=2)
     one_line(v.claudefs(), "subcommand|command", code=2)
     one_line(v.claudefs("playground", "up", "--nodes", "0", "--dir", v.work + "/p"), "nodes", code=2)
     one_line(v.claudefs("playground", "up", "--nodes", "many", "--dir", v.work + "/p"), "nodes", code=2)
