@@ -86,6 +86,7 @@ runtime::Task<Result<void>> Node::start_services() {
   raft_options.log_directory = options_.data_directory + "/raft";
   raft_options.log_file_bytes = raft_file_bytes_;
   raft_options.log_keep_bytes = kRaftFilesKept * raft_file_bytes_;
+  raft_options.proposals_max = options_.proposals_max;
   std::function<std::string(NodeId)> addresses = [this](NodeId id) { return address_of(id); };
   raft_ = co_await raft::Host::open(env_, *client_, methods_, raft_options, addresses);
 

@@ -67,6 +67,7 @@ void Cluster::start_server(Server& server) {
   options.size_bytes = options_.server_bytes;
   options.scrub_every = kScrubEvery;
   options.open_kv = ImageKv::open;
+  if (options_.few_proposals) options.proposals_max = 2;
   server.started.reset();
   server.wanted = true;
   ++server.life;

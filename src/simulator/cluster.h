@@ -22,9 +22,10 @@ struct ClusterOptions {
   u16 shards = 8;
   bool kernel_pages = true;  // of clients: kernel.h
   runtime::Duration clock_skew_max{0};
-  u32 clock_drift_max = 0;   // millionths
-  bool trash = false;        // what is unlinked stays in the trash for a day
-  u64 server_bytes = 2_GiB;  // that each may use; the files of its logs are in proportion
+  u32 clock_drift_max = 0;     // millionths
+  bool trash = false;          // what is unlinked stays in the trash for a day
+  bool few_proposals = false;  // servers take two commands a shard at once: clients are often told to wait
+  u64 server_bytes = 2_GiB;    // that each may use; the files of its logs are in proportion
 };
 
 // A machine that runs one server process.

@@ -229,6 +229,40 @@ Task<void> HostCluster::write_for_ever(int i, std::size_t value_bytes) {
   }
 }
 
+Task<void> HostCluster::tell(Host* host, ShardId group, Buffer command, std::shared_ptr<Told> told) {
+  ++told->under_way;
+  const Result<Buffer> reply = co_await host->propose(group, std::move(command));
+  --told->under_way;
+  told->overloaded += !reply && reply.error().code == Errc::overloaded;
+}
+
+HostCluster::Told HostCluster::propose_at_once(int i, ShardId group, int count, std::size_t bytes) {
+  const auto told = std::make_shared<Told>();
+  for (int n = 0; n < count; ++n) {
+    std::string value = fmt::format("flood{}", member(i).next_value++);
+    value.resize(bytes, '.');
+    member(i).scope->spawn(tell(member(i).host.get(), group, Buffer::copy_of(value), told));
+  }
+  return *told;
+}
+
+Task<void> HostCluster::write_patiently(int i, ShardId group, int count) {
+  for (int n = 0; n < count;) {
+    const std::string value = fmt::format("patient-{}", member(i).next_value++);
+    const Result<Buffer> reply = co_await member(i).host->propose(group, Buffer::copy_of(value));
+    if (reply) {
+      ++n;
+      ++patient_;
+      acknowledged_[group].push_back(value);
+    } else if (reply.error().code == Errc::overloaded) {
+      co_await member(i).node->executor().sleep(5ms);
+    } else {
+      violation_ = "a patient client failed: " + reply.error().to_string();
+      co_return;
+    }
+  }
+}
+
 // Nothing that was acknowledged before a barrier may be missing after it.
 Task<void> HostCluster::read_for_ever(int i) {
   Member& m = member(i);

@@ -86,6 +86,16 @@ class HostCluster {
   // Proposes and reads on every node that runs, until stop_workload.
   void start_workload(int i, std::size_t value_bytes = 8);
   void stop_workload() { working_ = false; }
+  // So many commands at the same moment: how many are under way now, and how many
+  // were told at once that it is overloaded.
+  struct Told {
+    int under_way = 0, overloaded = 0;
+    bool operator==(const Told&) const = default;
+  };
+  Told propose_at_once(int i, ShardId group, int count, std::size_t bytes);
+  // Tries again whenever it is told to wait.
+  runtime::Task<void> write_patiently(int i, ShardId group, int count);
+  std::size_t patient() const { return patient_; }  // commands of those that are done
   // All replicas of all groups have the same values, among them each acknowledged one, once.
   bool converged();
   // Runs until it holds, looking now and then (a look is dear); false when `limit` passed first.
@@ -95,6 +105,7 @@ class HostCluster {
   HostOptions options;
 
  private:
+  static runtime::Task<void> tell(Host* host, ShardId group, Buffer command, std::shared_ptr<Told> told);
   runtime::Task<void> write_for_ever(int i, std::size_t value_bytes);
   runtime::Task<void> read_for_ever(int i);
 
@@ -104,6 +115,7 @@ class HostCluster {
   std::map<ShardId, LogIndex> floor_;  // applied at the leader when it last acknowledged
   std::string violation_;
   bool working_ = true;
+  std::size_t patient_ = 0;
 };
 
 }  // namespace claudefs::raft::testing

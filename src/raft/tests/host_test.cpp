@@ -288,6 +288,41 @@ TEST(Host, ARolledBackNodeIsRecognisedByItsLeaders) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// What is under way is bounded, in number and in bytes, of each group and of the node; who is told to wait
+// gets his turn, and whatever ends proposals makes room again.
+TEST(Host, TooManyProposalsAreToldToWait) {
+  HostCluster cluster(51);
+  cluster.options.proposals_max = 20;
+  cluster.options.proposal_bytes_max = 4_MiB;
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  cluster.world().run_for(11s);
+  for (const u16 group : {0, 3, 6}) ASSERT_EQ(cluster.leader_of(ShardId{group}), 0);
+  using Told = HostCluster::Told;
+  cluster.world().isolate("n1");  // nothing commits
+  EXPECT_EQ(cluster.propose_at_once(0, ShardId{0}, 30, 100), (Told{20, 10}));
+  EXPECT_EQ(cluster.propose_at_once(0, ShardId{0}, 5, 100), (Told{0, 5}));
+  cluster.world().run_for(2s);
+  EXPECT_FALSE(cluster.member(0).host->status(ShardId{0}).leader);
+  cluster.world().heal();
+  cluster.world().run_for(15s);
+  for (const u16 group : {0, 3, 6}) ASSERT_EQ(cluster.leader_of(ShardId{group}), 0);
+  cluster.world().isolate("n1");
+  EXPECT_EQ(cluster.propose_at_once(0, ShardId{0}, 10, 4_MiB), (Told{7, 3}))
+      << "32 MiB, and the lost ones count no more";
+  EXPECT_EQ(cluster.propose_at_once(0, ShardId{3}, 10, 4_MiB), (Told{7, 3}));
+  EXPECT_EQ(cluster.propose_at_once(0, ShardId{6}, 10, 4_MiB), (Told{1, 9})) << "64 MiB in all";
+  cluster.world().run_for(2s);
+  cluster.world().heal();
+  cluster.world().run_for(15s);
+  // Patient clients: each command in, once.
+  ASSERT_EQ(cluster.leader_of(ShardId{0}), 0);
+  for (int i = 0; i < 60; ++i) cluster.member(0).scope->spawn(cluster.write_patiently(0, ShardId{0}, 3));
+  cluster.world().run_for(5s);
+  EXPECT_EQ(cluster.patient(), 180u);
+  EXPECT_TRUE(cluster.reach(&HostCluster::converged, 5s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 // A leader applies nothing that its own log does not have, and answers no sooner than it comes round: a slow
 // node is no place to lead from.
 void expect_that_leaders_leave(const std::function<void(sim::Node&)>& slow, const char* what) {

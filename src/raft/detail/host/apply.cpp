@@ -71,15 +71,22 @@ void HostImpl::apply_batch(Group& group, std::vector<Entry> entries) {
     auto waiting = group.proposals.find(batch[i].index);
     if (waiting == group.proposals.end()) continue;
     if (waiting->second.term == batch[i].term || CFS_MUTANT(raft_host_answers_lost_proposal)) {
-      waiting->second.reply->set(std::move(replies[i]));
+      answer(group, waiting, std::move(replies[i]));
     } else {
       CFS_PROBE(raft_host_proposal_replaced, "another entry is committed where a proposal was");
-      waiting->second.reply->set(fail(Errc::unavailable, "leadership was lost"));
+      answer(group, waiting, fail(Errc::unavailable, "leadership was lost"));
     }
-    group.proposals.erase(waiting);
   }
   wake_applied(group);
   announce_if_ready(group);
+}
+
+void HostImpl::answer(Group& group, std::map<LogIndex, Group::Proposal>::iterator proposal,
+                      Result<Buffer> reply) {
+  group.proposed_bytes -= proposal->second.bytes;
+  proposed_bytes_ -= proposal->second.bytes;
+  proposal->second.reply->set(std::move(reply));
+  group.proposals.erase(proposal);
 }
 
 void HostImpl::wake_applied(Group& group) {
@@ -127,10 +134,9 @@ void HostImpl::reads_ready(Group& group, const std::vector<Ready::Read>& reads) 
 }
 
 void HostImpl::fail_waiters(Group& group, const Error& error) {
-  for (auto& [index, proposal] : group.proposals) proposal.reply->set(fail(error));
+  while (!group.proposals.empty()) answer(group, group.proposals.begin(), fail(error));
   for (auto& [id, waiter] : group.reads) waiter->set(fail(error));
   for (auto& [index, waiter] : group.to_apply) waiter->set(fail(error));
-  group.proposals.clear();
   group.reads.clear();
   group.to_apply.clear();
 }

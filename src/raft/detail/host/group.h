@@ -31,9 +31,11 @@ struct HostedGroup {
 
   struct Proposal {
     Term term;
+    std::size_t bytes;
     std::shared_ptr<runtime::Promised<Result<Buffer>>> reply;
   };
   std::map<LogIndex, Proposal> proposals;
+  std::size_t proposed_bytes = 0;  // by `proposals`
   using Waiter = std::shared_ptr<runtime::Promised<Result<LogIndex>>>;
   std::map<u64, Waiter> reads;               // unconfirmed, by read id
   std::multimap<LogIndex, Waiter> to_apply;  // confirmed, waiting for this index

@@ -81,6 +81,7 @@ class HostImpl final : public Host {
   void reads_ready(Group& group, const std::vector<Ready::Read>& reads);
   void wake_applied(Group& group);
   void fail_waiters(Group& group, const Error& error);
+  void answer(Group& group, std::map<LogIndex, Group::Proposal>::iterator proposal, Result<Buffer> reply);
   runtime::Task<void> fetch(Group* group, Ready::Fetch what);
 
   // snapshots.cpp
@@ -100,6 +101,9 @@ class HostImpl final : public Host {
   runtime::Task<Result<void>> remember();
   runtime::Task<Result<net::TypedReply<StandReply>>> on_ask_stand(net::Request request);
 
+  // requests.cpp
+  Result<void> admit(const Group& group, std::size_t bytes) const;
+
   // balance.cpp
   void balance();
   void leave_if_slow();
@@ -117,6 +121,7 @@ class HostImpl final : public Host {
 
   std::map<ShardId, std::unique_ptr<Group>> groups_;
   std::map<NodeId, std::unique_ptr<PeerLink>> links_;
+  std::size_t proposed_bytes_ = 0;  // of all groups
   std::vector<Group*> dirty_;
   std::vector<Group*> to_write_;
   runtime::Condition work_;

@@ -15,7 +15,24 @@ namespace {
 Error unknown_group(ShardId id) {
   return Error{Errc::not_leader, fmt::format("group {} is not hosted here", id)};
 }
+// Commands under way, in memory until they are applied: above it clients wait.
+constexpr std::size_t kGroupBytes = 32_MiB;
+constexpr std::size_t kNodeBytes = 64_MiB;
+constexpr std::size_t kProposalOverhead = 512;  // of whoever waits for it
 }  // namespace
+
+// A command alone is always taken.
+Result<void> HostImpl::admit(const Group& group, std::size_t bytes) const {
+  const std::size_t count = group.proposals.size();
+  const bool group_is_full =
+      count >= options_.proposals_max || (count != 0 && group.proposed_bytes + bytes > kGroupBytes);
+  const bool node_is_full = proposed_bytes_ != 0 && proposed_bytes_ + bytes > kNodeBytes;
+  if (!group_is_full && !node_is_full) return {};
+  CFS_PROBE(raft_overloaded, "a proposal is told to wait, as too much is under way");
+  return fail(Errc::overloaded,
+              fmt::format("group {}: {} proposals are under way, {} bytes on this node; try again later",
+                          group.id, count, proposed_bytes_));
+}
 
 runtime::Task<Result<Buffer>> HostImpl::propose(ShardId id, Buffer command) {
   Group* group = find(id);
@@ -26,13 +43,14 @@ runtime::Task<Result<Buffer>> HostImpl::propose(ShardId id, Buffer command) {
     co_return fail(Errc::too_big, fmt::format("a command of {} bytes, the limit is {}", command.size(),
                                               options_.proposal_bytes_max));
   if (!group->announced) co_return fail(not_leader(*group));
-  if (group->proposals.size() >= options_.proposals_max)
-    co_return fail(Errc::overloaded,
-                   fmt::format("group {}: {} proposals are under way", id, group->proposals.size()));
+  const std::size_t bytes = command.size() + kProposalOverhead;
+  co_await admit(*group, bytes);
   const std::optional<LogIndex> index = group->core.propose(std::move(command), env_.now());
   if (!index) co_return fail(not_leader(*group));
   auto reply = std::make_shared<runtime::Promised<Result<Buffer>>>(env_.executor());
-  group->proposals.emplace(*index, Group::Proposal{group->core.term(), reply});
+  group->proposals.emplace(*index, Group::Proposal{group->core.term(), bytes, reply});
+  group->proposed_bytes += bytes;
+  proposed_bytes_ += bytes;
   mark(*group);
   co_return co_await reply->wait();
 }
