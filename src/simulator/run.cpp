@@ -128,6 +128,8 @@ class Run {
     check_replicas(cluster_, kReplicasWithin, complain);
     await_redundancy(cluster_, kRedundantWithin, complain);
     if (!report_.violations.empty() || cluster_.servers().size() < 3) return;
+    scrub(cluster_, kScrubbedWithin, complain);  // what faults left at the victim: one disk at a time
+    if (!report_.violations.empty()) return;
     sim::RandomStream random(plan_.seed, "damage at rest", checks_++);
     damage_at_rest(cluster_, some_server(random), random);
     scrub(cluster_, kScrubbedWithin, complain);
