@@ -43,6 +43,8 @@ cluster::NodeStats Node::stats() const {
   out.version = CLAUDEFS_VERSION;
   out.incarnation = incarnation_;
   if (data_) out.disk_fault = data_->disk_fault();
+  if (const std::optional<Error> failed = raft_->failure(); failed && out.disk_fault.empty())
+    out.disk_fault = failed->text;
   return out;
 }
 

@@ -71,6 +71,9 @@ class Host {
   // This node has all that it promised in its groups: others may count on it (docs/raft.md).
   virtual bool is_whole() const { return true; }
   virtual u64 log_bytes() const = 0;  // that the log takes on disk
+  // The disk of the log or of a state machine failed: this node leaves its groups until it is restarted.
+  virtual void disk_failed(const Error&) {}
+  virtual std::optional<Error> failure() const { return std::nullopt; }  // why it left
   virtual runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) = 0;
   virtual runtime::Task<void> stop() = 0;
 };

@@ -1,6 +1,7 @@
 #include "simulator/linearizer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
@@ -14,13 +15,27 @@ constexpr u64 kStepsMax = 3000;  // of one answer
 
 Linearizer::Linearizer(u16 shard_count, bool trash) { states_.push_back({Model(shard_count, trash), {}}); }
 
+void Linearizer::give_up() {
+  judging_ = false;
+  states_.clear();
+  pending_.clear();
+  lost_.clear();
+}
+
 void Linearizer::called(Operation operation) {
+  if (!judging_) return;
   const u64 number = operation.number;
   pending_.emplace(number, std::move(operation));
 }
 
 bool Linearizer::add(std::vector<State>& states, State state) {
-  if (std::find(states.begin(), states.end(), state) != states.end()) return false;
+  state.fingerprint = state.model.fingerprint();
+  for (const auto& [number, prediction] : state.done)
+    state.fingerprint = std::rotl(state.fingerprint, 7) ^ number;
+  const auto same = [&state](const State& other) {
+    return other.fingerprint == state.fingerprint && other.model == state.model && other.done == state.done;
+  };
+  if (std::ranges::any_of(states, same)) return false;
   states.push_back(std::move(state));
   return true;
 }
@@ -78,6 +93,7 @@ void Linearizer::forget_gone() {
 }
 
 std::optional<std::string> Linearizer::answered(u64 number, const Outcome& seen) {
+  if (!judging_) return std::nullopt;
   std::vector<State> next;
   steps_ = 0;
   for (State& state : states_) {
@@ -91,22 +107,19 @@ std::optional<std::string> Linearizer::answered(u64 number, const Outcome& seen)
     same.done.erase(number);
     if (same.model.agrees(pending_.at(number), predicted, seen)) add(next, std::move(same));
   }
-  const bool too_many = steps_ > kStepsMax || next.size() > kStatesMax;
   std::optional<std::string> violation;
-  if (judging_ && too_many) {
-    judging_ = false;
-    if (next.size() > kStatesMax) next.erase(next.begin() + kStatesMax, next.end());
+  if (steps_ > kStepsMax || next.size() > kStatesMax) {
+    give_up();
+    return violation;
   }
   if (next.empty()) {
-    if (judging_ && !too_many) {
-      Model model = states_.front().model;
-      const Prediction expected = model.apply(pending_.at(number));
-      violation = fmt::format(
-          "no order of the operations gives this answer: {} answered {}; {} states, for instance one "
-          "that gives {} nlink {} mode {:o}",
-          pending_.at(number).to_string(), seen.to_string(), states_.size(), claudefs::name_of(expected.code),
-          expected.nlink, expected.mode);
-    }
+    Model model = states_.front().model;
+    const Prediction expected = model.apply(pending_.at(number));
+    violation = fmt::format(
+        "no order of the operations gives this answer: {} answered {}; {} states, for instance one "
+        "that gives {} nlink {} mode {:o}",
+        pending_.at(number).to_string(), seen.to_string(), states_.size(), claudefs::name_of(expected.code),
+        expected.nlink, expected.mode);
     next = std::move(states_);
     for (State& state : next) state.done.erase(number);
   }
@@ -144,7 +157,7 @@ void Linearizer::settle() {
       next.done.emplace(number, Prediction());
       add(states_, std::move(next));
     }
-  if (states_.size() > kStatesMax) judging_ = false;
+  if (states_.size() > kStatesMax) return give_up();
   std::vector<State> settled;
   for (State& state : states_) {
     for (const u64 number : lost_) state.done.erase(number);

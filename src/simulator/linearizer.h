@@ -35,7 +35,7 @@ class Linearizer {
   struct State {
     Model model;
     std::map<u64, Prediction> done;  // pending operations that took effect
-    bool operator==(const State&) const = default;
+    u64 fingerprint = 0;             // of both, as it was when it came
   };
   // All states in which `number` took effect with the answer seen, and before it any of those that matter.
   void expand(const State& from, u64 number, const Outcome& seen, std::vector<State>& out);
@@ -43,6 +43,7 @@ class Linearizer {
   std::vector<u64> conflicting(State& state, u64 number) const;
   bool is_lost(u64 number) const;
   void forget_gone();
+  void give_up();
 
   std::vector<State> states_;
   std::map<u64, Operation> pending_;

@@ -1,6 +1,7 @@
 #include "simulator/namespace_model.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "meta/names.h"
 
@@ -32,6 +33,22 @@ bool Model::operator==(const Model& other) const {
                       });
   };
   return ids_ == other.ids_ && same(inodes_, other.inodes_) && same(trashed_, other.trashed_);
+}
+
+u64 Model::fingerprint() const {
+  u64 out = 0;
+  const auto mix = [&out](u64 value) { out = (std::rotl(out, 23) ^ value) * 0x9E3779B97F4A7C15; };
+  const std::hash<std::string> hash;
+  for (const std::map<Symbol, Shared>* all : {&inodes_, &trashed_}) {
+    mix(all->size());
+    for (const auto& [symbol, inode] : *all) {
+      mix(symbol << 32 | u64{inode->nlink} << 16 | inode->mode);
+      for (const auto& [name, child] : inode->entries) mix(hash(name) + child);
+      for (const auto& [name, value] : inode->xattrs) mix(hash(name) ^ hash(value));
+    }
+  }
+  for (const auto& [symbol, id] : ids_) mix(symbol ^ id.value);
+  return out;
 }
 
 std::size_t Model::entries() const {

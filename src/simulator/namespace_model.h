@@ -52,6 +52,7 @@ class Model {
   // Forgets the ids of inodes that are gone, but for those that `kept` mentions.
   void forget_gone(const std::vector<Symbol>& kept);
   bool operator==(const Model& other) const;
+  u64 fingerprint() const;  // equal for equal models, and seldom for others
 
   // For the audit: ids of all inodes that are reachable, as far as they are known.
   std::size_t inodes() const { return inodes_.size(); }

@@ -14,12 +14,15 @@ constexpr runtime::Duration kShardWriteTimeout = 10s;
 std::vector<NodeId> PlaceSearch::candidates() const {
   std::vector<NodeId> out = nodes_.writable();
   std::erase_if(out, [this](NodeId node) { return full_.contains(node); });
-  return out;
+  std::vector<NodeId> willing = out;
+  std::erase_if(willing, [this](NodeId node) { return failed_.contains(node); });
+  return widest_layout(willing.size(), nodes_.total()) ? willing : out;
 }
 
 void PlaceSearch::note(const std::vector<ShardFailure>& failures) {
+  failed_.clear();
   for (const ShardFailure& failure : failures) {
-    if (failure.error.code == Errc::no_space) full_.insert(failure.node);
+    (failure.error.code == Errc::no_space ? full_ : failed_).insert(failure.node);
     last_ = Error{Errc::unavailable,
                   fmt::format("write to node {}: {}", failure.node, failure.error.to_string())};
   }

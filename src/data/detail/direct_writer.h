@@ -34,7 +34,8 @@ class PlaceSearch {
  public:
   PlaceSearch(runtime::Env& env, Nodes& nodes)
       : env_(env), nodes_(nodes), deadline_(env.now() + kWriteTimeLimit) {}
-  std::vector<NodeId> candidates() const;  // usable and not full
+  // Writable and not full; without those that failed the last round, where the others are enough.
+  std::vector<NodeId> candidates() const;
   void note(const std::vector<ShardFailure>& failures);
   // After a failure or when there are too few candidates: waits a little, or says why it is over.
   runtime::Task<Result<void>> next_round();
@@ -44,6 +45,7 @@ class PlaceSearch {
   Nodes& nodes_;
   runtime::Instant deadline_;
   std::set<NodeId> full_;
+  std::set<NodeId> failed_;
   Error last_{Errc::unavailable, "too few nodes are up to write with redundancy"};
   u32 rounds_ = 0;
 };

@@ -6,8 +6,21 @@
 
 namespace claudefs::data {
 
-void DiskHealth::note_write(const Error& error) {
-  if (error.code == Errc::io_error) take_out("it failed a write: " + error.text);
+Error DiskHealth::note_write(Error error) {
+  switch (error.code) {
+    case Errc::not_found:
+    case Errc::not_directory:
+    case Errc::access_denied:
+    case Errc::not_permitted:
+    case Errc::read_only:
+    case Errc::io_error:
+      error.code = Errc::io_error;
+      take_out("it failed a write: " + error.text);
+      break;
+    default:  // a refusal
+      break;
+  }
+  return error;
 }
 
 void DiskHealth::note_read(const Error& error) {

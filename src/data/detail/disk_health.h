@@ -14,8 +14,10 @@ namespace claudefs::data {
 class DiskHealth {
  public:
   explicit DiskHealth(runtime::Env& env) : env_(env) {}
-  // What a store answered to a write or flush, or to a read.
-  void note_write(const Error& error);
+  // What a store answered to a write or flush; gives what the sender is told: io_error for what the disk did,
+  // also when the directory has vanished or refuses, so that it turns to another node at once.
+  Error note_write(Error error);
+  // What a store answered to a read.
   void note_read(const Error& error);
   bool sound() const { return fault_.empty(); }
   const std::string& fault() const { return fault_; }  // for people; empty while it is well

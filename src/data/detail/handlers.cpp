@@ -79,8 +79,7 @@ Handlers::Answer<JournalAppend> Handlers::journal_append(JournalAppend message, 
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
   Result<void> done = co_await journal_.append(message.segment, message.offset, std::move(pieces)).result();
-  if (!done) disk_.note_write(done.error());
-  co_await std::move(done);
+  if (!done) co_return fail(disk_.note_write(std::move(done.error())));
   co_return reply_of<JournalAppend>();
 }
 
@@ -131,8 +130,7 @@ Handlers::Answer<ShardWrite> Handlers::shard_write(ShardWrite message, Request r
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
   Result<void> done = co_await shards_.write(message.key, std::move(pieces)).result();
-  if (!done) disk_.note_write(done.error());
-  co_await std::move(done);
+  if (!done) co_return fail(disk_.note_write(std::move(done.error())));
   bad_.erase(message.key);
   co_return reply_of<ShardWrite>();
 }

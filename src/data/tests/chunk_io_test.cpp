@@ -180,6 +180,16 @@ TEST(ChunkIo, WritesGoOnWithNodesDown) {
   }
 }
 
+TEST(ChunkIo, ANodeThatRefusesForeverHoldsNobodyUp) {
+  Rig rig(3);
+  rig.node(2).shards.write_error = Errc::busy;
+  const runtime::Instant began = rig.env.now();
+  const std::vector<Buffer> much = noises(10, 90'000, 300);
+  const StoredChunks stored = rig.store(much);
+  EXPECT_LT(rig.env.now() - began, 2s);
+  rig.expect_reads(much, stored);
+}
+
 TEST(ChunkIo, OneLivingNodeOfThreeIsNotEnough) {
   Rig rig(3);
   rig.node(2).down = rig.node(3).down = true;

@@ -80,7 +80,7 @@ class MemoryShardStore final : public store::ShardStore {
   runtime::Task<Result<void>> write(store::ShardKey key, std::vector<Buffer> data) override {
     co_await env_.executor().sleep(std::chrono::microseconds(200));
     if (full) co_return fail(Errc::no_space, "the disk is full");
-    if (fails_writes) co_return fail(Errc::io_error, "the disk says EIO");
+    if (write_error) co_return fail(*write_error, "no write here");
     std::string bytes;
     for (const Buffer& piece : data) bytes.append(piece.text());
     const auto [it, fresh] = shards.try_emplace(key, bytes);
@@ -130,7 +130,8 @@ class MemoryShardStore final : public store::ShardStore {
   std::set<store::ShardKey> damaged;
   std::map<store::ShardKey, std::set<u32>> damaged_blocks;
   u64 capacity = 1u << 30;
-  bool fails_reads = false, fails_writes = false;
+  bool fails_reads = false;
+  std::optional<Errc> write_error;
   bool full = false;
   u64 reads = 0, writes = 0;
 

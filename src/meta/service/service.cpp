@@ -312,8 +312,10 @@ runtime::Task<void> Service::checkpoint_now_and_then() {
   for (;;) {
     co_await parts_.env.executor().sleep(kCheckpointEvery);
     const Result<void> done = co_await checkpoint().result();
-    if (!done)
-      log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
+    if (done) continue;
+    log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
+    // What it cannot keep others must: they lead at once, and this node's log needs no more room.
+    if (done.error().code != Errc::no_space) parts_.raft.disk_failed(done.error());
   }
 }
 

@@ -374,6 +374,24 @@ TEST(Host, LeadersLeaveASlowNode) {
   expect_that_leaders_leave([](sim::Node& node) { node.slow_down(8192); }, "a slow processor");
 }
 
+TEST(Host, ANodeThatCannotKeepItsStateLeavesItsGroups) {
+  HostCluster cluster(63, {});
+  for (int i = 0; i < 3; ++i) cluster.boot(i);
+  cluster.world().run_for(15s);
+  for (int i = 0; i < 3; ++i) cluster.start_workload(i);
+  cluster.member(0).host->disk_failed({Errc::not_found, "the directory is gone"});
+  EXPECT_EQ(cluster.member(0).host->failure()->code, Errc::not_found);
+  cluster.world().run_for(3s);
+  const u64 before = cluster.acknowledged();
+  cluster.world().run_for(5s);
+  EXPECT_GT(cluster.acknowledged(), before + 20);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) {
+    EXPECT_GT(cluster.leader_of(ShardId{g}), 0) << g;
+    EXPECT_FALSE(cluster.member(0).host->holds_lease(ShardId{g})) << g;
+  }
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 // Nobody is quicker: nothing moves.
 TEST(Host, LeadersStayWhereAllDisksAreSlow) {
   sim::FaultOptions slow;

@@ -39,6 +39,8 @@ class HostImpl final : public Host {
   std::vector<ShardId> groups() const override;
   bool is_whole() const override { return remembers_ && takes_part_; }
   u64 log_bytes() const override { return log_->disk_bytes(); }
+  void disk_failed(const Error& error) override;
+  std::optional<Error> failure() const override { return failed_; }
   runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) override;
   runtime::Task<void> stop() override;
 
@@ -69,7 +71,6 @@ class HostImpl final : public Host {
   runtime::Task<void> run_persist();
   std::vector<ToWrite> take_writes();
   runtime::Task<Result<void>> write(const std::vector<ToWrite>* writes);
-  void log_failed(const Error& error);
   void compact_groups();
 
   // apply.cpp
@@ -130,7 +131,7 @@ class HostImpl final : public Host {
   bool remembers_ = false;
   std::string waits_for_;  // what the last try to rejoin lacked
   bool stopping_ = false;
-  std::optional<Error> failed_;  // the log is dead: this node takes no part any more
+  std::optional<Error> failed_;  // the disk is dead: this node takes no part any more
   bool collect_wanted_ = false;
   std::size_t streams_ = 0;
   u64 next_read_ = 1;

@@ -36,7 +36,7 @@ runtime::Task<void> HostImpl::run_persist() {
     if (!writes.empty()) pace_.write_began(env_.now());
     const Result<void> written = co_await write(&writes).result();
     if (!written) {
-      log_failed(written.error());
+      disk_failed(written.error());
       co_return;
     }
     if (!writes.empty()) pace_.write_ended(env_.now());
@@ -84,15 +84,15 @@ runtime::Task<Result<void>> HostImpl::write(const std::vector<ToWrite>* writes) 
   }
 }
 
-void HostImpl::log_failed(const Error& error) {
-  if (stopping_) return;
-  log::error("raft", "the log failed; this node leaves its groups until it is restarted",
+void HostImpl::disk_failed(const Error& error) {
+  if (stopping_ || failed_) return;
+  log::error("raft", "the disk failed: this node leaves its groups until it is restarted",
              {log::kv("error", error.to_string())});
   CFS_PROBE(raft_host_log_failed, "the log failed: the node leaves its groups");
   failed_ = error;
   for (auto& [id, group] : groups_) {
     if (std::exchange(group->announced, false)) group->machine.on_leadership(false, group->announced_term);
-    fail_waiters(*group, Error{Errc::unavailable, "the raft log failed: " + error.text});
+    fail_waiters(*group, Error{Errc::unavailable, "the disk of this node failed: " + error.text});
   }
 }
 

@@ -39,7 +39,7 @@ void HostImpl::doubt_if_it_does(Group& group) {
              {log::kv("group", group.id), log::kv("last", group.core.log().last())});
   scope_.spawn([](HostImpl* self) -> runtime::Task<void> {
     const Result<void> done = co_await forget_membership(self->env_, self->options_.log_directory).result();
-    if (!done) co_return self->log_failed(done.error());
+    if (!done) co_return self->disk_failed(done.error());
     co_await self->run_rejoin();
   }(this));
 }
@@ -58,7 +58,7 @@ runtime::Task<void> HostImpl::run_rejoin() {
       }
     } else if (std::ranges::all_of(groups_, [](const auto& g) { return g.second->core.remembers(); })) {
       const Result<void> written = co_await remember().result();
-      if (!written) log_failed(written.error());
+      if (!written) disk_failed(written.error());
       co_return;
     }
     co_await env_.executor().sleep(kBetweenTries);
@@ -116,7 +116,7 @@ runtime::Task<bool> HostImpl::try_rejoin() {
   if (untouched) {
     const Result<void> written = co_await remember().result();
     if (!written) {
-      log_failed(written.error());
+      disk_failed(written.error());
       co_return false;
     }
   } else {
