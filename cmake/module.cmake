@@ -40,7 +40,7 @@ function(claudefs_module name)
   claudefs_fuzz(${name})
 endfunction()
 
-# claudefs_fuzz(NAME): with CLAUDEFS_FUZZ, a libFuzzer program `fuzz_X` for each src/NAME/fuzz/X_fuzz.cpp.
+# claudefs_fuzz(NAME): with CLAUDEFS_FUZZ, a libFuzzer program `fuzz_X` for each src/NAME/fuzz/X_fuzz.cpp; target `fuzzers` builds all.
 function(claudefs_fuzz name)
   if(NOT CLAUDEFS_FUZZ)
     return()
@@ -53,5 +53,9 @@ function(claudefs_fuzz name)
     add_executable(fuzz_${program} ${source})
     target_link_libraries(fuzz_${program} PRIVATE cfs_${id})
     target_link_options(fuzz_${program} PRIVATE -fsanitize=fuzzer)
+    if(NOT TARGET fuzzers)
+      add_custom_target(fuzzers)
+    endif()
+    add_dependencies(fuzzers fuzz_${program})
   endforeach()
 endfunction()

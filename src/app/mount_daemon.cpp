@@ -66,11 +66,18 @@ void collect(const Mount& mount, admin::MetricSet& set) {
   counter("claudefs_chunk_degraded_reads_total", "Chunks rebuilt from other shards.", io.degraded_reads);
 }
 
+// A program that runs for days shall not fail because the cluster was away for an hour: it waits, as long as
+// whoever started it does not interrupt it.
+constexpr runtime::Duration kForever = std::chrono::hours(24 * 365);
+// Once the mount is told to end.
+constexpr runtime::Duration kLastPatience = std::chrono::seconds(10);
+
 client::ClusterMount::Settings settings_of(const MountDaemonOptions& options) {
   client::ClusterMount::Settings out;
   out.identity = identity_of(options.spec, NodeId{});
   out.seeds = options.seeds;
   out.connect_within = options.connect_within;
+  out.patience = kForever;
   out.chunks.cache_bytes = options.cache_bytes;
   out.files.dirty_bytes_total = options.dirty_bytes;
   out.files.squash_root = options.squash_root;
@@ -89,6 +96,7 @@ void request_stop(Mount& mount, int signal) {
 
 // A lazy unmount waits for open files; after a stop was asked for it waits no longer than this.
 runtime::Task<void> close_after(Mount& mount, runtime::Duration time) {
+  mount.client->set_patience(kLastPatience);
   co_await mount.reactor.env().executor().sleep(time);
   mount.session->close();
 }

@@ -10,6 +10,7 @@ struct Row {
   int errno_value;
   std::string_view name;
 };
+// What a caller was retried on until its deadline is ETIMEDOUT: EAGAIN would tell a blocking program to spin.
 constexpr Row kRows[] = {
     {Errc::ok, 0, "ok"},
     {Errc::not_found, ENOENT, "not_found"},
@@ -37,13 +38,13 @@ constexpr Row kRows[] = {
     {Errc::busy, EBUSY, "busy"},
     {Errc::would_loop, EINVAL, "would_loop"},
     {Errc::symlink_loop, ELOOP, "symlink_loop"},
-    {Errc::unavailable, EAGAIN, "unavailable"},
-    {Errc::not_leader, EAGAIN, "not_leader"},
+    {Errc::unavailable, ETIMEDOUT, "unavailable"},
+    {Errc::not_leader, ETIMEDOUT, "not_leader"},
     {Errc::timed_out, ETIMEDOUT, "timed_out"},
     {Errc::cancelled, EINTR, "cancelled"},
-    {Errc::connection_lost, ECONNRESET, "connection_lost"},
-    {Errc::overloaded, EAGAIN, "overloaded"},
-    {Errc::conflict, EAGAIN, "conflict"},
+    {Errc::connection_lost, ETIMEDOUT, "connection_lost"},
+    {Errc::overloaded, ETIMEDOUT, "overloaded"},
+    {Errc::conflict, ETIMEDOUT, "conflict"},
     {Errc::fenced, ESTALE, "fenced"},
     {Errc::wrong_cluster, EIO, "wrong_cluster"},
     {Errc::wrong_node, EIO, "wrong_node"},
@@ -68,6 +69,8 @@ Errc errc_of_errno(int value) {
       return Errc::invalid_argument;
     case EAGAIN:
       return Errc::unavailable;
+    case ETIMEDOUT:
+      return Errc::timed_out;
     case ECONNREFUSED:
     case EHOSTUNREACH:
     case ENETUNREACH:

@@ -20,6 +20,8 @@ class ClusterMount {
     data::ChunkIo::Options chunks;
     Options files;
     cluster::RouterOptions routing;
+    // Once it is started: how long an operation waits for a cluster that does not answer.
+    runtime::Duration patience{60'000'000'000};
   };
   ClusterMount(runtime::Env& env, Settings settings);
   ~ClusterMount();
@@ -29,8 +31,9 @@ class ClusterMount {
   // Finds the cluster and opens a session. Errors: wrong_cluster, access_denied, unavailable (no node
   // answered in time), those of FileSystem::start. After one: start() again, or stop() and destroy it.
   runtime::Task<Result<void>> start();
-  // Writes back what is dirty. Errors: the first write-back that failed.
+  // Writes back what is dirty, with a minute's patience at most. Errors: the first write-back that failed.
   runtime::Task<Result<void>> stop();
+  void set_patience(runtime::Duration patience);  // also of what waits now
 
   FileSystem& files() { return *files_; }  // after start()
   const FileSystem& files() const { return *files_; }

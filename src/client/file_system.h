@@ -36,7 +36,9 @@ struct Options {
   u64 dirty_bytes_total = 64_MiB;
   u64 flush_run_bytes = 8_MiB;  // a run this long is written back at once
   runtime::Duration write_back_after{1'000'000'000};
-  runtime::Duration retry_after{2'000'000'000};  // after a write-back that may succeed later
+  runtime::Duration retry_after{2'000'000'000};  // after a write-back or read that may succeed later
+  // How long fsync, close, read and a write that waits for room try again while the cluster cannot.
+  runtime::Duration patience{60'000'000'000};
   runtime::Duration hold_interval{10'000'000'000};
   runtime::Duration outage_after{3'000'000'000};  // an answer later than this is an outage worth a log line
   u64 read_ahead_bytes = 8_MiB;                   // of a file that is read in order
@@ -81,6 +83,7 @@ class FileSystem {
   Task<Result<void>> start();
   // Writes back what is dirty and ends background work. Errors: the first write-back that failed.
   Task<Result<void>> stop();
+  void set_patience(runtime::Duration patience);  // also of what waits now
 
   // Names.
   Task<Result<Inode>> lookup(InodeId parent, std::string name, Caller caller = {});

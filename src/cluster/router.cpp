@@ -49,6 +49,8 @@ class RouterImpl final : public Router {
     return view == nullptr ? std::string() : view->address;
   }
 
+  void set_give_up_after(Duration time) override { options_.give_up_after = time; }
+
   Task<Result<void>> refresh() override {
     if (!refreshing_) {
       refreshing_ = true;
@@ -65,10 +67,11 @@ class RouterImpl final : public Router {
   }
 
   Task<Result<ShardReply>> call_for_leases(ShardId shard, u16 kind, RequestId id, Buffer body) override {
-    const Instant deadline = env_.now() + options_.give_up_after;
+    const Instant called = env_.now();
     Buffer request = wire::encode(ShardRequest{shard, kind, id, body});
     Attempts attempts;
-    while (env_.now() < deadline) {
+    while (env_.now() - called < options_.give_up_after) {
+      const Instant deadline = called + options_.give_up_after;
       if (shard_count() == 0) {
         Result<void> known = co_await refresh().result();
         if (!known) {

@@ -73,6 +73,8 @@ class Router {
   virtual const ClusterMap& map() const = 0;  // last known
   virtual u16 shard_count() const = 0;        // 0 before the first map
   virtual std::string address_of(NodeId node) const = 0;
+  // Of calls under way as well.
+  virtual void set_give_up_after(runtime::Duration) {}
   virtual runtime::Task<Result<Buffer>> call_raw(ShardId shard, u16 kind, RequestId id, Buffer body) = 0;
   // With the leases that were granted. The default is for routers that know none.
   virtual runtime::Task<Result<ShardReply>> call_for_leases(ShardId shard, u16 kind, RequestId id,

@@ -155,21 +155,41 @@ def unreachable(v):
 
 
 def no_quorum(v):
-    """With two of three away operations wait and say so, can be interrupted, and go on when the quorum is back."""
-    v.pg.kill(1)
-    v.pg.kill(2)
-    time.sleep(1)
-    script = "import os,sys\nfd=os.open(sys.argv[1],os.O_CREAT|os.O_WRONLY)\nos.write(fd,b'waited')\nos.fsync(fd)\nos.close(fd)\n"
+    """With two of three away operations wait, however long, and say so, can be interrupted, and go on when the quorum is back; a mount that
+    is told to end meanwhile ends."""
+    opens = "import os,sys\nfd=os.open(sys.argv[1],os.O_CREAT|os.O_WRONLY)\nos.write(fd,b'waited')\nos.fsync(fd)\nos.close(fd)\n"
+    # Opens its file before, and then writes more than what may wait in memory.
+    streams = ("import os,sys\nfd=os.open(sys.argv[1],os.O_CREAT|os.O_WRONLY)\nprint('open',flush=True)\nsys.stdin.readline()\n"
+               "for _ in range(40): os.write(fd,os.urandom(1<<20))\nos.fsync(fd)\nos.close(fd)\n")
+    running = []
 
-    def writer(name):
+    def program(script, path):
         # -S -E and a restored SIGINT: the signal has to end it as it would any program.
-        return subprocess.Popen([sys.executable, "-S", "-E", "-c", script, os.path.join(v.pg.mount, name)], stderr=subprocess.PIPE,
-                                start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        running.append(subprocess.Popen([sys.executable, "-S", "-E", "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, start_new_session=True,
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)))
+        return running[-1]
 
-    stopped, waits = writer("interrupted"), writer("waits")
-    time.sleep(5)
+    def goes_on(process, what):
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            raise Failure("%s does not go on within 60 s of the quorum's return" % what)
+        check(process.returncode == 0, "%s failed: %s" % (what, tail(process.stderr.read())))
+
+    ending = v.pg.mount_again("ending")
     try:
-        for process in (stopped, waits):
+        stream = program(streams, os.path.join(v.pg.mount, "streams"))
+        check(stream.stdout.readline(), "the file for the stream cannot be made")
+        v.pg.kill(1)
+        v.pg.kill(2)
+        time.sleep(1)
+        stream.stdin.write(b"\n")
+        stream.stdin.flush()
+        stopped, waits = program(opens, os.path.join(v.pg.mount, "interrupted")), program(opens, os.path.join(v.pg.mount, "waits"))
+        program(opens, os.path.join(ending, "never"))
+        time.sleep(v.context.pick(5, 130, 130))
+        for process in running:
             check(process.poll() is None, "a write without a quorum does not wait: exit %s, %s" % (process.returncode, process.stderr.read(500)
                                                                                                 if process.returncode else ""))
         status = v.pg.status(limit=60)
@@ -182,16 +202,17 @@ def no_quorum(v):
         except subprocess.TimeoutExpired:
             raise Failure("SIGINT does not end a program that waits for the cluster")
         took = time.monotonic() - started
+        daemon = living(os.path.join(v.pg.directory, "ending.pid"))
+        os.kill(daemon, signal.SIGTERM)
+        wait_for(lambda: not os.path.exists("/proc/%d" % daemon), 90, "a mount without a cluster ends after SIGTERM")
         v.pg.start(1)
-        try:
-            waits.wait(60)
-        except subprocess.TimeoutExpired:
-            raise Failure("the waiting write does not go on within 60 s of the quorum's return")
-        check(waits.returncode == 0, "the waiting write failed: %s" % tail(waits.stderr.read()))
+        goes_on(waits, "the waiting write")
+        goes_on(stream, "the waiting stream")
         check(open(os.path.join(v.pg.mount, "waits")).read() == "waited", "what was written reads otherwise")
+        check(os.path.getsize(os.path.join(v.pg.mount, "streams")) == 40 << 20, "the stream lacks bytes")
     finally:
-        kill_group(stopped)
-        kill_group(waits)
+        for process in running:
+            kill_group(process)
         v.pg.up()
     return "interrupted after %.1f s" % took
 

@@ -24,7 +24,7 @@ TABLE = [
     ("damaged_superblock", bad_disks.damaged_superblock, 120),
     ("unknown_version", bad_disks.unknown_version, 60),
     ("few_descriptors", bad_commands.few_descriptors, 120),
-    ("no_quorum", bad_commands.no_quorum, 180),
+    ("no_quorum", bad_commands.no_quorum, 400),
     ("damaged_log", bad_disks.damaged_log, 240),
     ("lost_disk", bad_disks.lost_disk, 240),
 ]

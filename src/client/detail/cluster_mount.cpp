@@ -42,11 +42,19 @@ runtime::Task<Result<void>> ClusterMount::start() {
   };
   FileSystem::Parts parts{env_, *router_, keep, rpc_.get(), &pushes_};
   files_ = FileSystem::create(parts, settings_.files);
-  co_return co_await files_->start().result();
+  co_await files_->start();
+  set_patience(settings_.patience);
+  co_return Result<void>();
+}
+
+void ClusterMount::set_patience(runtime::Duration patience) {
+  if (router_) router_->set_give_up_after(patience);
+  if (files_) files_->set_patience(patience);
 }
 
 runtime::Task<Result<void>> ClusterMount::stop() {
   Result<void> flushed;
+  set_patience(std::min<runtime::Duration>(settings_.patience, 60s));
   if (files_) flushed = co_await files_->stop().result();
   if (rpc_) co_await rpc_->stop();
   co_return flushed;

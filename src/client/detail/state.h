@@ -163,7 +163,11 @@ class State {
 
   // write_back.cpp
   Task<Result<void>> flush(FilePtr file, FlushMode mode);
+  // Under the file's flush_lock. What fails only for now is tried again while options.patience lasts.
   Task<Result<void>> flush_locked(FilePtr file, FlushMode mode);
+  Task<Result<void>> flush_once(FilePtr file, FlushMode mode);
+  // Of what began then and failed now: waits before the next try, or says that there shall be none.
+  Task<bool> may_try_again(runtime::Instant began, const Error& error);
   Task<Result<void>> wait_for_room(FilePtr file, u64 bytes);
   void write_back_soon(FilePtr file);
   void write_back_now(FilePtr file);

@@ -188,10 +188,7 @@ Task<Result<void>> State::flush_attributes(FilePtr file) {
     const Leases::OwnChange change(own(), file->id());
     reply = co_await command(file->id().shard(), std::move(commit)).result();
   }
-  if (!reply && may_succeed_later(reply.error())) {
-    write_back_soon(file);
-    co_return fail(std::move(reply.error()));
-  }
+  if (!reply && may_succeed_later(reply.error())) co_return fail(std::move(reply.error()));
   if (!reply) {
     refuse_attributes(*file, changes.size(), reply.error());
     co_return fail(std::move(reply.error()));
@@ -226,7 +223,33 @@ Task<Result<void>> State::settle_attributes(InodeId inode) {
   co_return co_await flush(file, FlushMode::everything).result();
 }
 
+Task<bool> State::may_try_again(runtime::Instant began, const Error& error) {
+  const bool in_time = env.now() - began + options.retry_after < options.patience;
+  if (!may_succeed_later(error) || !in_time || stopping.is_set()) co_return false;
+  co_await env.executor().sleep(options.retry_after);
+  co_return true;
+}
+
 Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
+  const runtime::Instant began = env.now();
+  for (;;) {
+    const u64 failures = file->failures;
+    Result<void> done = co_await flush_once(file, mode).result();
+    const bool is_over = done || !file->is_dirty() || file->failures != failures;
+    if (is_over) co_return done;
+    const Error error = done.error();
+    if (co_await may_try_again(began, error)) continue;
+    if (!file->dirty.empty()) {
+      ++file->failures;
+      file->failure = error;
+    }
+    room.notify_all();
+    write_back_soon(file);
+    co_return done;
+  }
+}
+
+Task<Result<void>> State::flush_once(FilePtr file, FlushMode mode) {
   if (file->dirty.empty() && file->attribute_changes.empty()) co_return Result<void>();
   file->flushing_session = session;
   if (file->dirty.empty()) co_return co_await flush_attributes(file).result();
@@ -244,8 +267,6 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
     recount(*file);
     co_return Result<void>();
   }
-  ++file->failures;
-  file->failure = written.error();
   const bool keep = may_succeed_later(written.error()) && shows_flushing(*file);
   log::warn("client",
             keep ? "write-back failed, will be tried again" : "write-back failed, written data is lost",
@@ -256,11 +277,12 @@ Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
     file->dirty.absorb_below(std::exchange(file->flushing, {}));
     file->appended_from = lower(file->appended_from, file->flushing_appended_from);
   } else {
+    ++file->failures;
+    file->failure = written.error();
     file->flushing.clear();
   }
   recount(*file);
   room.notify_all();
-  if (keep) write_back_soon(file);
   co_return written;
 }
 

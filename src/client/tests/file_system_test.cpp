@@ -317,12 +317,32 @@ TEST_F(FileSystemTest, AWriteSurvivesAnOutage) {
   const Opened opened = run(fs->create_file(named("f"), kReadWrite)).value();
   ASSERT_TRUE(run(fs->write(opened.handle, 0, Buffer::copy_of("kept"))));
   cluster_.router.failures = 1;
+  fs->set_patience(0s);
   EXPECT_EQ(run(fs->fsync(opened.handle)).error().code, Errc::timed_out);
   EXPECT_EQ(read_all(*fs, opened.handle), "kept");
   EXPECT_TRUE(run(fs->fsync(opened.handle)));
   auto other = mount();
   const Opened again = run(other->open(opened.inode.id, OpenFlags{})).value();
   EXPECT_EQ(read_all(*other, again.handle), "kept");
+  ASSERT_TRUE(run(fs->stop()));
+  ASSERT_TRUE(run(other->stop()));
+}
+
+TEST_F(FileSystemTest, OperationsWaitForTheCluster) {
+  auto fs = mount();
+  fs->set_patience(1h);
+  const Opened opened = run(fs->create_file(named("f"), kReadWrite)).value();
+  ASSERT_TRUE(run(fs->write(opened.handle, 0, Buffer::copy_of("kept"))));
+  cluster_.router.failures = 40;
+  const runtime::Instant began = node_.now();
+  EXPECT_TRUE(run(fs->fsync(opened.handle)));  // and nothing of the outage is told
+  EXPECT_EQ(cluster_.router.failures, 0);
+  EXPECT_GT(node_.now() - began, 30s);
+  auto other = mount();
+  const Opened again = run(other->open(opened.inode.id, OpenFlags{})).value();
+  cluster_.router.failures = 10;
+  EXPECT_EQ(read_all(*other, again.handle), "kept");
+  EXPECT_EQ(cluster_.router.failures, 0);
   ASSERT_TRUE(run(fs->stop()));
   ASSERT_TRUE(run(other->stop()));
 }

@@ -31,6 +31,7 @@ Task<Result<void>> FileSystem::stop() {
   co_return synced;
 }
 
+void FileSystem::set_patience(runtime::Duration patience) { state_->options.patience = patience; }
 const Options& FileSystem::options() const { return state_->options; }
 u64 FileSystem::dirty_bytes() const { return state_->dirty_total; }
 std::size_t FileSystem::open_files() const { return state_->handles.size(); }

@@ -73,10 +73,7 @@ ReadResult merge(const std::vector<const std::vector<Segment>*>& layers, u64 off
   return result;
 }
 
-}  // namespace
-
-Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 length) {
-  State& state = *state_;
+Task<Result<ReadResult>> read_once(State& state, HandleId handle, u64 offset, u64 length) {
   Handle* const found = co_await state.find_usable_handle(handle);
   const FilePtr file = found->file;
   co_await state.ensure_current(file);
@@ -109,6 +106,18 @@ Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 lengt
     co_return as_pieces(std::move(content));
   const std::vector<const std::vector<Segment>*> layers{&content, &older, &newest};
   co_return merge(layers, offset, end);
+}
+
+}  // namespace
+
+Task<Result<ReadResult>> FileSystem::read(HandleId handle, u64 offset, u64 length) {
+  const runtime::Instant began = state_->env.now();
+  for (;;) {
+    Result<ReadResult> got = co_await read_once(*state_, handle, offset, length).result();
+    if (got) co_return got;
+    const Error error = got.error();
+    if (!co_await state_->may_try_again(began, error)) co_return got;
+  }
 }
 
 }  // namespace claudefs::client
