@@ -48,6 +48,7 @@ runtime::Task<Result<void>> ClusterMount::start() {
 }
 
 void ClusterMount::set_patience(runtime::Duration patience) {
+  settings_.patience = patience;
   if (router_) router_->set_give_up_after(patience);
   if (files_) files_->set_patience(patience);
 }
