@@ -34,6 +34,7 @@ class NodeService {
     meta::ShardService& service;
     NodeId self{};
     runtime::Duration scrub_every = kScrubEvery;
+    std::function<std::vector<ScrubFile>()> files;  // that scrubbing is to read, too; may be empty
   };
   static std::unique_ptr<NodeService> create(Parts parts);
   virtual ~NodeService() = default;

@@ -1,11 +1,25 @@
 // What a node says of its scrubbing (docs/data-path.md), and how it is told to begin a pass now.
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "net/rpc.h"
 
 namespace claudefs::data {
 
 inline constexpr runtime::Duration kScrubEvery = std::chrono::hours(14 * 24);  // unless told otherwise
+
+// A file of this node that holds neither shards nor segments: who owns it checks it, and mends it when it
+// does not check.
+struct ScrubFile {
+  std::string name;
+  u64 bytes = 0;
+  // Errors: not_found (it is gone), cancelled; any other: it does not check (its owner mends it, or the text
+  // says how to).
+  std::function<runtime::Task<Result<void>>()> verify;
+};
 
 struct ScrubReply {
   bool running = false;    // a pass is under way, or about to begin

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "store/journal.h"
 #include "store/shard_store.h"
@@ -66,7 +68,7 @@ runtime::Task<Result<void>> Node::start() {
 
 runtime::Task<Result<void>> Node::open_stores() {
   const std::string& directory = options_.data_directory;
-  co_await store::open_data_directory(env_, directory, options_.spec.id, options_.self);
+  superblock_ = co_await store::open_data_directory(env_, directory, options_.spec.id, options_.self);
   const runtime::DiskSpace space = co_await env_.disk().space(directory);
   const u64 size = options_.size_bytes != 0 ? std::min(options_.size_bytes, space.total) : space.total;
   const u64 journal_bytes = std::clamp(size / 8, kJournalMin, kJournalMax);
@@ -101,9 +103,16 @@ runtime::Task<Result<void>> Node::start_services() {
   service_ = meta::ShardService::create(parts, spec.shards);
   const std::chrono::hours keep_trash(spec.trash_hours);
   meta::register_namespace(*service_, meta::TrashPolicy{keep_trash, [this] { return is_space_short(); }});
-  data::NodeService::Parts data_parts{env_,      *client_,      *router_,
-                                      methods_,  *journal_,     *shards_,
-                                      *service_, options_.self, options_.scrub_every};
+  data::NodeService::Parts data_parts{env_,
+                                      *client_,
+                                      *router_,
+                                      methods_,
+                                      *journal_,
+                                      *shards_,
+                                      *service_,
+                                      options_.self,
+                                      options_.scrub_every,
+                                      [this] { return files_to_scrub(); }};
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();
   std::function<cluster::Heartbeat()> own = [this] {
@@ -115,6 +124,21 @@ runtime::Task<Result<void>> Node::start_services() {
   raft_->start();
   service_->start();
   co_return Result<void>();
+}
+
+std::vector<data::ScrubFile> Node::files_to_scrub() {
+  std::vector<data::ScrubFile> out;
+  out.push_back({"superblock", 1,
+                 [this] { return store::verify_superblock(env_, options_.data_directory, superblock_); }});
+  for (const auto& [number, bytes] : raft_->log_files())
+    out.push_back(
+        {fmt::format("raft {}", number), bytes, [this, number] { return raft_->verify_log(number); }});
+  for (const auto& [number, bytes] : journal_->files())
+    out.push_back(
+        {fmt::format("journal {}", number), bytes, [this, number] { return journal_->verify(number); }});
+  for (const auto& [name, bytes] : kv_->files())
+    out.push_back({"meta" + name, bytes, [this, name] { return kv_->verify(name); }});
+  return out;
 }
 
 runtime::Task<Result<void>> Node::add_shards() {

@@ -11,6 +11,7 @@
 #include "meta/shard_service.h"
 #include "raft/host.h"
 #include "store/kv.h"
+#include "store/superblock.h"
 
 namespace claudefs::node {
 
@@ -60,12 +61,14 @@ class Node {
   runtime::Task<Result<void>> add_shards();
   std::string address_of(NodeId node) const;
   bool is_space_short() const;  // on any node that is up
+  std::vector<data::ScrubFile> files_to_scrub();
 
   // In the order of construction; destroyed in reverse.
   runtime::Env& env_;
   Options options_;
   net::MethodTable methods_;
   meta::OperationTable table_;
+  store::Superblock superblock_;
   u64 raw_total_ = 0;
   u64 raft_file_bytes_ = 0;
   const u64 incarnation_;

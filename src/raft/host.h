@@ -13,6 +13,7 @@
 #include "net/rpc.h"
 #include "raft/state_machine.h"
 #include "runtime/env.h"
+#include "store/log.h"
 
 namespace claudefs::raft {
 
@@ -74,6 +75,10 @@ class Host {
   // The disk of the log or of a state machine failed: this node leaves its groups until it is restarted.
   virtual void disk_failed(const Error&) {}
   virtual std::optional<Error> failure() const { return std::nullopt; }  // why it left
+  // The log's files, and one of them read whole. Errors: corrupt (it goes within seconds, once the state
+  // machines have what it holds durable), not_found (it is gone), io_error.
+  virtual std::vector<store::LogFileInfo> log_files() const { return {}; }
+  virtual runtime::Task<Result<void>> verify_log(u32 /*file*/) { co_return Result<void>(); }
   virtual runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) = 0;
   virtual runtime::Task<void> stop() = 0;
 };

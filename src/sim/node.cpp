@@ -45,10 +45,27 @@ void Node::jump_clock(runtime::Duration by) {
 }
 
 bool Node::flip_bit(const std::string& path, u64 byte_offset, unsigned bit) {
-  SimInode* inode = disk_->find(path);
+  const std::shared_ptr<SimInode> inode = disk_->find(path);
   if (inode == nullptr || byte_offset >= inode->content().size()) return false;
   inode->flip(byte_offset, bit);
   return true;
+}
+std::vector<std::string> Node::file_names() const { return disk_->files(); }
+std::optional<Buffer> Node::file_content(const std::string& path) const {
+  const std::shared_ptr<SimInode> inode = disk_->find(path);
+  if (inode == nullptr) return std::nullopt;
+  Buffer out = Buffer::allocate(inode->content().size());
+  inode->content().read(0, out.mutable_span());
+  return out;
+}
+std::shared_ptr<const void> Node::file_identity(const std::string& path) const { return disk_->find(path); }
+void Node::damage_file(const std::string& path, u64 offset, ByteSpan with) {
+  const std::optional<Buffer> present = file_content(path);
+  CFS_CHECK(present && offset + with.size() <= present->size());
+  for (u64 i = 0; i < with.size(); ++i)
+    for (unsigned bit = 0; bit < 8; ++bit)
+      if (((present->span()[offset + i] ^ with[i]) >> bit & std::byte{1}) != std::byte{0})
+        flip_bit(path, offset + i, bit);
 }
 void Node::flip_random_bits(RandomStream& random, unsigned count) {
   const std::vector<std::string> files = disk_->files();

@@ -61,6 +61,13 @@ class Node final : public runtime::Env {
 
   // Flips one bit of a file at rest. False when the file is shorter.
   bool flip_bit(const std::string& path, u64 byte_offset, unsigned bit);
+  // What lies at rest under these names now; nothing when there is no such file.
+  std::vector<std::string> file_names() const;
+  std::optional<Buffer> file_content(const std::string& path) const;
+  // The same for as long as it is the same file, whatever is written to it.
+  std::shared_ptr<const void> file_identity(const std::string& path) const;
+  // Overwrites at rest, within the file.
+  void damage_file(const std::string& path, u64 offset, ByteSpan with);
   // Flips `count` drawn bits of drawn files.
   void flip_random_bits(RandomStream& random, unsigned count);
   // The next `count` flushes of any file fail.

@@ -34,6 +34,17 @@ struct CrashOptions {
 };
 int crash_command(const CrashOptions& options);
 
+struct DamageOptions {
+  u64 count = 200;
+  u64 from = 1;
+  unsigned jobs = 0;
+  std::optional<u64> seed;  // one drill, with a trace
+  u64 each = 40;            // damages of one drill
+  std::string mutant;
+  bool logs = false, json = false;
+};
+int damage_command(const DamageOptions& options);
+
 struct KillOptions {
   std::vector<std::string> names;
   bool all = false;

@@ -76,6 +76,19 @@ int main(int argc, char** argv) {
   crashes->add_option("--mutant", crash_options.mutant, "Switch this seeded bug on");
   crashes->add_flag("--json", crash_options.json, "Print the summary as JSON");
 
+  simtool::DamageOptions damage_options;
+  CLI::App* damage = app.add_subcommand(
+      "damage", "Damage block after block on the disks of three servers; each must be found and mended");
+  damage->add_option("--count", damage_options.count, "How many (default 200)");
+  damage->add_option("--each", damage_options.each,
+                     "So many on one cluster, one after the other (default 40)");
+  damage->add_option("--from", damage_options.from, "The first cluster's seed (default 1)");
+  CLI::Option* drill = damage->add_option("--seed", damage_options.seed, "One cluster, with a trace");
+  damage->add_option("--jobs", damage_options.jobs, "Processes at once (default: one a core)");
+  damage->add_flag("--logs", damage_options.logs, "Print what servers and clients log, too")->needs(drill);
+  damage->add_option("--mutant", damage_options.mutant, "Switch this seeded bug on");
+  damage->add_flag("--json", damage_options.json, "Print the table as JSON");
+
   CLI::App* mutants = app.add_subcommand("mutants", "The seeded bugs of this build");
   mutants->require_subcommand(1);
   CLI::App* list = mutants->add_subcommand("list", "Name them");
@@ -101,6 +114,7 @@ int main(int argc, char** argv) {
   log::set_sink([](log::Level, std::string_view) {});
   if (run->parsed()) return simtool::run_command(run_options);
   if (crashes->parsed()) return simtool::crash_command(crash_options);
+  if (damage->parsed()) return simtool::damage_command(damage_options);
   if (list->parsed()) return simtool::list_mutants();
   if (kill->parsed()) return simtool::kill_mutants(kill_options);
   return simtool::show_probes(probe_options);

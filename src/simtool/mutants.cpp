@@ -8,9 +8,11 @@
 
 #include "base/mutant.h"
 #include "base/probe.h"
+#include "simtool/children.h"
 #include "simtool/commands.h"
 #include "simtool/totals.h"
 #include "simtool/worker.h"
+#include "simulator/damage_drill.h"
 
 namespace claudefs::simtool {
 
@@ -44,6 +46,13 @@ constexpr UnitTest kUnitTests[] = {
      true},
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name
 };
+// What only damage at rest shows.
+constexpr std::string_view kByDamage[] = {"data_scrub_repairs_nothing", "data_scrub_skips_logs",
+                                          "raft_scrub_", "store_scrub_"};
+bool is_by_damage(std::string_view name) {
+  return std::ranges::any_of(kByDamage, [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
 const UnitTest* unit_test_of(std::string_view name) {
   for (const UnitTest& test : kUnitTests)
     if (name.starts_with(test.prefix)) return test.program.empty() ? nullptr : &test;
@@ -121,6 +130,44 @@ Killed hunt(const std::string& name, const KillOptions& options) {
   return out;
 }
 
+// Gives what is violated with the bug and not without.
+std::string damage_violation(const std::string& mutant, u64 seed) {
+  const auto drill = [&] { return simulator::damage_drill(seed, DamageOptions().each, {}).violations; };
+  Mutant::select(mutant);
+  const std::vector<std::string> with = drill();
+  Mutant::select("");
+  return with.empty() || !drill().empty() ? "" : with.front();
+}
+Killed hunt_by_damage(const std::string& name, const KillOptions& options) {
+  Killed out;
+  u64 next = options.from;
+  ChildLimits limits;
+  limits.jobs = jobs_or_cores(options.jobs);
+  limits.quiet = true;
+  run_children(
+      limits,
+      [&]() -> std::optional<ChildJob> {
+        if (out.seconds > options.minutes * 60) return std::nullopt;
+        const u64 seed = next++;
+        return ChildJob{seed, [&name, seed] { return damage_violation(name, seed); }};
+      },
+      [&](u64 seed, const ChildResult& child) {
+        ++out.seeds;
+        out.seconds += child.seconds;
+        out.killed = !child.answer.empty();
+        out.seed = seed;
+        out.how = child.answer;
+        return !out.killed;
+      });
+  return out;
+}
+
+Killed kill(const std::string& name, const KillOptions& options) {
+  if (is_by_damage(name)) return hunt_by_damage(name, options);
+  const UnitTest* test = unit_test_of(name);
+  return test != nullptr ? run_unit_test(name, *test) : hunt(name, options);
+}
+
 }  // namespace
 
 int list_mutants() {
@@ -145,8 +192,7 @@ int kill_mutants(const KillOptions& options) {
   std::vector<double> times;
   unsigned alive = 0;
   for (const std::string& name : names) {
-    const UnitTest* test = unit_test_of(name);
-    const Killed killed = test != nullptr ? run_unit_test(name, *test) : hunt(name, options);
+    const Killed killed = kill(name, options);
     alive += !killed.killed;
     times.push_back(killed.seconds);
     if (options.json)

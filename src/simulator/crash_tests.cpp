@@ -4,9 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "data/fsck.h"
-#include "sim/run.h"
 #include "simulator/invariants.h"
+#include "simulator/stage.h"
 
 namespace claudefs::simulator {
 
@@ -15,90 +14,12 @@ using Fate = sim::DiskImage::Fate;
 
 namespace {
 
-constexpr runtime::Duration kServesWithin = 60s;
+constexpr runtime::Duration kQuietWithin = 60s;
 constexpr runtime::Duration kScriptWithin = 10min;
 constexpr runtime::Duration kAfterScript = 4500ms;  // what is written in the background: write-back, sealing
 constexpr runtime::Duration kAfterSetup = 20s;      // sealed, and a checkpoint written
 constexpr runtime::Duration kJudgedWithin = 10min;
 constexpr u64 kEverySubset = 3;  // of so many unflushed changes
-
-// One world: servers whose disks are given, a client, and the oracles.
-struct Stage {
-  Stage(u32 servers, u64 seed, const Trace& given)
-      : trace(given),
-        plan(make_plan(servers, seed)),
-        cluster(plan.cluster),
-        workload(cluster, plan, report, trace) {}
-
-  static Plan make_plan(u32 servers, u64 seed) {
-    Plan plan;
-    plan.seed = plan.cluster.seed = seed;
-    plan.cluster.servers = servers;
-    plan.cluster.clients = 1;
-    plan.cluster.shards = 2;
-    plan.cluster.kernel_pages = false;
-    plan.cluster.server_bytes = 512_MiB;
-    return plan;
-  }
-  void load(runtime::Instant at, const std::vector<sim::DiskImage>& disks) {
-    if (at > cluster.world().now()) cluster.world().run_for(at - cluster.world().now());
-    for (std::size_t i = 0; i < disks.size(); ++i) cluster.servers()[i]->machine->load_disk(disks[i]);
-  }
-  void start_servers() {
-    for (const auto& server : cluster.servers()) cluster.start_server(*server);
-  }
-  bool reach(const std::string& what, runtime::Duration limit, const std::function<bool()>& holds) {
-    if (cluster.world().run_until(holds, limit)) return true;
-    workload.violation(fmt::format("{}: not within {} s", what, limit / 1s));
-    return false;
-  }
-  bool start(Client& client) {
-    if (!reach("the servers serve", kServesWithin, [this] { return cluster.all_serve(); })) return false;
-    cluster.start_client(client, [](Client&) {});
-    return reach("a client has a session", kServesWithin, [&] { return client.ready; });
-  }
-  bool perform(Client& client, runtime::Task<void> work, runtime::Duration limit, const std::string& what) {
-    bool done = false;
-    client.scope->spawn(until_done(std::move(work), &done));
-    return reach(what, limit, [&] { return done; });
-  }
-  static runtime::Task<void> until_done(runtime::Task<void> work, bool* done) {
-    co_await std::move(work);
-    *done = true;
-  }
-  std::vector<sim::DiskImage> disks() {
-    std::vector<sim::DiskImage> out;
-    for (const auto& server : cluster.servers()) out.push_back(server->machine->disk_image());
-    return out;
-  }
-
-  Trace trace;
-  Plan plan;
-  Report report;
-  Cluster cluster;
-  Workload workload;
-};
-
-runtime::Task<void> stop_mount(Client* client) { (void)co_await client->mount->stop().result(); }
-
-runtime::Task<void> check_with_fsck(Stage* stage, sim::Node* machine) {
-  const cluster::ClusterSpec& spec = stage->cluster.spec();
-  net::MethodTable methods;
-  const std::unique_ptr<net::Client> rpc =
-      net::Client::create(*machine, {spec.id, NodeId{}, spec.secret}, &methods);
-  std::vector<std::string> seeds;
-  for (const cluster::NodeSpec& node : spec.nodes) seeds.push_back(node.address);
-  const std::unique_ptr<cluster::Router> router = cluster::Router::create(*machine, *rpc, seeds);
-  const Result<data::FsckReport> report =
-      co_await data::fsck(*machine, *rpc, *router, {}, [](const data::FsckProgress&) {}).result();
-  if (!report) {
-    stage->workload.violation("fsck: " + report.error().to_string());
-  } else {
-    for (const data::FsckFinding& finding : report->findings)
-      stage->workload.violation(fmt::format("fsck: {}: {}", finding.kind, finding.text));
-  }
-  co_await rpc->stop();
-}
 
 std::vector<sim::DiskImage> all_kept(const std::vector<sim::DiskImage>& disks) {
   std::vector<sim::DiskImage> out;
@@ -233,8 +154,8 @@ std::vector<CrashTests::Moment> CrashTests::judge(const Moment& after, const std
   if (ready) {
     stage.perform(auditor, stage.workload.audit(&auditor), kJudgedWithin, "the audit ends");
     stage.perform(auditor, check_with_fsck(&stage, auditor.machine), kJudgedWithin, "fsck ends");
-    await_quiet(stage.cluster, kServesWithin, complain);
-    check_replicas(stage.cluster, kServesWithin, complain);
+    await_quiet(stage.cluster, kQuietWithin, complain);
+    check_replicas(stage.cluster, kQuietWithin, complain);
   }
   if (stage.cluster.world().fault_counts().contains("start failed"))
     complain("a server refused to start from its disk");

@@ -5,12 +5,16 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "runtime/scope.h"
 #include "store/detail/journal_index.h"
 #include "store/detail/journal_record.h"
 #include "wire/codec.h"
 
 namespace claudefs::store {
+
+CFS_DEFINE_MUTANT(store_scrub_keeps_journal_file, "store: a damaged file of a journal is written on");
+
 namespace {
 using namespace detail;
 using runtime::Task;
@@ -115,6 +119,16 @@ class LogJournal final : public Journal {
   }
 
   std::vector<OpenSegment> segments() const override { return index_.segments(); }
+  std::vector<LogFileInfo> files() const override { return log_->files(); }
+  Task<Result<void>> verify(u32 file) override {
+    const Result<void> checked = co_await log_->verify(file).result();
+    if (checked || checked.error().code != Errc::corrupt || CFS_MUTANT(store_scrub_keeps_journal_file))
+      co_return checked;
+    if (file == log_->current_file()) log_->roll();
+    index_.know_file(file);
+    work_.notify_one();
+    co_return checked;
+  }
   u64 live_bytes() const override { return index_.live_bytes(); }
   u64 disk_bytes() const override { return log_->disk_bytes(); }
 

@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "runtime/env.h"
+#include "store/log.h"
 
 namespace claudefs::store {
 
@@ -38,6 +39,10 @@ class Journal {
   // Frees a segment (sealed elsewhere, or dead). Fine if unknown.
   virtual runtime::Task<Result<void>> drop(SegmentId segment) = 0;
   virtual std::vector<OpenSegment> segments() const = 0;
+  // Its files, and one of them read whole. Errors: corrupt (nothing more is written to it, and it goes once
+  // what it holds is sealed or dropped), not_found (it is gone), io_error.
+  virtual std::vector<LogFileInfo> files() const = 0;
+  virtual runtime::Task<Result<void>> verify(u32 file) = 0;
   virtual u64 live_bytes() const = 0;
   virtual u64 disk_bytes() const = 0;
   virtual runtime::Task<void> stop() = 0;

@@ -64,6 +64,11 @@ struct KvStats {
   u64 memory_bytes = 0;
 };
 
+struct KvFile {
+  std::string name;
+  u64 bytes = 0;
+};
+
 class Kv {
  public:
   virtual ~Kv() = default;
@@ -73,6 +78,10 @@ class Kv {
   // Everything written before the call is durable when it ends.
   virtual runtime::Task<Result<void>> flush() = 0;
   virtual KvStats stats() const = 0;
+  // The files of what is durable, for a scrub, and one of them read whole. Errors: corrupt, not_found (it is
+  // gone), io_error.
+  virtual std::vector<KvFile> files() const { return {}; }
+  virtual runtime::Task<Result<void>> verify(std::string /*file*/) { co_return Result<void>(); }
 };
 
 struct RocksOptions {

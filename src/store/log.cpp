@@ -10,6 +10,7 @@
 #include "runtime/scope.h"
 #include "store/detail/log_group.h"
 #include "store/detail/log_replay.h"
+#include "store/detail/log_verify.h"
 
 namespace claudefs::store {
 
@@ -75,7 +76,7 @@ class GroupLog final : public Log {
 
   Task<Result<Buffer>> read(LogPosition position) override {
     const LogFile from = co_await files_.open(position.file);
-    if (from.salt == 0)
+    if (!from.header)
       co_return fail(Errc::corrupt, files_.path(position.file) + ": the file header is damaged");
     if (position.length > options_.record_bytes_max)
       co_return fail(Errc::invalid_argument, "no log record is that long");
@@ -83,8 +84,8 @@ class GroupLog final : public Log {
     const std::size_t got = co_await from.file->read_at(position.offset, record.mutable_span());
     // The file may have been removed, even used again, while we read it.
     if (!files_.has(position.file)) co_return fail(Errc::not_found, files_.path(position.file) + " is gone");
-    const auto header =
-        parse_log_record_header(record.span().first(std::min<std::size_t>(got, kLogRecordHeader)), from.salt);
+    const auto header = parse_log_record_header(
+        record.span().first(std::min<std::size_t>(got, kLogRecordHeader)), from.header->salt);
     const Buffer content = record.slice(kLogRecordHeader);
     if (got != record.size() || !header || header->length != position.length ||
         crc32c(content) != header->content_crc)
@@ -98,7 +99,14 @@ class GroupLog final : public Log {
     co_return co_await files_.remove(number).result();
   }
   u32 current_file() const override { return file_.file != nullptr ? end_.next_file - 1 : end_.next_file; }
-  void roll() override { roll_ = true; }
+  void roll() override {
+    roll_ = true;
+    work_.notify_one();
+  }
+  std::vector<LogFileInfo> files() const override { return files_.infos(); }
+  Task<Result<void>> verify(u32 file) override {
+    return verify_log_file(files_, file, options_.record_bytes_max);
+  }
   u64 disk_bytes() const override { return files_.disk_bytes(); }
 
   Task<void> stop() override {
@@ -112,7 +120,7 @@ class GroupLog final : public Log {
     while (!queue_.empty() || !stopping_) {
       if (!queue_.empty())
         co_await write_some();
-      else if (marked_)
+      else if (marked_ && !rolls())
         co_await work_.wait();
       else if (!co_await work_.wait_until(env_.now() + kIdleBeforeMark))
         co_await write_mark();
@@ -134,7 +142,7 @@ class GroupLog final : public Log {
         co_return;
       }
     }
-    LogGroup group(file_.salt, offset_, end_.next_sequence, end_.previous);
+    LogGroup group(file_.header->salt, offset_, end_.next_sequence, end_.previous);
     PendingList taken;
     while (!queue_.empty() && taken.size() < kGroupRecordsMost) {
       Pending& next = *queue_.front();
@@ -159,8 +167,13 @@ class GroupLog final : public Log {
 
   Task<void> write_mark() {
     marked_ = true;
+    if (rolls() && !dead_) {
+      const auto made = co_await next_file();
+      if (!made && made.error().code != Errc::no_space) die(made.error());
+      if (!made) co_return;
+    }
     if (dead_ || offset_ + kLogRecordHeader > options_.file_bytes) co_return;
-    LogGroup group(file_.salt, offset_, end_.next_sequence, end_.previous);
+    LogGroup group(file_.header->salt, offset_, end_.next_sequence, end_.previous);
     group.add(LogRecordKind::mark, {}, 0, 0);
     (void)co_await commit(std::move(group));
   }
@@ -179,11 +192,13 @@ class GroupLog final : public Log {
     offset_ = group.end();
     end_.next_sequence = group.next_sequence();
     end_.previous = group.previous();
+    files_.extend(current_file(), offset_, end_.next_sequence);
     co_return written;
   }
 
+  bool rolls() const { return roll_ && file_.file != nullptr && offset_ != kLogHeaderArea; }
   bool needs_new_file() const {
-    return file_.file == nullptr || (roll_ && offset_ != kLogHeaderArea) ||
+    return file_.file == nullptr || rolls() ||
            offset_ + log_record_size(queue_.front()->length) > options_.file_bytes;
   }
 

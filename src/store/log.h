@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/ids.h"
@@ -30,6 +31,11 @@ struct LogOptions {
   u64 file_bytes = 32u << 20;
   u64 record_bytes_max = 8u << 20;
   u64 queue_bytes_max = 64u << 20;  // waiting appends; above it they fail with overloaded
+};
+
+struct LogFileInfo {
+  u32 number = 0;
+  u64 bytes = 0;  // that hold records, and its header
 };
 
 struct Replay {
@@ -55,8 +61,13 @@ class Log {
   virtual runtime::Task<Result<void>> remove_file(u32 number) = 0;
   // The file being written; before the first append the one that it will make.
   virtual u32 current_file() const = 0;
-  // Starts a new file at the next append, so that the current one can be removed later.
+  // Starts a new file at the next append, or when the log has been idle for a second, so that the current one
+  // can be removed later.
   virtual void roll() = 0;
+  virtual std::vector<LogFileInfo> files() const = 0;  // oldest first
+  // Reads all that the log has written to the file: header, records, the zeros between. Errors: corrupt,
+  // not_found (the file is gone), io_error.
+  virtual runtime::Task<Result<void>> verify(u32 file) = 0;
   virtual u64 disk_bytes() const = 0;
   // Writes what waits, then refuses. Await it before destruction, except to simulate a crash.
   virtual runtime::Task<void> stop() = 0;

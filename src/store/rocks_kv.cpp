@@ -2,6 +2,7 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
@@ -157,6 +158,27 @@ class RocksKv final : public Kv {
     });
     if (!status->ok()) co_return fail(error_of(*status, directory_));
     co_return Result<void>();
+  }
+
+  std::vector<KvFile> files() const override {
+    std::vector<rocksdb::LiveFileMetaData> live;
+    db_->GetLiveFilesMetaData(&live);
+    std::vector<KvFile> out;
+    for (const rocksdb::LiveFileMetaData& file : live) out.push_back({file.name, file.size});
+    return out;
+  }
+  runtime::Task<Result<void>> verify(std::string file) override {
+    auto status = std::make_shared<rocksdb::Status>();
+    co_await env_.offload().run([path = directory_ + file, status] {
+      rocksdb::SstFileReader reader{rocksdb::Options()};
+      *status = reader.Open(path);
+      if (status->ok()) *status = reader.VerifyChecksum();
+    });
+    if (status->ok()) co_return Result<void>();
+    const std::vector<KvFile> live = files();
+    if (std::ranges::none_of(live, [&](const KvFile& one) { return one.name == file; }))
+      co_return fail(Errc::not_found, directory_ + file + " is gone");  // compacted away meanwhile
+    co_return fail(error_of(*status, directory_ + file));
   }
 
   KvStats stats() const override {

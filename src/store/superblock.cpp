@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 
 #include "base/crc32c.h"
+#include "base/mutant.h"
 #include "store/detail/fixed.h"
 #include "store/detail/superblock_format.h"
 #include "wire/codec.h"
 
 namespace claudefs::store {
+
+CFS_DEFINE_MUTANT(store_scrub_skips_superblock, "store: a scrub does not look at the superblock");
+
 namespace {
 using namespace detail;
 using runtime::Task;
@@ -137,6 +141,22 @@ Task<Result<Superblock>> open_data_directory(runtime::Env& env, std::string dire
   auto opened = co_await open_or_format(env, directory, cluster, node).result();
   if (!opened) co_return fail(explained(std::move(opened.error()), directory));
   co_return opened;
+}
+
+Task<Result<void>> verify_superblock(runtime::Env& env, std::string directory, Superblock opened) {
+  if (CFS_MUTANT(store_scrub_skips_superblock)) co_return Result<void>();
+  const std::string path = directory + "/superblock";
+  const Result<Superblock> found = co_await load(env, path).result();
+  if (found && found->incarnation == opened.incarnation) co_return Result<void>();
+  if (found)
+    co_return fail(
+        Errc::wrong_node,
+        fmt::format("{} belongs to another data directory now, of node {}; stop this node and put its "
+                    "own directory back",
+                    path, found->node));
+  if (found.error().code != Errc::corrupt) co_return fail(found.error());
+  co_await format(env, directory, opened);
+  co_return fail(Errc::corrupt, path + " did not check and was written anew");
 }
 
 }  // namespace claudefs::store

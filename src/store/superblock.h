@@ -27,4 +27,8 @@ struct Superblock {
 runtime::Task<Result<Superblock>> open_data_directory(runtime::Env& env, std::string directory,
                                                       std::array<std::byte, 16> cluster, NodeId node);
 
+// Is the superblock in `directory` still the one that was opened? When it does not check, it is written anew.
+// Errors: corrupt (it did not, and does again), wrong_node (another directory's), those of the disk.
+runtime::Task<Result<void>> verify_superblock(runtime::Env& env, std::string directory, Superblock opened);
+
 }  // namespace claudefs::store

@@ -103,7 +103,7 @@ class NodeServiceImpl final : public NodeService {
         handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards, core_->disk,
                    core_->throttle, parts.self}),
         sweeper_(core_->background, parts.journal, parts.shards),
-        scrubber_(core_->background, handlers_, parts.journal, parts.shards, parts.scrub_every),
+        scrubber_(core_->background, handlers_, parts.journal, parts.shards, parts.scrub_every, parts.files),
         stopped_(parts.env.executor()),
         scope_(parts.env.executor()) {
     add_task(parts.service, core_, &Core::sealer);

@@ -9,6 +9,7 @@
 namespace claudefs::data {
 
 CFS_DEFINE_MUTANT(data_scrub_repairs_nothing, "data: damage that scrubbing finds is only counted");
+CFS_DEFINE_MUTANT(data_scrub_skips_logs, "data: scrubbing does not read the files of the logs");
 CFS_DEFINE_MUTANT(data_scrub_skips_journals, "data: scrubbing does not read the journal");
 
 using namespace std::chrono_literals;
@@ -18,6 +19,7 @@ constexpr runtime::Duration kAfterStart = 10min;  // let others come up first
 constexpr u64 kIdleRate = 16_MiB;                 // bytes a second of a pass that nobody asked for
 constexpr u64 kBusyRate = 4_MiB;                  // while a client moves data through this node
 constexpr runtime::Duration kReportAgain = 20s;
+constexpr runtime::Duration kLookAgain = 30s;
 
 Task<void> Scrubber::run() {
   runtime::Duration until_next = std::min(every_, kAfterStart);
@@ -40,9 +42,16 @@ Task<void> Scrubber::pass() {
   if (!shards.empty())
     std::ranges::rotate(shards, shards.begin() + static_cast<std::ptrdiff_t>(
                                                      background_.env.random().between(0, shards.size() - 1)));
+  const std::vector<ScrubFile> files =
+      files_ && !CFS_MUTANT(data_scrub_skips_logs) ? files_() : std::vector<ScrubFile>();
   status_.pass_bytes = status_.pass_total = 0;
+  for (const ScrubFile& file : files) status_.pass_total += file.bytes;
   for (const store::OpenSegment& held : journal) status_.pass_total += held.length;
   for (const store::ShardInfo& shard : shards) status_.pass_total += shard.length;
+  for (const ScrubFile& file : files) {
+    if (!co_await turn(file.bytes)) co_return;
+    co_await check(file);
+  }
   for (const store::OpenSegment& held : journal) {
     if (!co_await turn(held.length)) co_return;
     co_await check(held);
@@ -99,6 +108,28 @@ Task<void> Scrubber::check(store::ShardInfo shard) {
   if (!CFS_MUTANT(data_scrub_repairs_nothing)) handlers_.note_bad(shard.key, checked.error());
 }
 
+Task<void> Scrubber::check(ScrubFile file) {
+  const Result<void> checked = co_await file.verify().result();
+  note_verified(file.bytes);
+  if (checked || checked.error().code == Errc::cancelled || checked.error().code == Errc::not_found)
+    co_return;
+  if (!bad_files_.try_emplace(file.name, file).second) co_return;
+  CFS_PROBE(data_scrub_found_file, "scrubbing finds damage in a log, the superblock or a metadata table");
+  ++status_.found;
+  log::warn("data", "a file of this node does not check", {log::kv("error", checked.error().to_string())});
+}
+
+// Whether their owners have mended them.
+Task<void> Scrubber::look_again_at_files() {
+  if (bad_files_.empty() || background_.env.now() < look_again_at_) co_return;
+  look_again_at_ = background_.env.now() + kLookAgain;
+  const std::map<std::string, ScrubFile> bad = bad_files_;
+  for (const auto& [name, file] : bad) {
+    const Result<void> checked = co_await file.verify().result();
+    if (checked || checked.error().code == Errc::not_found) status_.repaired += bad_files_.erase(name);
+  }
+}
+
 void Scrubber::note_verified(u64 bytes) {
   status_.pass_bytes += bytes;
   status_.verified_bytes += bytes;
@@ -117,6 +148,7 @@ void Scrubber::settle() {
 
 Task<void> Scrubber::report() {
   settle();
+  co_await look_again_at_files();
   std::vector<store::ShardKey> due;
   for (auto& [key, at] : bad_shards_)
     if (at <= background_.env.now()) {

@@ -55,6 +55,8 @@ class MemoryJournal final : public store::Journal {
     dropped.insert(segment);
     co_return Result<void>();
   }
+  std::vector<store::LogFileInfo> files() const override { return {}; }
+  runtime::Task<Result<void>> verify(u32) override { co_return Result<void>(); }
   std::vector<store::OpenSegment> segments() const override {
     std::vector<store::OpenSegment> out;
     for (const auto& [id, held] : segments_held)

@@ -83,8 +83,25 @@ bool finds_journal_damage() {
 }
 TEST(Scrub, ReadsTheJournalToo) { EXPECT_TRUE(finds_journal_damage()); }
 
+// Other files are their owners' to mend: found once, repaired when they check again.
+bool finds_damaged_files() {
+  ServiceRig rig(3);
+  rig.file_is_damaged[NodeId{2}] = true;
+  for (int pass = 0; pass < 2; ++pass) {
+    rig.scrub_now();
+    rig.world.run_for(10s);
+  }
+  if (rig.scrubbed().found != 1 || rig.scrubbed().repaired != 0) return false;
+  rig.file_is_damaged[NodeId{2}] = false;
+  rig.world.run_for(40s);
+  return rig.scrubbed().repaired == 1;
+}
+TEST(Scrub, ReadsTheOtherFilesToo) { EXPECT_TRUE(finds_damaged_files()); }
+
 #ifdef CLAUDEFS_MUTANTS
 TEST(Scrub, mutants_are_noticed) {
+  ASSERT_TRUE(Mutant::select("data_scrub_skips_logs"));
+  EXPECT_FALSE(finds_damaged_files());
   ASSERT_TRUE(Mutant::select("data_scrub_skips_journals"));
   EXPECT_FALSE(finds_journal_damage());
   Mutant::select("");
@@ -102,7 +119,7 @@ TEST(Scrub, ComesRoundByItselfAndSlowly) {
   rig.world.run_for(1min);
   EXPECT_EQ(rig.scrubbed().pass, 3u);
   EXPECT_FALSE(rig.scrubbed().running);
-  u64 held = 0;
+  u64 held = 3 * 1000;  // the other files
   for (auto& [id, node] : rig.nodes) held += node->shards.used_bytes();
   EXPECT_EQ(rig.scrubbed().verified_bytes, held);
   rig.world.run_for(62min);

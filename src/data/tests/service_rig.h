@@ -101,10 +101,19 @@ struct ServiceRig : FakeCluster {
     no_files();
     for (auto& [id, node] : nodes) {
       shard_services.push_back(std::make_unique<FakeShardService>(*this, id == NodeId{1}));
-      services_of_nodes.push_back(
-          NodeService::create({env, between_servers, router, node->methods, node->journal, node->shards,
-                               *shard_services.back(), id, scrub_every}));
+      services_of_nodes.push_back(NodeService::create(
+          {env, between_servers, router, node->methods, node->journal, node->shards, *shard_services.back(),
+           id, scrub_every, [this, id] { return files_of(id); }}));
     }
+  }
+  // A file of each node beside shards and journals, that a test may damage.
+  std::map<NodeId, bool> file_is_damaged;
+  std::vector<ScrubFile> files_of(NodeId id) {
+    return {{"log", 1000, [this, id] { return verify_file(id); }}};
+  }
+  runtime::Task<Result<void>> verify_file(NodeId id) {
+    if (file_is_damaged[id]) co_return fail(Errc::corrupt, "the log is damaged");
+    co_return Result<void>();
   }
   void no_files() {
     shards.handle(meta::ListInline::kKind, [](MiniShard&, const Buffer&) -> Result<Buffer> {

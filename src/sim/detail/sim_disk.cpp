@@ -165,9 +165,9 @@ u64 SimDisk::used() const {
   return sum;
 }
 
-SimInode* SimDisk::find(const std::string& path) {
+std::shared_ptr<SimInode> SimDisk::find(const std::string& path) const {
   const auto found = names_.find(normal(path));
-  return found == names_.end() ? nullptr : found->second.get();
+  return found == names_.end() ? nullptr : found->second;
 }
 
 std::vector<std::string> SimDisk::files() const {

@@ -27,7 +27,7 @@ class SimDisk final : public runtime::Disk {
   void crash();
   void wipe();
   void lie_about_flushes() { lies_ = true; }
-  SimInode* find(const std::string& path);
+  std::shared_ptr<SimInode> find(const std::string& path) const;
   std::vector<std::string> files() const;
   void fail_flushes(unsigned count) { failing_flushes_ += count; }
   u64 used() const;

@@ -50,6 +50,7 @@ class JournalIndex {
   std::vector<u32> files() const;
   bool is_dead(u32 file) const;
   void forget_file(u32 file);
+  void know_file(u32 file) { files_[file]; }  // also one of which no record could be read
   // What must be written again before `file` can go.
   std::vector<std::pair<SegmentId, JournalPiece>> live_in(u32 file) const;
   std::vector<SegmentId> closed_in(u32 file) const;

@@ -69,8 +69,8 @@ runtime::Task<Result<LogFile>> LogFiles::create(LogFileHeader header) {
   if (!CFS_MUTANT(store_log_file_not_synced)) co_await disk.sync_directory(directory_);
   file = co_await disk.open(path(header.number), runtime::OpenMode::read_write);  // errors then name it
   Known& known = known_[header.number];
-  known = {file_bytes_, header.salt, std::move(file)};
-  LogFile out{known.file, known.salt};
+  known = {file_bytes_, {std::move(file), header, kLogHeaderArea, header.first_sequence}};
+  const LogFile out = known.what;
   close_some();
   co_return out;
 }
@@ -78,14 +78,14 @@ runtime::Task<Result<LogFile>> LogFiles::create(LogFileHeader header) {
 runtime::Task<Result<LogFile>> LogFiles::open(u32 number) {
   auto at = known_.find(number);
   if (at == known_.end()) co_return fail(Errc::not_found, path(number) + " is gone");
-  if (at->second.file == nullptr) {
+  if (at->second.what.file == nullptr) {
     std::unique_ptr<runtime::File> file =
         co_await env_.disk().open(path(number), runtime::OpenMode::read_only);
     at = known_.find(number);  // others ran meanwhile
     if (at == known_.end()) co_return fail(Errc::not_found, path(number) + " is gone");
-    if (at->second.file == nullptr) at->second.file = std::move(file);
+    if (at->second.what.file == nullptr) at->second.what.file = std::move(file);
   }
-  LogFile out{at->second.file, at->second.salt};
+  const LogFile out = at->second.what;
   close_some();
   co_return out;
 }
@@ -93,11 +93,11 @@ runtime::Task<Result<LogFile>> LogFiles::open(u32 number) {
 // Old files are read least: their handles go first. The current file's is held by the log as well.
 void LogFiles::close_some() {
   std::size_t open = 0;
-  for (const auto& [number, known] : known_) open += known.file != nullptr;
+  for (const auto& [number, known] : known_) open += known.what.file != nullptr;
   for (auto& [number, known] : known_) {
     if (open <= kHandlesMost) return;
-    if (known.file == nullptr) continue;
-    known.file.reset();
+    if (known.what.file == nullptr) continue;
+    known.what.file.reset();
     --open;
   }
 }
@@ -118,6 +118,19 @@ runtime::Task<Result<void>> LogFiles::remove(u32 number) {
     co_await env_.disk().sync_directory(directory_);
   }
   co_return Result<void>();
+}
+
+void LogFiles::extend(u32 number, u64 end, u64 end_sequence) {
+  const auto at = known_.find(number);
+  if (at == known_.end()) return;
+  at->second.what.end = end;
+  at->second.what.end_sequence = end_sequence;
+}
+
+std::vector<LogFileInfo> LogFiles::infos() const {
+  std::vector<LogFileInfo> out;
+  for (const auto& [number, known] : known_) out.push_back({number, known.what.end});
+  return out;
 }
 
 u64 LogFiles::disk_bytes() const {

@@ -3,17 +3,21 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/env.h"
 #include "store/detail/log_format.h"
+#include "store/log.h"
 
 namespace claudefs::store::detail {
 
 struct LogFile {
   std::shared_ptr<runtime::File> file;
-  u64 salt = 0;  // 0 and no file: its header is damaged, nothing in it can be read
+  std::optional<LogFileHeader> header;  // none, and no file: it is damaged, nothing in it can be read
+  u64 end = kLogHeaderArea;             // of what is known to have been written
+  u64 end_sequence = 0;                 // of the record that would come there
 };
 
 class LogFiles {
@@ -33,15 +37,17 @@ class LogFiles {
   // Durable when it ends. Fine if absent.
   runtime::Task<Result<void>> remove(u32 number);
   // After a file was found or cut at open.
-  void note(u32 number, u64 size, u64 salt) { known_[number] = {size, salt, {}}; }
+  void note(u32 number, u64 size, LogFile what) { known_[number] = {size, std::move(what)}; }
+  // Records up to there are durable.
+  void extend(u32 number, u64 end, u64 end_sequence);
   bool has(u32 number) const { return known_.contains(number); }
+  std::vector<LogFileInfo> infos() const;
   u64 disk_bytes() const;
 
  private:
   struct Known {
     u64 size = 0;
-    u64 salt = 0;
-    std::shared_ptr<runtime::File> file;  // open or null
+    LogFile what;  // its file open or null
   };
   void close_some();
 

@@ -1,10 +1,19 @@
 #include "store/detail/log_format.h"
 
+#include <algorithm>
+
+#include <fmt/format.h>
+
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/mutant.h"
 #include "store/detail/fixed.h"
 
 namespace claudefs::store::detail {
+
+CFS_DEFINE_MUTANT(store_scrub_skips_log_header, "store: a scrub does not look at the headers of log files");
+CFS_DEFINE_MUTANT(store_scrub_believes_log_end, "store: a scrub takes damage for the end of a log file");
+
 namespace {
 constexpr u32 kFileMagic = 0x4c534643;    // "CFSL"
 constexpr u32 kRecordMagic = 0x52534643;  // "CFSR"
@@ -115,6 +124,33 @@ std::vector<ScannedRecord> scan_log_file(ByteSpan file, const LogFileHeader& hea
     at = end;
   }
   return records;
+}
+
+Result<void> check_log_file(ByteSpan file, const LogFileHeader& header, u64 end_sequence,
+                            u64 record_bytes_max) {
+  const auto bad = [](u64 at, std::string_view what) -> Result<void> {
+    return fail(Errc::corrupt, fmt::format("at {}: {}", at, what));
+  };
+  const Buffer area = encode_log_file_header(header);
+  const bool same = file.size() >= area.size() && std::ranges::equal(file.first(area.size()), area.span());
+  if (!same && !CFS_MUTANT(store_scrub_skips_log_header))
+    return bad(0, "the file header is not as it was written");
+  u64 expected = header.first_sequence;
+  u64 end = kLogHeaderArea;
+  const auto zeros_until = [&](u64 at) {
+    return std::ranges::all_of(file.subspan(end, at - end), [](std::byte b) { return b == std::byte{0}; });
+  };
+  for (const ScannedRecord& record : scan_log_file(file, header, record_bytes_max)) {
+    if (record.header.sequence != expected) return bad(end, "a record does not check");
+    const u64 last = record.offset + kLogRecordHeader + record.header.length;
+    if (!zeros_until(record.offset)) return bad(end, "what lies between records is not as it was written");
+    end = last;
+    ++expected;
+  }
+  if (CFS_MUTANT(store_scrub_believes_log_end)) return {};
+  if (expected != end_sequence) return bad(end, "a record does not check");
+  if (!zeros_until(file.size())) return bad(end, "what lies behind the records is not as it was written");
+  return {};
 }
 
 }  // namespace claudefs::store::detail

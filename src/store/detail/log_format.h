@@ -58,6 +58,10 @@ struct ScannedRecord {
   LogRecordHeader header;
   u64 end() const { return offset + log_record_size(header.length); }
 };
+// Of what was written to a file up to its `file.size()`: is the header's area as it was made, are all records
+// up to `end_sequence` there, and zeros between them? Errors: corrupt.
+Result<void> check_log_file(ByteSpan file, const LogFileHeader& header, u64 end_sequence,
+                            u64 record_bytes_max);
 // Every record in `file` that checks, in order: also those behind a damaged place.
 std::vector<ScannedRecord> scan_log_file(ByteSpan file, const LogFileHeader& header, u64 record_bytes_max);
 

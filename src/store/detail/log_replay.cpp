@@ -10,29 +10,6 @@ namespace {
 using runtime::File;
 using runtime::Task;
 
-// What is unreadable comes back as zeros: the scan then finds a hole there and says what it means.
-Task<Result<Buffer>> read_whole(File& file, u64 size) {
-  constexpr u64 kPiece = 1_MiB;
-  constexpr u64 kSector = 4096;
-  Buffer whole = Buffer::allocate(size);
-  for (u64 at = 0; at < size; at += kPiece) {
-    const u64 length = std::min(kPiece, size - at);
-    const MutableByteSpan piece = whole.mutable_span().subspan(at, length);
-    const auto got = co_await file.read_at(at, piece).result();
-    if (got) {
-      std::fill(piece.begin() + static_cast<std::ptrdiff_t>(*got), piece.end(), std::byte{0});
-      continue;
-    }
-    for (u64 sector = at; sector < at + length; sector += kSector) {
-      const MutableByteSpan into =
-          whole.mutable_span().subspan(sector, std::min(kSector, at + length - sector));
-      const auto part = co_await file.read_at(sector, into).result();
-      std::fill(into.begin() + static_cast<std::ptrdiff_t>(part.value_or(0)), into.end(), std::byte{0});
-    }
-  }
-  co_return whole;
-}
-
 struct FoundFile {
   u32 number = 0;
   u64 size = 0;
@@ -75,7 +52,7 @@ class Replayer {
  private:
   Task<Result<void>> file(const FoundFile& found, const FoundFile* next) {
     end_.next_file = found.number + 1;
-    files_.note(found.number, found.size, found.header ? found.header->salt : 0);
+    files_.note(found.number, found.size, {{}, found.header, std::min<u64>(found.size, kLogHeaderArea), 0});
     if (!found.header) {
       damaged({found.number, 0, static_cast<u32>(found.size)},
               "the file header is damaged: " + found.why_not);
@@ -87,6 +64,7 @@ class Replayer {
         co_await env_.disk().open(files_.path(found.number), runtime::OpenMode::read_write);
     const Buffer whole = co_await read_whole(*file, found.size);
     const u64 end = records(found, whole, next);
+    files_.extend(found.number, end, end_.next_sequence);
     if (next == nullptr && end < found.size) co_await cut(*file, found, end);
     co_return Result<void>();
   }
@@ -128,7 +106,7 @@ class Replayer {
     CFS_PROBE(store_torn_tail_cut, "the torn end of a log is cut off");
     co_await file.truncate(end);
     co_await file.flush();
-    files_.note(found.number, end, found.header->salt);
+    files_.note(found.number, end, {{}, found.header, end, end_.next_sequence});
     co_return Result<void>();
   }
 
@@ -147,6 +125,28 @@ class Replayer {
   LogEnd end_;
 };
 }  // namespace
+
+Task<Result<Buffer>> read_whole(File& file, u64 size) {
+  constexpr u64 kPiece = 1_MiB;
+  constexpr u64 kSector = 4096;
+  Buffer whole = Buffer::allocate(size);
+  for (u64 at = 0; at < size; at += kPiece) {
+    const u64 length = std::min(kPiece, size - at);
+    const MutableByteSpan piece = whole.mutable_span().subspan(at, length);
+    const auto got = co_await file.read_at(at, piece).result();
+    if (got) {
+      std::fill(piece.begin() + static_cast<std::ptrdiff_t>(*got), piece.end(), std::byte{0});
+      continue;
+    }
+    for (u64 sector = at; sector < at + length; sector += kSector) {
+      const MutableByteSpan into =
+          whole.mutable_span().subspan(sector, std::min(kSector, at + length - sector));
+      const auto part = co_await file.read_at(sector, into).result();
+      std::fill(into.begin() + static_cast<std::ptrdiff_t>(part.value_or(0)), into.end(), std::byte{0});
+    }
+  }
+  co_return whole;
+}
 
 Task<Result<LogEnd>> replay_log(runtime::Env& env, LogFiles& files, u32 magic, LogOptions options,
                                 const Replay& replay) {

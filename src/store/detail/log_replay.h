@@ -17,4 +17,7 @@ struct LogEnd {
 runtime::Task<Result<LogEnd>> replay_log(runtime::Env& env, LogFiles& files, u32 magic, LogOptions options,
                                          const Replay& replay);
 
+// What is unreadable comes back as zeros: who scans it finds a hole there and says what it means.
+runtime::Task<Result<Buffer>> read_whole(runtime::File& file, u64 size);
+
 }  // namespace claudefs::store::detail

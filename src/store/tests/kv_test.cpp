@@ -202,6 +202,39 @@ TEST(RocksKv, TwoOwnersAreRefusedAndDamageIsNamed) {
   EXPECT_NE(hurt.error().text.find("rejoin"), std::string::npos);
 }
 
+TEST(RocksKv, VerifyFindsDamagedTables) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "kv";
+  auto reactor = make_reactor();
+  auto kv = open_rocks(reactor->env(), path);
+  ASSERT_TRUE(kv.has_value());
+  SeededRandom random(5);
+  KvBatch batch;
+  for (int i = 0; i < 2000; ++i) batch.put(std::to_string(random.next()), std::to_string(random.next()));
+  ASSERT_TRUE((*kv)->write(batch).has_value());
+  ASSERT_TRUE(run(*reactor, (*kv)->flush()).has_value());
+  const std::vector<KvFile> files = (*kv)->files();
+  ASSERT_FALSE(files.empty());
+  const auto verify = [&](const std::string& name) { return run(*reactor, (*kv)->verify(name)); };
+  constexpr u64 kFooter = 53;  // has spare bytes that mean nothing
+  for (const KvFile& file : files) {
+    const std::string table = path + file.name;
+    ASSERT_EQ(std::filesystem::file_size(table), file.bytes);
+    EXPECT_TRUE(verify(file.name).has_value());
+    for (int i = 0; i < 40; ++i) {
+      const u64 byte = random.between(0, file.bytes - kFooter - 1);
+      flip_bit(table, byte, 3);
+      const Result<void> checked = verify(file.name);
+      ASSERT_FALSE(checked.has_value()) << byte << " of " << file.bytes;
+      EXPECT_EQ(checked.error().code, Errc::corrupt);
+      EXPECT_NE(checked.error().text.find(table), std::string::npos);
+      flip_bit(table, byte, 3);
+    }
+    EXPECT_TRUE(verify(file.name).has_value());
+  }
+  EXPECT_EQ(verify("/000000.sst").error().code, Errc::not_found);
+}
+
 TEST(MemoryKv, ACrashLeavesAPrefixAfterTheLastFlush) {
   auto reactor = make_reactor();
   std::set<std::size_t> kept;

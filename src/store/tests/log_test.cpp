@@ -256,5 +256,65 @@ TEST_F(LogTest, RefusesWhatIsTooBigTooMuchOrTooLate) {
   EXPECT_TRUE(run(*reactor, refusals(reactor->env(), directory.path())).has_value());
 }
 
+// Reads every file whole. Gives the numbers of those that do not check.
+Task<Result<std::vector<u32>>> verify_all(Log& log) {
+  std::vector<u32> bad;
+  for (const LogFileInfo& file : log.files()) {
+    const Result<void> checked = co_await log.verify(file.number).result();
+    if (!checked && checked.error().code != Errc::corrupt) co_return fail(checked.error());
+    if (!checked) bad.push_back(file.number);
+  }
+  co_return bad;
+}
+// A log that is being written, and a byte that flips in one of its files.
+Task<Result<std::vector<u32>>> flip_and_verify(Env& env, std::string directory, std::string path, u64 byte) {
+  std::unique_ptr<Log> log = co_await Log::open(env, directory, kMagic, kSmall, Seen().replay());
+  co_await append_all(env, *log, std::vector<std::string>{text_of(1), text_of(50), text_of(2)}, 3);
+  if (!path.empty()) flip_bit(path, byte, 2);
+  std::vector<u32> bad = co_await verify_all(*log);
+  co_await log->stop();
+  co_return bad;
+}
+
+TEST_F(LogTest, VerifyFindsEveryFlippedBitOfWhatWasWritten) {
+  fill(0, 200, 7);  // several files
+  reopen();         // and marks
+  const auto check = [&](const std::string& path, u64 byte) {
+    const auto bad = run(*reactor, flip_and_verify(reactor->env(), directory.path(), path, byte));
+    EXPECT_TRUE(bad.has_value()) << (bad ? "" : bad.error().to_string());
+    if (!path.empty()) flip_bit(path, byte, 2);
+    return bad.value_or(std::vector<u32>());
+  };
+  EXPECT_EQ(check("", 0), std::vector<u32>());
+  const u64 size = std::filesystem::file_size(file(1));
+  ASSERT_GT(size, kLogHeaderArea);
+  std::mt19937_64 random(1);
+  for (const u64 byte : {u64{0}, u64{47}, u64{1000}, u64{kLogHeaderCopy}, u64{kLogHeaderArea - 1}})
+    EXPECT_EQ(check(file(1), byte), std::vector<u32>{1}) << byte;
+  for (int i = 0; i < 40; ++i) {
+    const u64 byte = kLogHeaderArea + random() % 40'000;
+    EXPECT_EQ(check(file(1), byte), std::vector<u32>{1}) << byte;
+  }
+  EXPECT_EQ(check("", 0), std::vector<u32>());
+}
+
+Task<Result<std::pair<u32, u32>>> roll_idle(Env& env, std::string directory) {
+  std::unique_ptr<Log> log = co_await Log::open(env, directory, kMagic, kSmall, Seen().replay());
+  co_await append_all(env, *log, std::vector<std::string>{text_of(1)}, 1);
+  const u32 before = log->current_file();
+  log->roll();
+  co_await env.executor().sleep(std::chrono::milliseconds(2500));
+  const u32 after = log->current_file();
+  co_await log->remove_file(before);
+  co_await log->stop();
+  co_return std::pair(before, after);
+}
+TEST_F(LogTest, ARolledLogThatIsIdleStartsItsNextFile) {
+  const auto files = run(*reactor, roll_idle(reactor->env(), directory.path()));
+  ASSERT_TRUE(files.has_value()) << files.error().to_string();
+  EXPECT_EQ(files->second, files->first + 1);
+  EXPECT_TRUE(reopen().damaged.empty());
+}
+
 }  // namespace
 }  // namespace claudefs::store

@@ -46,6 +46,31 @@ TEST_F(SuperblockTest, RefusesAnotherClusterAndAnotherNode) {
   EXPECT_EQ(open(1, 8).error().code, Errc::wrong_node);
   EXPECT_NE(open(1, 8).error().text.find("node 7"), std::string::npos);
 }
+TEST_F(SuperblockTest, IsWrittenAnewWhenItDoesNotCheckAnyMore) {
+  const auto made = open();
+  ASSERT_TRUE(made.has_value());
+  const auto verify = [&] {
+    return claudefs::store::run(*reactor, verify_superblock(reactor->env(), data, *made));
+  };
+  EXPECT_TRUE(verify().has_value());
+  for (const u64 byte : {u64{0}, u64{5}, u64{13}, u64{20}}) {
+    flip_bit(data + "/superblock", byte, 1);
+    EXPECT_EQ(verify().error().code, Errc::corrupt);
+    EXPECT_TRUE(verify().has_value());
+    const auto again = open();
+    ASSERT_TRUE(again.has_value()) << again.error().to_string();
+    EXPECT_EQ(again->incarnation, made->incarnation);
+  }
+}
+TEST_F(SuperblockTest, OfAnotherDirectoryIsLeftAlone) {
+  const auto made = open(1, 8);
+  ASSERT_TRUE(made.has_value());
+  Superblock own = *made;
+  own.incarnation[0] ^= std::byte{1};
+  const auto verified = claudefs::store::run(*reactor, verify_superblock(reactor->env(), data, own));
+  EXPECT_EQ(verified.error().code, Errc::wrong_node);
+  EXPECT_EQ(open(1, 8)->incarnation, made->incarnation);
+}
 TEST_F(SuperblockTest, RefusesADirectoryWithOtherFiles) {
   put("thesis.tex", "do not format me");
   EXPECT_EQ(open().error().code, Errc::invalid_argument);

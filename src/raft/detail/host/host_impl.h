@@ -41,6 +41,8 @@ class HostImpl final : public Host {
   u64 log_bytes() const override { return log_->disk_bytes(); }
   void disk_failed(const Error& error) override;
   std::optional<Error> failure() const override { return failed_; }
+  std::vector<store::LogFileInfo> log_files() const override { return log_->files(); }
+  runtime::Task<Result<void>> verify_log(u32 file) override { return log_->verify(file); }
   runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) override;
   runtime::Task<void> stop() override;
 

@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "runtime/scope.h"
 #include "wire/codec.h"
 
 namespace claudefs::raft {
+
+CFS_DEFINE_MUTANT(raft_scrub_keeps_log_file, "raft: a damaged file of the log is kept");
 
 namespace {
 
@@ -225,7 +228,19 @@ runtime::Task<Result<std::vector<Entry>>> RaftLog::read(ShardId id, LogIndex fro
 u32 RaftLog::keep_from_file() const {
   const u32 keep = static_cast<u32>(std::max<u64>(1, options_.keep_bytes / options_.file_bytes));
   const u32 current = log_->current_file();
-  return current > keep ? current - keep : 0;
+  const u32 wanted = current > keep ? current - keep : 0;
+  return std::max(wanted, std::min(keep_none_below_, current));
+}
+
+// What is damaged is of use to nobody who restarts or lags: its entries go once the state machines have them
+// durable, and hard states and starts are written again.
+runtime::Task<Result<void>> RaftLog::verify(u32 file) {
+  const Result<void> checked = co_await log_->verify(file).result();
+  if (checked || checked.error().code != Errc::corrupt || CFS_MUTANT(raft_scrub_keeps_log_file))
+    co_return checked;
+  if (file == log_->current_file()) log_->roll();
+  keep_none_below_ = std::max(keep_none_below_, file + 1);
+  co_return checked;
 }
 
 LogIndex RaftLog::last_beyond_keep(ShardId id) const {

@@ -56,6 +56,10 @@ class RaftLog {
   LogIndex last_beyond_keep(ShardId group) const;
   // Removes files without live entries, after writing forward what else lives in them.
   runtime::Task<Result<void>> collect();
+  // Its files, and one of them read whole. Errors: corrupt (it goes as soon as nothing needs it: collect()),
+  // not_found, io_error.
+  std::vector<store::LogFileInfo> files() const { return log_->files(); }
+  runtime::Task<Result<void>> verify(u32 file);
   u32 oldest_file() const { return oldest_file_; }
   u32 current_file() const { return log_->current_file(); }
   u64 disk_bytes() const { return log_->disk_bytes(); }
@@ -96,6 +100,7 @@ class RaftLog {
   std::unique_ptr<store::Log> log_;
   std::map<ShardId, Group> groups_;
   u32 oldest_file_ = UINT32_MAX;
+  u32 keep_none_below_ = 0;  // files that are damaged, and older ones
   std::optional<Error> replay_error_;
   std::string damage_;
 };
