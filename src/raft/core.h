@@ -41,7 +41,8 @@ struct CoreOptions {
 
 struct Recovered {
   HardState hard_state;
-  Configuration configuration;
+  Configuration configuration;                // at the log's start; without voters: waits to be added
+  std::map<LogIndex, Configuration> changes;  // by entries of the log
   EntryLog log;
   LogIndex applied{};  // by the state machine
   Term applied_term{};
@@ -83,12 +84,12 @@ class Core {
  public:
   Core(CoreOptions options, Recovered recovered, Instant now);
 
-  // This replica may have lost its memory: votes, and entries that it acknowledged. `term` and `floor` are
-  // the highest of all other voters, asked after the loss. It votes for nobody in `term`, and until its log
-  // reaches `floor` it does not stand, and votes as if its log ended there: whatever its lost
-  // acknowledgements helped to commit is in the logs of those it votes for. docs/raft.md. Call before
-  // anything else.
-  void rejoin(Term term, LogEnd floor, Instant now);
+  // This replica may have lost its memory: votes, and entries that it acknowledged. `others` is what all
+  // other members said (newest_of), asked after the loss. It votes for nobody in their term, and until its
+  // log reaches their end it does not stand, and votes as if its log ended there: whatever its lost
+  // acknowledgements helped to commit is in the logs of those it votes for. Who is no member any more votes
+  // so for ever. docs/raft.md. Call before anything else.
+  void rejoin(const Stand& others, Instant now);
   // `node` lost its memory: what it acknowledged is to be sent again.
   void peer_forgot(NodeId node, Instant now);
 
@@ -98,6 +99,11 @@ class Core {
   // Gives the entry's index, or nothing when this replica does not take proposals (not the leader, or
   // leadership is being handed over).
   std::optional<LogIndex> propose(Buffer command, Instant now);
+  // Leader: begins a change of members (detail/core/membership.cpp), one at a time. Whoever shall vote is a
+  // member already, as a learner at least, and has what is committed. Nothing where that cannot be now.
+  std::optional<LogIndex> change_members(std::vector<NodeId> voters, std::vector<NodeId> learners,
+                                         Instant now);
+  void set_preferred(bool preferred) { options_.preferred = preferred; }
   // A linearizable read; false when not the leader. The answer comes as Ready::Read.
   bool read(u64 id, Instant now);
   void persisted();
@@ -146,13 +152,18 @@ class Core {
   LogIndex apply_limit() const { return needs_snapshot_ ? applied_ : std::min(commit_, log_.persisted()); }
   LogIndex term_start() const { return term_start_; }  // leader: its no-op entry
   LogEnd log_end() const { return {log_.last_term(), log_.last()}; }
+  Stand stand() const;  // what is durable here: a leader may have more, and lose it
   // A leader has proof that this replica acknowledged what it does not have. It neither votes nor stands
   // until rejoin().
   bool doubts() const { return doubts_; }
   // After rejoin(): all that was forgotten is durable here again.
   bool remembers() const;
   const EntryLog& log() const { return log_; }
+  // The newest in the log counts, committed or not (paper, section 6).
   const Configuration& configuration() const { return configuration_; }
+  bool is_changing() const { return config_index_ > commit_ || !configuration_.outgoing.empty(); }
+  // Of a log that begins after `index`.
+  Configuration configuration_at(LogIndex index) const;
   const HardState& hard_state() const { return hard_; }
   // Leader: the last entry known to be durable at `node`.
   LogIndex match_of(NodeId node) const;
@@ -209,6 +220,13 @@ class Core {
   u64 next_stamp(Instant now);
   u64 quorum_stamp() const;
 
+  // detail/core/membership.cpp
+  LogIndex append_configuration(Configuration next);
+  void follow_configuration();
+  void configuration_committed();
+  bool members_are_unknown() const { return log_.start().value != 0 && configuration_.voters.empty(); }
+  void leave_if_removed(Instant now);
+
   // detail/core/quiescence.cpp
   bool is_settled() const;
   bool may_fall_silent(Instant now) const;
@@ -223,6 +241,7 @@ class Core {
   void fail_reads();
 
   // detail/core/snapshot.cpp
+  void restart_log(LogStart start);
   void needs_snapshot_at(NodeId peer, Progress& progress, Instant now);
 
   // detail/core/transfer.cpp
@@ -230,10 +249,13 @@ class Core {
   void check_transfer(Instant now);
   void on_timeout_now(const Message& message, Instant now);
 
-  const CoreOptions options_;
+  CoreOptions options_;
   HardState hard_;
   HardState hard_durable_;
-  Configuration configuration_;
+  Configuration configuration_;  // the newest of:
+  Configuration base_;           // at the log's start
+  std::map<LogIndex, Configuration> changes_;
+  LogIndex config_index_{};  // of the newest change; 0: base_
   EntryLog log_;
   LogIndex commit_{};
   LogIndex applied_{};
@@ -276,6 +298,7 @@ class Core {
   Ready ready_;
   std::optional<Leadership> announced_;
   bool start_changed_ = false;
+  bool persist_start_ = false;  // of the batch under way
   bool persist_under_way_ = false;
   HardState persist_hard_;
   LogIndex persist_upto_{};  // of the batch under way, lowered by truncation

@@ -31,6 +31,9 @@ struct HostOptions {
   std::size_t proposals_max = 4096;                 // per group, in flight: one more is Errc::overloaded
   std::size_t proposal_bytes_max = 4u << 20;        // a longer command is Errc::too_big
   std::size_t peer_queue_bytes = 16u << 20;         // per peer: above it the oldest messages are dropped
+  std::vector<NodeId> nodes;                        // whoever may be a member of a group: all of the cluster
+  // A group wants this node as a member, and it is not hosted here: add_group, without initial members.
+  std::function<Result<void>(ShardId)> adopt;
 };
 
 struct GroupStatus {
@@ -43,6 +46,8 @@ struct GroupStatus {
   LogIndex applied{};
   LogIndex last{};
   std::vector<NodeId> members;
+  std::vector<NodeId> voters, learners;
+  bool changing = false;        // a change of members is not committed yet
   std::vector<NodeId> lagging;  // leader only: members that do not follow closely
 };
 
@@ -54,7 +59,8 @@ class Host {
                                                            std::function<std::string(NodeId)> address_of);
   virtual ~Host() = default;
   // A group this node is a member of; `initial_members` counts only when the log knows no configuration yet.
-  // `machine` must outlive the host. Call for all groups, then start().
+  // Without initial members it waits until change_members, elsewhere, adds it. `machine` must outlive the
+  // host. Call for all groups, those in the log too, then start(); one to be joined may come later.
   virtual Result<void> add_group(ShardId group, std::vector<NodeId> initial_members,
                                  StateMachine& machine) = 0;
   virtual void start() = 0;
@@ -69,6 +75,7 @@ class Host {
   virtual bool holds_lease(ShardId group) const = 0;
   virtual GroupStatus status(ShardId group) const = 0;
   virtual std::vector<ShardId> groups() const = 0;
+  virtual std::vector<ShardId> groups_in_log() const = 0;
   // This node has all that it promised in its groups: others may count on it (docs/raft.md).
   virtual bool is_whole() const { return true; }
   virtual u64 log_bytes() const = 0;  // that the log takes on disk
@@ -80,6 +87,17 @@ class Host {
   virtual std::vector<store::LogFileInfo> log_files() const { return {}; }
   virtual runtime::Task<Result<void>> verify_log(u32 /*file*/) { co_return Result<void>(); }
   virtual runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) = 0;
+  // At the leader: makes `voters` and `learners` the group's members, and ends when they are. Joins new
+  // voters as learners first, waits until they have caught up (`patience` at most, else timed_out: they stay
+  // learners), then goes through joint consensus. Call it again after any error but invalid_argument: what
+  // was done stays done. Errors: invalid_argument, not_leader, busy (another change is under way),
+  // unavailable (leadership was lost), timed_out. A leader that is no voter any more hands over.
+  virtual runtime::Task<Result<void>> change_members(ShardId, std::vector<NodeId> voters,
+                                                     std::vector<NodeId> learners,
+                                                     runtime::Duration patience) {
+    (void)voters, (void)learners, (void)patience;
+    co_return fail(Errc::unsupported, "the members of this group are fixed");
+  }
   virtual runtime::Task<void> stop() = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <tuple>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct Configuration {
 
   static Configuration of(std::vector<NodeId> members);
   bool is_voter(NodeId node) const;
+  bool is_member(NodeId node) const;     // a voter, or a learner
   std::vector<NodeId> everyone() const;  // sorted, each once
   // Does a quorum satisfy `agrees`? False without voters.
   bool quorum(const std::function<bool(NodeId)>& agrees) const;
@@ -56,6 +58,17 @@ struct LogEnd {
   auto operator<=>(const LogEnd&) const = default;
   static auto fields(auto& self) { return std::tie(self.term, self.index); }
 };
+
+// Where a replica stands.
+struct Stand {
+  Term term{};
+  LogEnd end;
+  Configuration configuration;  // as of `end`
+  bool operator==(const Stand&) const = default;
+};
+// Of all replicas but one: the highest term, and the longest log of a voter. That has all that is committed,
+// and says who the members are.
+Stand newest_of(const std::map<NodeId, Stand>& told);
 
 // Where a log begins: entries at and below `index` live in the state machine only.
 struct LogStart {

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "wire/codec.h"
+
 namespace claudefs::raft::testing {
 
 namespace {
@@ -38,9 +40,14 @@ Faults Faults::swarm(u64 seed) {
   faults.straggle_votes = rate(0.05, 0.5);
   faults.new_leader_trouble = rate(0.1, 0.9);
   faults.lost_disk_a_tick = faults.members > 1 && unit() < 0.25 ? 0.004 : 0;
+  if (faults.members > 2 && unit() < 0.5) {
+    faults.change_a_tick = 0.01 * std::pow(10, unit());
+    faults.founders = 1 + static_cast<int>(random() % static_cast<u64>(faults.members));
+  }
   if (unit() < 0.2) {
     // Elections in quick succession, each leader gone before it could do much (the paper's figure 8).
     faults.members = unit() < 0.5 ? 3 : 5;
+    faults.founders = std::min(faults.founders, faults.members);
     faults.append_bytes = 1;
     faults.new_leader_trouble = 0.5 + 0.5 * unit();
     faults.crash_after_vote = rate(0.1, 0.8);
@@ -60,9 +67,7 @@ CoreSimulator::CoreSimulator(u64 seed, Faults faults) : faults_(faults), random_
     made->id = NodeId{static_cast<u16>(i)};
     made->rate = 0.97 + 0.06 * std::uniform_real_distribution<>(0, 1)(random_);
     made->offset = below(1'000'000'000);
-    std::vector<NodeId> all;
-    for (int j = 1; j <= faults_.members; ++j) all.push_back(NodeId{static_cast<u16>(j)});
-    made->disk.start.configuration = Configuration::of(all);
+    give_empty_disk(*made);
     nodes_.push_back(std::move(made));
   }
   for (auto& made : nodes_) boot(*made);
@@ -85,30 +90,38 @@ Instant CoreSimulator::clock(const Node& node) const {
   return Instant{node.offset + static_cast<i64>(static_cast<double>(now_us_) * 1000.0 * node.rate)};
 }
 
-// One at a time, and only while the others run: what two of three forget is lost.
-void CoreSimulator::lose_disk(Node& node) {
-  for (auto& other : nodes_)
-    if (other->amnesiac || (!other->core && other.get() != &node)) return;
-  crash(node, faults_.restart_ms_max);
+void CoreSimulator::give_empty_disk(Node& node) {
+  const u64 founders = static_cast<u64>(faults_.founders == 0 ? faults_.members : faults_.founders);
+  std::vector<NodeId> all;
+  for (u64 j = 1; j <= founders; ++j) all.push_back(NodeId{static_cast<u16>(j)});
   node.disk = Disk{};
-  node.disk.start.configuration = nodes_.front().get() == &node ? nodes_.back()->disk.start.configuration
-                                                                : nodes_.front()->disk.start.configuration;
+  if (node.id.value <= founders) node.disk.start.configuration = Configuration::of(all);
+}
+
+// One at a time, and only while the others run: what two of three forget is lost. So is what one alone had.
+void CoreSimulator::lose_disk(Node& node) {
+  const std::vector<NodeId> alone{node.id};
+  for (auto& other : nodes_) {
+    if (other->amnesiac || !other->core) return;
+    const Configuration& members = other->core->configuration();
+    if (members.voters == alone || members.outgoing == alone) return;
+  }
+  crash(node, faults_.restart_ms_max);
+  give_empty_disk(node);
   node.machine = node.durable = Machine{};
   node.amnesiac = true;
 }
 
 // As the host does: asks all others. False while one of them cannot answer.
 bool CoreSimulator::rejoin(Node& node) {
-  Term term{};
-  LogEnd floor{};
+  std::map<NodeId, Stand> told;
   for (auto& other : nodes_) {
     if (other.get() == &node) continue;
     if (!other->core) return false;
-    term = std::max(term, other->core->term());
-    floor = std::max(floor, other->core->log_end());
+    told[other->id] = other->core->stand();
     other->core->peer_forgot(node.id, clock(*other));
   }
-  node.core->rejoin(term, floor, clock(node));
+  node.core->rejoin(newest_of(told), clock(node));
   return true;
 }
 
@@ -129,7 +142,11 @@ void CoreSimulator::boot(Node& node) {
   recovered.hard_state = node.disk.hard;
   recovered.configuration = node.disk.start.configuration;
   recovered.log = EntryLog(node.disk.start.index, node.disk.start.term);
-  for (auto& [index, entry] : node.disk.entries) recovered.log.append_evicted(entry.index, entry.term);
+  for (auto& [index, entry] : node.disk.entries) {
+    recovered.log.append_evicted(entry.index, entry.term);
+    if (entry.kind == EntryKind::configuration)
+      recovered.changes[entry.index] = *wire::decode<Configuration>(entry.data);
+  }
   node.machine = node.durable;
   recovered.applied = node.machine.applied;
   recovered.applied_term = node.machine.term;
@@ -156,6 +173,33 @@ void CoreSimulator::crash(Node& node, i64 restart_ms_max) {
   after(below(restart_ms_max * 1000), [this, &node] {
     if (!node.core) boot(node);
   });
+}
+
+// Any voters among the members, any learners. Sometimes another change at once, which is refused.
+void CoreSimulator::change_members(Node& leader) {
+  do {
+    const Configuration now = leader.core->configuration();
+    std::vector<NodeId> voters, learners;
+    const bool learners_only = chance(0.4);
+    for (auto& n : nodes_) {
+      if (learners_only ? now.is_voter(n->id) : now.is_member(n->id) && chance(0.6)) {
+        voters.push_back(n->id);
+      } else if (chance(0.7)) {
+        learners.push_back(n->id);
+      }
+    }
+    leader.core->change_members(voters, learners, clock(leader));
+  } while (chance(0.4));
+  drain(leader);
+}
+
+// By the newest configuration that anybody leads with.
+bool CoreSimulator::is_member(const Node& node) const {
+  const Core* newest = nullptr;
+  for (auto& n : nodes_)
+    if (n->core && n->core->is_leader() && (newest == nullptr || n->core->term() > newest->term()))
+      newest = n->core.get();
+  return newest == nullptr || newest->configuration().is_member(node.id);
 }
 
 // Nothing reaches it; then, first of all, clients ask.
@@ -219,6 +263,7 @@ void CoreSimulator::trouble() {
       if (cut <= n->machine.applied.value && !n->core->needs_snapshot()) n->core->compact(LogIndex{cut});
       drain(*n);
     }
+    if (n->core && n->core->is_leader() && chance(faults_.change_a_tick)) change_members(*n);
     if (n->core && n->core->is_leader() && chance(faults_.transfer_a_tick)) {
       n->core->transfer(nodes_[static_cast<std::size_t>(below(faults_.members))]->id, clock(*n));
       drain(*n);
@@ -358,7 +403,7 @@ void CoreSimulator::apply(Node& node) {
 }
 
 void CoreSimulator::stream_snapshot(Node& from, NodeId to) {
-  LogStart start{from.machine.applied, from.machine.term, from.core->configuration()};
+  LogStart start{from.machine.applied, from.machine.term, from.core->configuration_at(from.machine.applied)};
   Machine picture = from.machine;
   const Term term = from.core->term();
   after_on(from, 1000 + below(10'000),
@@ -375,7 +420,8 @@ void CoreSimulator::begin_install(Node& from, NodeId to, Machine picture, LogSta
   };
   const bool through = target.core && !cut_.contains({from.id.value, to.value});
   if (!through || !target.core->snapshot_heard(from.id, term, clock(target))) return answer(std::nullopt);
-  if (start.index <= target.machine.applied) return answer(start.index);
+  const bool has_it = start.index <= target.machine.applied && !target.core->needs_snapshot();
+  if (has_it) return answer(start.index);
   target.core->snapshot_begins();
   target.machine = target.durable = Machine{};
   after_on(target, below(20'000), [this, &target, picture, start] {
@@ -488,10 +534,16 @@ std::string CoreSimulator::run() {
 // Nothing to do: the group falls silent. Its leader dies: another one leads soon, and all works again.
 std::string CoreSimulator::settle_idle(const std::function<void(i64)>& run_for) {
   idle_ = true;
+  // What was asked for in better times may take a while: one entry an append, each with its flush.
+  for (std::size_t done = 0, i = 0; i < 20 && committed_.size() > done; ++i) {
+    done = committed_.size();
+    run_for(500'000);
+  }
   run_for(1'500'000);
   Node* leader = nullptr;
   for (auto& n : nodes_) {
     if (!violation_.empty()) return violation_;
+    if (!is_member(*n)) continue;
     if (!n->core->is_quiescent())
       return fmt::format("replica {} does not fall silent: leads {}, commit {}, applied {}, last {}", n->id,
                          n->core->is_leader(), n->core->commit(), n->core->applied_index(),
@@ -500,7 +552,7 @@ std::string CoreSimulator::settle_idle(const std::function<void(i64)>& run_for) 
   }
   if (leader == nullptr) return "a silent group has no leader";
   const u64 before = acknowledged_;
-  if (nodes_.size() > 2) {
+  if (leader->core->configuration().voters.size() > 2) {
     crash(*leader, 1);
     leader->paused_until = now_us_ + 2'500'000;  // boots, but says nothing
     run_for(2'000'000);
@@ -521,6 +573,7 @@ std::string CoreSimulator::settle() {
   for (auto& n : nodes_) {
     if (!n->core) return "a node did not come back";
     leaders += n->core->is_leader();
+    if (!is_member(*n)) continue;
     if (n->core->needs_snapshot()) return "a replica still waits for a snapshot";
     if (n->machine.applied.value < acknowledged_ / 2)
       return fmt::format("replica {} stays far behind: applied {}, commit {}, last {} of {}", n->id,

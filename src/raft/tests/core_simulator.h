@@ -41,6 +41,8 @@ struct Faults {
   i64 pause_ms_max = 600;
   double idle_a_tick = 0.01;  // clients stop, until they go on
   i64 quiesce_ms = 150;
+  double change_a_tick = 0;       // a leader begins a change of members
+  int founders = 0;               // voters at the beginning; 0: all
   double crash_after_vote = 0;    // a node that made a vote durable
   double straggle_votes = 0;      // of messages of elections
   double new_leader_trouble = 0;  // a leader crashes or is cut off within its first 20 ms
@@ -101,9 +103,12 @@ class CoreSimulator {
   void boot(Node& node);
   void crash(Node& node, i64 restart_ms_max);
   void pause(Node& node);
+  void change_members(Node& leader);
+  bool is_member(const Node& node) const;
   void trouble_new_leader(Node& node);
   void beat();
   void heard(Node& to, NodeId from, u64 boot);
+  void give_empty_disk(Node& node);
   void lose_disk(Node& node);
   bool rejoin(Node& node);
   void tick();

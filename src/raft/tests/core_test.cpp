@@ -183,12 +183,55 @@ TEST(Core, ARolledBackReplicaDoesNotVoteBeforeItAskedTheOthers) {
   EXPECT_TRUE(core.doubts());
   core.step(message(MessageKind::vote, kB, 5, 4, 4), kStart + 600ms);
   EXPECT_FALSE(grants(core));
-  core.rejoin(Term{6}, LogEnd{Term{4}, LogIndex{7}}, kStart + 600ms);
+  core.rejoin({Term{6}, {Term{4}, LogIndex{7}}, Configuration::of({kSelf, kA, kB})}, kStart + 600ms);
   EXPECT_FALSE(core.doubts());
   core.step(message(MessageKind::vote, kB, 7, 6, 4), kStart + 1200ms);
   EXPECT_FALSE(grants(core));
   core.step(message(MessageKind::vote, kA, 8, 7, 4), kStart + 1200ms);
   EXPECT_TRUE(grants(core));
+}
+
+// It was left out by an entry that only it has and that may be committed: nobody else can win.
+TEST(Core, WhoLeavesStandsUntilThatIsCommitted) {
+  Recovered made = recovered({Term{4}, NodeId{}}, {4, 4});
+  made.changes[LogIndex{1}] = Configuration{{kA}, {kSelf, kA}, {}};
+  made.changes[LogIndex{2}] = Configuration{{kA}, {}, {}};
+  Core core(options(), std::move(made), kStart);
+  core.tick(kStart + 5s);
+  ASSERT_TRUE(core.wants_persist());
+  ASSERT_EQ(core.take_persist().messages.size(), 1u) << "a pre-vote is asked of the one that stays";
+  core.persisted();
+  Message beat = message(MessageKind::append, kA, 5, 2, 4);
+  beat.commit = LogIndex{2};
+  core.step(beat, kStart + 5s);
+  (void)core.take_persist();
+  core.persisted();
+  core.tick(kStart + 10s);
+  EXPECT_FALSE(core.wants_persist()) << "now it is out";
+}
+
+// A snapshot is in, and the log does not say so yet: whoever it names as members may be so no longer.
+TEST(Core, WhoDoesNotKnowTheMembersDoesNotStand) {
+  Recovered made = recovered({Term{4}, NodeId{}}, {4, 4});
+  made.applied = LogIndex{9};
+  made.applied_term = Term{4};
+  Core core(options(), std::move(made), kStart);
+  EXPECT_TRUE(core.needs_snapshot());
+  Persist batch = core.take_persist();
+  ASSERT_TRUE(batch.start.has_value());
+  core.persisted();
+  core.tick(kStart + 5s);
+  EXPECT_FALSE(core.wants_persist());
+  // Nor after another crash.
+  Recovered again = recovered({Term{4}, NodeId{}});
+  again.log = EntryLog(batch.start->index, batch.start->term);
+  again.configuration = batch.start->configuration;
+  again.applied = LogIndex{9};
+  again.applied_term = Term{4};
+  EXPECT_TRUE(Core(options(), again, kStart).needs_snapshot());
+  core.rejoin({Term{5}, {Term{4}, LogIndex{9}}, Configuration::of({kSelf, kA})}, kStart + 6s);
+  EXPECT_FALSE(core.needs_snapshot());
+  EXPECT_EQ(core.configuration().voters.size(), 2u);
 }
 
 // What a peer with a damaged disk, or none of ours, might say: indices with gaps, terms that fall.

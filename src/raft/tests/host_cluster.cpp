@@ -74,15 +74,19 @@ Task<Result<void>> ToyMachine::finish_install(LogIndex index, Term term) {
   co_return Result<void>{};
 }
 
-HostCluster::HostCluster(u64 seed, sim::FaultOptions faults) : world_(seed, faults), members_(kNodes) {
+HostCluster::HostCluster(u64 seed, sim::FaultOptions faults, int nodes)
+    : nodes_(nodes), world_(seed, faults), members_(static_cast<std::size_t>(nodes)) {
   options.log_directory = "raft";
   options.proposal_bytes_max = 4_KiB;
   options.log_file_bytes = 4_MiB;
-  for (int i = 0; i < kNodes; ++i) member(i).node = &world_.add_node(fmt::format("n{}", i + 1));
+  for (int i = 0; i < nodes_; ++i) {
+    member(i).node = &world_.add_node(fmt::format("n{}", i + 1));
+    options.nodes.push_back(NodeId{static_cast<u16>(i + 1)});
+  }
 }
 
 HostCluster::~HostCluster() {
-  for (int i = 0; i < kNodes; ++i)
+  for (int i = 0; i < nodes_; ++i)
     if (is_up(i)) crash(i);
 }
 
@@ -94,6 +98,7 @@ void HostCluster::boot(int i) {
   m.client = net::Client::create(*m.node, identity);
   HostOptions mine = options;
   mine.self = identity.node;
+  mine.adopt = [this, i](ShardId group) { return host_group(i, group, false); };
   auto opened = sim::run(world_, *m.node, Host::open(*m.node, *m.client, m.methods, mine, [](NodeId node) {
                            return fmt::format("n{}:7000", node.value);
                          }));
@@ -102,13 +107,10 @@ void HostCluster::boot(int i) {
     return;
   }
   m.host = std::move(**opened);
-  std::vector<NodeId> all;
-  for (int j = 1; j <= kNodes; ++j) all.push_back(NodeId{static_cast<u16>(j)});
-  for (u16 g = 0; g < kGroups; ++g) {
-    const ShardId group{g};
-    m.machines[group] = std::make_unique<ToyMachine>(m.disks[group]);
-    if (!m.host->add_group(group, all, *m.machines[group])) violation_ = "a group was refused";
-  }
+  for (u16 g = 0; i < founders && g < kGroups; ++g)
+    if (!host_group(i, ShardId{g}, true)) violation_ = "a group was refused";
+  for (ShardId group : m.host->groups_in_log())
+    if (!m.machines.contains(group) && !host_group(i, group, false)) violation_ = "a group was refused";
   m.host->start();
   auto server = net::Server::start(*m.node, fmt::format("n{}:7000", i + 1), identity, m.methods);
   if (!server) {
@@ -117,6 +119,14 @@ void HostCluster::boot(int i) {
   }
   m.server = std::move(*server);
   m.scope = std::make_unique<Scope>(m.node->executor());
+}
+
+Result<void> HostCluster::host_group(int i, ShardId group, bool founded) {
+  Member& m = member(i);
+  std::vector<NodeId> all;
+  for (int j = 1; founded && j <= founders; ++j) all.push_back(NodeId{static_cast<u16>(j)});
+  m.machines[group] = std::make_unique<ToyMachine>(m.disks[group]);
+  return m.host->add_group(group, all, *m.machines[group]);
 }
 
 void HostCluster::crash(int i) {
@@ -129,6 +139,24 @@ void HostCluster::crash(int i) {
   m.machines.clear();
   m.methods = net::MethodTable{};
   m.node->restart();
+}
+
+Task<void> HostCluster::change(Host* host, ShardId group, std::vector<NodeId> voters) {
+  (void)co_await host->change_members(group, std::move(voters), {}, 5s).result();
+}
+void HostCluster::change_in_background(int i, ShardId group, std::vector<NodeId> voters) {
+  member(i).scope->spawn(change(member(i).host.get(), group, std::move(voters)));
+}
+
+void HostCluster::damage_log(int i, sim::RandomStream& random) {
+  const Image image = image_of(i);
+  std::vector<std::string> names;
+  for (const auto& [name, content] : image.files)
+    if (content.size() > 20'000) names.push_back(name);
+  if (names.empty()) return;
+  const std::string& name = names[random.between(0, names.size() - 1)];
+  const u64 at = random.between(1'000, image.files.at(name).size() - 1);
+  member(i).node->flip_bit(options.log_directory + "/" + name, at, 3);
 }
 
 void HostCluster::lose_disk(int i) {
@@ -195,7 +223,7 @@ void HostCluster::restore(int i, const Image& image) {
 }
 
 int HostCluster::leader_of(ShardId group) {
-  for (int i = 0; i < kNodes; ++i)
+  for (int i = 0; i < nodes_; ++i)
     if (is_up(i) && member(i).host->status(group).leader) return i;
   return -1;
 }
@@ -284,13 +312,16 @@ Task<void> HostCluster::read_for_ever(int i) {
 bool HostCluster::converged() {
   for (u16 g = 0; g < kGroups; ++g) {
     const ShardId group{g};
-    for (int i = 0; i < kNodes; ++i) {
-      if (!is_up(i)) return false;
-      if (member(i).machines[group]->picture().values != member(0).machines[group]->picture().values)
-        return false;
+    const int leader = leader_of(group);
+    if (leader < 0) return false;
+    const std::vector<std::string>& values = member(leader).machines[group]->picture().values;
+    for (NodeId node : member(leader).host->status(group).members) {
+      const int i = node.value - 1;
+      if (!is_up(i) || !member(i).machines.contains(group)) return false;
+      if (member(i).machines[group]->picture().values != values) return false;
     }
     std::map<std::string, int> count;
-    for (const std::string& value : member(0).machines[group]->picture().values) ++count[value];
+    for (const std::string& value : values) ++count[value];
     for (const std::string& value : acknowledged_[group])
       if (count[value] != 1) return false;
   }

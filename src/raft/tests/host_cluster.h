@@ -50,9 +50,8 @@ class ToyMachine final : public StateMachine {
 
 class HostCluster {
  public:
-  static constexpr int kNodes = 3;
   static constexpr int kGroups = 8;
-  explicit HostCluster(u64 seed, sim::FaultOptions faults = {});
+  explicit HostCluster(u64 seed, sim::FaultOptions faults = {}, int nodes = 3);
   ~HostCluster();
 
   struct Member {
@@ -68,8 +67,13 @@ class HostCluster {
   };
   sim::World& world() { return world_; }
   Member& member(int i) { return members_[static_cast<std::size_t>(i)]; }
+  // The first members of all groups; the others host what they are added to.
+  int founders = 3;
   void boot(int i);
   void crash(int i);
+  void change_in_background(int i, ShardId group, std::vector<NodeId> voters);
+  // While it is down: some bits in one of its log's files.
+  void damage_log(int i, sim::RandomStream& random);
   // Crashes, and its disk is replaced by an empty one.
   void lose_disk(int i);
   // The files of its log and its machines' disks, while it is down; and back.
@@ -96,7 +100,7 @@ class HostCluster {
   // Tries again whenever it is told to wait.
   runtime::Task<void> write_patiently(int i, ShardId group, int count);
   std::size_t patient() const { return patient_; }  // commands of those that are done
-  // All replicas of all groups have the same values, among them each acknowledged one, once.
+  // All members of all groups have the same values, among them each acknowledged one, once.
   bool converged();
   // Runs until it holds, looking now and then (a look is dear); false when `limit` passed first.
   bool reach(bool (HostCluster::*holds)(), runtime::Duration limit);
@@ -105,11 +109,15 @@ class HostCluster {
   HostOptions options;
 
  private:
+  static runtime::Task<void> change(Host* host, ShardId group, std::vector<NodeId> voters);
   static runtime::Task<void> tell(Host* host, ShardId group, Buffer command, std::shared_ptr<Told> told);
   runtime::Task<void> write_for_ever(int i, std::size_t value_bytes);
   runtime::Task<void> read_for_ever(int i);
 
+  const int nodes_;
   sim::World world_;
+  Result<void> host_group(int i, ShardId group, bool founded);
+
   std::vector<Member> members_;
   std::map<ShardId, std::vector<std::string>> acknowledged_;
   std::map<ShardId, LogIndex> floor_;  // applied at the leader when it last acknowledged

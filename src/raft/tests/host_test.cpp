@@ -440,6 +440,189 @@ TEST(Host, LeadersStayWhereAllDisksAreSlow) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// What change_members says, asked of the leader, wherever that is, until it is done; empty: done.
+std::string change(HostCluster& cluster, u16 g, const std::vector<NodeId>& voters,
+                   const std::vector<NodeId>& learners = {}) {
+  std::string said = "no leader";
+  for (int i = 0; i < 40 && !said.empty(); ++i) {
+    const int leader = cluster.leader_of(ShardId{g});
+    if (leader >= 0) {
+      HostCluster::Member& m = cluster.member(leader);
+      auto done =
+          sim::run(cluster.world(), *m.node, m.host->change_members(ShardId{g}, voters, learners, 5s));
+      said = !done ? "too slow" : *done ? "" : done->error().to_string();
+    }
+    if (!said.empty()) cluster.world().run_for(250ms);
+  }
+  return said;
+}
+
+// Nodes of which the first `founders` are all groups' members, under load.
+void start(HostCluster& cluster, int founders, int nodes) {
+  cluster.founders = founders;
+  cluster.options.log_file_bytes = 64_KiB;
+  cluster.options.log_keep_bytes = 64_KiB;
+  for (int i = 0; i < nodes; ++i) cluster.boot(i);
+  for (int i = 0; i < nodes; ++i) cluster.start_workload(i, 100);
+  cluster.world().run_for(1s);
+}
+
+void again(HostCluster& cluster, int i) {
+  cluster.boot(i);
+  cluster.start_workload(i, 100);
+}
+
+// Looks now and then: a look is dear.
+bool comes_true(HostCluster& cluster, runtime::Duration limit, const std::function<bool()>& holds) {
+  for (const runtime::Instant end = cluster.world().now() + limit; cluster.world().now() < end && !holds();)
+    cluster.world().run_for(50ms);
+  return holds();
+}
+
+void expect_all_kept(HostCluster& cluster) {
+  cluster.world().run_for(500ms);
+  cluster.stop_workload();
+  cluster.world().run_for(2s);
+  EXPECT_TRUE(cluster.reach(&HostCluster::converged, 15s));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
+constexpr NodeId kOne{1}, kTwo{2}, kThree{3}, kFour{4};
+
+// One node alone, then three, then the leader goes, and comes back; all under load.
+TEST(Host, MembersComeAndGo) {
+  HostCluster cluster(41);
+  start(cluster, 1, 3);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(change(cluster, g, {kOne, kTwo, kThree}), "") << g;
+  auto by_follower = sim::run(cluster.world(), *cluster.member(1).node,
+                              cluster.member(1).host->change_members(ShardId{0}, {kOne}, {}, 1s));
+  EXPECT_FALSE(by_follower->has_value());
+  // The others can do without the first one now, and it comes back.
+  cluster.crash(0);
+  EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 4s));
+  again(cluster, 0);
+  cluster.world().run_for(1s);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(change(cluster, g, {kTwo, kThree}), "") << g;
+  const auto moved = [&] {
+    for (u16 g = 0; g < HostCluster::kGroups; ++g)
+      if (cluster.leader_of(ShardId{g}) < 1) return false;
+    return true;
+  };
+  EXPECT_TRUE(comes_true(cluster, 5s, moved)) << "a removed leader hands over";
+  // It is not missed, nor needed, and disturbs nobody.
+  cluster.crash(0);
+  const std::size_t before = cluster.acknowledged();
+  cluster.world().run_for(1s);
+  EXPECT_GT(cluster.acknowledged(), before);
+  again(cluster, 0);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(change(cluster, g, {kOne, kTwo, kThree}), "") << g;
+  expect_all_kept(cluster);
+}
+
+// A learner has everything, and no say: with it and one of two voters nothing goes on; promoted it counts.
+TEST(Host, ALearnerDoesNotCountUntilItIsPromoted) {
+  HostCluster cluster(42, {}, 3);
+  start(cluster, 2, 3);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    ASSERT_EQ(change(cluster, g, {kOne, kTwo}, {kThree}), "") << g;
+  cluster.crash(1);
+  cluster.world().run_for(2s);
+  const std::size_t before = cluster.acknowledged();
+  cluster.world().run_for(2s);
+  EXPECT_EQ(cluster.acknowledged(), before) << "without a majority of the voters";
+  again(cluster, 1);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) ASSERT_EQ(change(cluster, g, {kOne, kTwo, kThree}), "") << g;
+  cluster.crash(1);
+  EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 4s));
+  const std::size_t then = cluster.acknowledged();
+  cluster.world().run_for(1s);
+  EXPECT_GT(cluster.acknowledged(), then);
+  again(cluster, 1);
+  expect_all_kept(cluster);
+}
+
+// One of three is replaced; the two that stay do without it, and it never comes back.
+TEST(Host, AMemberIsReplaced) {
+  HostCluster cluster(43, {}, 4);
+  start(cluster, 3, 4);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    ASSERT_EQ(change(cluster, g, {kTwo, kThree, kFour}), "") << g;
+  cluster.crash(0);
+  cluster.crash(1);
+  EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 4s));
+  const std::size_t before = cluster.acknowledged();
+  cluster.world().run_for(1s);
+  EXPECT_GT(cluster.acknowledged(), before) << "by the third and the fourth";
+  again(cluster, 1);
+  expect_all_kept(cluster);
+}
+
+// Crashes of any node, also two at once, at moments of a change: it is done in the end, and nothing is lost.
+// In every other run the log of the node that crashed is damaged.
+TEST(Host, CrashesWhileMembersChange) {
+  for (u64 seed = 1; seed <= seeds(24); ++seed) {
+    HostCluster cluster(seed, {}, 4);
+    sim::RandomStream random = cluster.world().stream("troubles");
+    start(cluster, 3, 4);
+    std::vector<NodeId> voters{kOne, kTwo, kThree, kFour};
+    for (int round = 0; round < 3; ++round) {
+      const u16 g = static_cast<u16>(random.between(0, HostCluster::kGroups - 1));
+      std::rotate(voters.begin(), voters.begin() + 1, voters.end());
+      const std::vector<NodeId> wanted(voters.begin(), voters.begin() + 3);
+      ASSERT_TRUE(cluster.reach(&HostCluster::all_led, 5s)) << "seed " << seed;
+      const int leader = cluster.leader_of(ShardId{g});
+      cluster.change_in_background(leader, ShardId{g}, wanted);
+      cluster.world().run_for(random.between_times(0ms, 150ms));
+      const int victim = random.coin() ? leader : static_cast<int>(random.between(0, 3));
+      cluster.crash(victim);
+      if (seed % 2 == 0) cluster.damage_log(victim, random);
+      cluster.world().run_for(random.between_times(0ms, 1s));
+      again(cluster, victim);
+      ASSERT_EQ(cluster.violation(), "") << "seed " << seed;
+      ASSERT_EQ(change(cluster, g, wanted), "") << "seed " << seed;
+      cluster.world().run_for(1s);
+    }
+    expect_all_kept(cluster);
+    ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed;
+  }
+}
+
+// Who lost its disk asks those that are members now: here one that its groups were not made with, and which
+// has what it acknowledged.
+TEST(Host, AnEmptyNodeAsksThePresentMembers) {
+  HostCluster cluster(45, {}, 4);
+  start(cluster, 3, 4);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g)
+    ASSERT_EQ(change(cluster, g, {kOne, kThree, kFour}), "") << g;
+  cluster.crash(2);
+  cluster.world().run_for(2s);
+  cluster.lose_disk(0);
+  cluster.crash(3);  // with what only it has
+  again(cluster, 2);
+  again(cluster, 0);
+  cluster.world().run_for(4s);
+  for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(cluster.leader_of(ShardId{g}), -1) << g;
+  again(cluster, 3);
+  EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 6s));
+  // One that was added later remembers nothing of it either.
+  cluster.world().run_for(3s);
+  ASSERT_TRUE(cluster.member(0).host->is_whole());
+  cluster.lose_disk(3);
+  again(cluster, 3);
+  const auto whole = [&] { return cluster.member(3).host->is_whole(); };
+  EXPECT_TRUE(comes_true(cluster, 5s, whole));
+  EXPECT_EQ(cluster.member(3).host->groups().size(), HostCluster::kGroups);
+  cluster.crash(0);
+  EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 4s));
+  again(cluster, 0);
+  // And who is no member any more takes no part, and holds up nobody.
+  cluster.lose_disk(1);
+  again(cluster, 1);
+  const auto outside = [&] { return cluster.member(1).host->is_whole(); };
+  EXPECT_TRUE(comes_true(cluster, 5s, outside));
+  expect_all_kept(cluster);
+}
+
 TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   HostCluster cluster(5);
   for (int i = 0; i < 3; ++i) cluster.boot(i);

@@ -8,6 +8,8 @@ namespace claudefs::raft {
 
 CFS_DEFINE_MUTANT(raft_vote_not_persisted, "raft: the term is durable before a vote leaves, the vote is not");
 CFS_DEFINE_MUTANT(raft_answers_before_flush, "raft: promises leave before they are durable");
+CFS_DEFINE_MUTANT(raft_members_of_long_ago,
+                  "raft: a crash after a snapshot, before the log says so, leaves the members of before");
 CFS_DEFINE_MUTANT(raft_own_entries_unflushed,
                   "raft: a leader counts its own entries before they are durable");
 
@@ -15,19 +17,24 @@ Core::Core(CoreOptions options, Recovered recovered, Instant now)
     : options_(options),
       hard_(recovered.hard_state),
       hard_durable_(recovered.hard_state),
-      configuration_(std::move(recovered.configuration)),
+      base_(std::move(recovered.configuration)),
+      changes_(std::move(recovered.changes)),
       log_(std::move(recovered.log)),
       commit_(std::max(log_.start(), recovered.applied)),
       applied_(recovered.applied),
-      needs_snapshot_(recovered.applied < log_.start()),
       random_(options.seed * 0x9e3779b97f4a7c15u + 1) {
   // A snapshot was installed, and the crash came before the log could follow. What it covers is committed.
+  // But who the members are there is not known: the log may name those of long ago.
   if (applied_ > log_.start() && !log_.matches(applied_, recovered.applied_term)) {
     log_.restart_at(applied_, recovered.applied_term);
+    if (!CFS_MUTANT(raft_members_of_long_ago)) base_ = Configuration{};
+    changes_.clear();
     start_changed_ = true;
   }
   // The record of the term is lost, entries of a later one are not: a vote of ours in that may be forgotten.
   if (log_.last_term() > hard_.term) hard_ = HardState{log_.last_term(), options_.self};
+  follow_configuration();
+  needs_snapshot_ = applied_ < log_.start() || members_are_unknown();
   // Before the crash this replica may have answered a heartbeat and so promised a lease: keep it.
   const bool may_have_promised = hard_.term.value != 0;
   contact_at_ = may_have_promised ? now : now - options_.election_timeout;
@@ -39,6 +46,7 @@ void Core::tick(Instant now) {
   if (role_ == Role::leader) {
     check_quorum(now);
     if (role_ == Role::leader) check_transfer(now);
+    if (role_ == Role::leader) leave_if_removed(now);
     if (role_ == Role::leader) consider_silence(now);
     if (role_ == Role::leader && now >= heartbeat_due_) wants_heartbeat_ = true;
     return;
@@ -51,6 +59,9 @@ void Core::tick(Instant now) {
 
 void Core::step(Message message, Instant now) {
   if (message.to != options_.self || message.group != options_.group) return;
+  // Whoever was removed and does not know it stands again and again: it shall not wake the others.
+  const bool asks_for_vote = message.kind == MessageKind::pre_vote || message.kind == MessageKind::vote;
+  if (quiescent_ && asks_for_vote && !configuration_.is_member(message.from)) return;
   if (quiescent_) wake_by(message, now);
   if (message.term > hard_.term) {
     step_newer_term(message, now);
@@ -195,7 +206,8 @@ Persist Core::take_persist() {
   Persist out;
   if (hard_ != hard_durable_) out.hard_state = hard_;
   if (CFS_MUTANT(raft_vote_not_persisted) && out.hard_state) out.hard_state->vote = NodeId{};
-  if (start_changed_) out.start = LogStart{log_.start(), log_.start_term(), configuration_};
+  if (start_changed_) out.start = LogStart{log_.start(), log_.start_term(), base_};
+  persist_start_ = start_changed_;
   start_changed_ = false;
   out.entries = log_.slice(LogIndex{log_.persisted().value + 1}, log_.last(), SIZE_MAX);
   out.messages = std::move(promises_);
@@ -207,7 +219,7 @@ Persist Core::take_persist() {
 
 void Core::persisted() {
   CFS_CHECK(persist_under_way_);
-  persist_under_way_ = false;
+  persist_under_way_ = persist_start_ = false;
   hard_durable_ = persist_hard_;
   log_.set_persisted(std::max(log_.persisted(), persist_upto_));
   if (role_ == Role::leader) {

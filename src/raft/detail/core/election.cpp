@@ -8,6 +8,8 @@ namespace claudefs::raft {
 
 CFS_DEFINE_MUTANT(raft_breaks_faith, "raft: a follower votes although a leader was promised its faith");
 CFS_DEFINE_MUTANT(raft_forgets_floor, "raft: a replica that lost its memory votes at once");
+CFS_DEFINE_MUTANT(raft_leaver_does_not_stand,
+                  "raft: who leaves does not stand, although its log may be the only one that can win");
 CFS_DEFINE_MUTANT(raft_votes_for_older_logs, "raft: a vote does not compare the logs");
 CFS_DEFINE_MUTANT(raft_votes_twice, "raft: a vote is given again in the same term");
 
@@ -75,25 +77,49 @@ bool Core::keeps_faith(Instant now) const {
   return role_ == Role::leader || now - contact_at_ < options_.election_timeout;
 }
 
-void Core::rejoin(Term term, LogEnd floor, Instant now) {
+void Core::rejoin(const Stand& others, Instant now) {
   if (CFS_MUTANT(raft_forgets_floor)) return;
   CFS_PROBE(raft_rejoined, "a member without memory has heard all the others");
   // A vote of ours in that term may be forgotten.
-  if (term > hard_.term || (term == hard_.term && hard_.vote.value == 0))
-    hard_ = HardState{term, options_.self};
-  floor_ = floor;
+  if (others.term > hard_.term || (others.term == hard_.term && hard_.vote.value == 0))
+    hard_ = HardState{others.term, options_.self};
+  floor_ = others.end;
+  const bool belongs = others.configuration.is_member(options_.self);
+  if (belongs && members_are_unknown()) {
+    base_ = others.configuration;
+    follow_configuration();
+    start_changed_ = true;
+    needs_snapshot_ = applied_ < log_.start();
+  } else if (!belongs && floor_ > log_end()) {
+    // Nobody fills it up again. A log that begins there makes the promise durable.
+    CFS_PROBE(raft_rejoined_outside, "who lost its memory hears that it is no member any more");
+    restart_log({floor_.index, floor_.term, others.configuration});
+    needs_snapshot_ = true;
+  }
   doubts_ = false;
   contact_at_ = now;  // and a promised lease
   reset_election_timer(now);
 }
 
-bool Core::remembers() const {
-  const LogEnd durable{log_.term_at(log_.persisted()).value_or(Term{}), log_.persisted()};
-  return !doubts_ && durable >= floor_ && hard_durable_ == hard_ && !needs_snapshot_;
+Stand Core::stand() const {
+  const LogIndex last = log_.persisted();
+  return {hard_.term, {log_.term_at(last).value_or(Term{}), last}, configuration_at(last)};
 }
 
+bool Core::remembers() const {
+  const LogEnd durable = stand().end;
+  const bool is_filled = !needs_snapshot_ || !configuration_.is_member(options_.self);
+  return !doubts_ && durable >= floor_ && hard_durable_ == hard_ && is_filled && !start_changed_ &&
+         !persist_start_;
+}
+
+// Who leaves may be the one with the newest log, and be needed, until that is committed (thesis, section
+// 4.2.2); its own vote does not count then.
 bool Core::may_stand() const {
-  return !needs_snapshot_ && !doubts_ && log_end() >= floor_ && configuration_.is_voter(options_.self);
+  const bool leaves = config_index_ > commit_ && !CFS_MUTANT(raft_leaver_does_not_stand) &&
+                      configuration_at(LogIndex{config_index_.value - 1}).is_voter(options_.self);
+  return !needs_snapshot_ && !doubts_ && log_end() >= floor_ &&
+         (leaves || configuration_.is_voter(options_.self));
 }
 
 bool Core::is_up_to_date(const Message& candidate) const {

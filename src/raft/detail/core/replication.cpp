@@ -4,6 +4,7 @@
 #include "base/mutant.h"
 #include "base/probe.h"
 #include "raft/core.h"
+#include "wire/codec.h"
 
 namespace claudefs::raft {
 
@@ -42,6 +43,7 @@ void Core::on_append(Message& message, Instant now) {
     if (!stale) return refuse_append(message);
   }
   LogIndex last{message.index.value + message.entries.size()};
+  bool changed = false;
   for (Entry& entry : message.entries) {
     if (entry.index <= commit_ || log_.matches(entry.index, entry.term)) continue;
     if (CFS_MUTANT(raft_keeps_conflicting_entries) && entry.index <= log_.last()) continue;
@@ -49,15 +51,24 @@ void Core::on_append(Message& message, Instant now) {
       CFS_PROBE(raft_conflicting_entries_removed, "entries of a deposed leader are removed");
       log_.truncate_from(entry.index);
       persist_upto_ = std::min(persist_upto_, log_.last());
+      changed |= config_index_ > log_.last();
+      if (changed) follow_configuration();
     }
     // Only where what is committed here is not the leader's: some disk forgot more than it may. Not ours to
     // mend.
     if (entry.index.value != log_.last().value + 1 || entry.term < log_.last_term()) {
       CFS_PROBE(raft_append_does_not_fit, "an append that contradicts what is committed here is refused");
+      follow_configuration();
       return refuse_append(message);
     }
+    if (entry.kind == EntryKind::configuration)
+      if (Result<Configuration> next = wire::decode<Configuration>(entry.data)) {
+        changes_[entry.index] = std::move(*next);
+        changed = true;
+      }
     log_.append(std::move(entry));
   }
+  if (changed) follow_configuration();
   last = std::max(last, std::min(commit_, log_.start()));
   commit_ = std::max(commit_, std::min(message.commit, last));
   Message reply = make(MessageKind::append_reply, message.from);
@@ -202,6 +213,7 @@ void Core::advance_commit() {
   const bool own_term = log_.term_at(candidate) == hard_.term;
   if (!own_term && !CFS_MUTANT(raft_commits_older_terms)) return;
   commit_ = candidate;
+  configuration_committed();
 }
 
 }  // namespace claudefs::raft

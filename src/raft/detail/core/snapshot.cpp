@@ -14,6 +14,7 @@ void Core::compact(LogIndex index) {
   if (index <= log_.start()) return;
   CFS_CHECK(index <= applied_ && index <= log_.persisted());
   log_.restart_at(index, *log_.term_at(index));
+  follow_configuration();
   start_changed_ = true;
 }
 
@@ -54,14 +55,20 @@ void Core::cannot_apply(Instant now) {
   needs_snapshot_ = true;
 }
 
-void Core::snapshot_installed(LogStart start, Instant now) {
+void Core::restart_log(LogStart start) {
   log_.restart_at(start.index, start.term);
   persist_upto_ = std::min(persist_upto_, log_.last());
-  configuration_ = std::move(start.configuration);
+  base_ = std::move(start.configuration);
+  changes_.erase(changes_.begin(), changes_.upper_bound(start.index));
+  follow_configuration();
   commit_ = std::max(commit_, start.index);
-  applied_ = start.index;
-  needs_snapshot_ = false;
   start_changed_ = true;
+}
+
+void Core::snapshot_installed(LogStart start, Instant now) {
+  applied_ = start.index;
+  restart_log(std::move(start));
+  needs_snapshot_ = false;
   if (role_ != Role::leader) reset_election_timer(now);
 }
 

@@ -20,6 +20,7 @@ struct HostedGroup {
   Core core;
   StateMachine& machine;
   NodeId preferred{};
+  std::vector<NodeId> voters;  // of which `preferred` is one
 
   bool dirty = false;        // is in the host's list for the next turn
   bool wants_write = false;  // is in the host's list for the next log append

@@ -79,13 +79,12 @@ Result<void> HostImpl::add_group(ShardId id, std::vector<NodeId> initial_members
     recovered.hard_state = found->hard_state;
     recovered.log = std::move(found->log);
     recovered.configuration = std::move(found->start.configuration);
+    recovered.changes = std::move(found->changes);
   }
-  if (recovered.configuration.voters.empty())
-    recovered.configuration = Configuration::of(std::move(initial_members));
+  const bool is_known = !recovered.configuration.voters.empty() || recovered.log.start().value != 0;
+  if (!is_known) recovered.configuration = Configuration::of(std::move(initial_members));
   recovered.applied = machine.applied();
   recovered.applied_term = machine.applied_term();
-  const std::vector<NodeId> members = recovered.configuration.voters;
-  if (members.empty()) return fail(Errc::invalid_argument, fmt::format("group {} has no members", id));
 
   CoreOptions core;
   core.group = id;
@@ -96,10 +95,8 @@ Result<void> HostImpl::add_group(ShardId id, std::vector<NodeId> initial_members
   core.seed = env_.random().next();
   core.cache_bytes = options_.cache_bytes;
   core.quiesce_after = options_.quiesce_after;
-  const NodeId preferred = members[id.value % members.size()];
-  core.preferred = preferred == options_.self;
   auto group = std::make_unique<Group>(id, Core(core, std::move(recovered), env_.now()), machine);
-  group->preferred = preferred;
+  follow_members(*group);
   groups_.emplace(id, std::move(group));
   return {};
 }
@@ -136,6 +133,9 @@ GroupStatus HostImpl::status(ShardId id) const {
   status.applied = core.applied_index();
   status.last = core.log().last();
   status.members = core.configuration().everyone();
+  status.voters = core.configuration().voters;
+  status.learners = core.configuration().learners;
+  status.changing = core.is_changing();
   if (!core.is_leader()) return status;
   for (NodeId node : status.members) {
     constexpr u64 kClose = 1024;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "raft/detail/host/group.h"
@@ -37,6 +38,7 @@ class HostImpl final : public Host {
   bool holds_lease(ShardId group) const override;
   GroupStatus status(ShardId group) const override;
   std::vector<ShardId> groups() const override;
+  std::vector<ShardId> groups_in_log() const override { return log_->groups(); }
   bool is_whole() const override { return remembers_ && takes_part_; }
   u64 log_bytes() const override { return log_->disk_bytes(); }
   void disk_failed(const Error& error) override;
@@ -44,6 +46,9 @@ class HostImpl final : public Host {
   std::vector<store::LogFileInfo> log_files() const override { return log_->files(); }
   runtime::Task<Result<void>> verify_log(u32 file) override { return log_->verify(file); }
   runtime::Task<Result<void>> transfer_leadership(ShardId group, NodeId to) override;
+  runtime::Task<Result<void>> change_members(ShardId group, std::vector<NodeId> voters,
+                                             std::vector<NodeId> learners,
+                                             runtime::Duration patience) override;
   runtime::Task<void> stop() override;
 
  private:
@@ -98,7 +103,11 @@ class HostImpl final : public Host {
 
   // rejoin.cpp
   runtime::Task<void> run_rejoin();
+  struct Told;
   runtime::Task<bool> try_rejoin();
+  runtime::Task<Result<Told>> ask_all();
+  bool host_told(const Told& told);
+  bool is_complete(Told& told);
   void doubt_if_it_does(Group& group);
   bool must_ask() const;
   runtime::Task<Result<void>> remember();
@@ -106,6 +115,12 @@ class HostImpl final : public Host {
 
   // requests.cpp
   Result<void> admit(const Group& group, std::size_t bytes) const;
+  // membership.cpp
+  void follow_members(Group& group);
+  HostedGroup* find_or_adopt(ShardId id);
+  runtime::Task<Result<void>> until_changed(Group* group, Term term, runtime::Instant deadline);
+  runtime::Task<Result<void>> until_caught_up(Group* group, Term term, std::vector<NodeId> nodes,
+                                              runtime::Instant deadline);
 
   // balance.cpp
   void balance();
@@ -131,7 +146,8 @@ class HostImpl final : public Host {
   runtime::Condition write_work_;
   bool takes_part_ = false;  // false: what others count on may be forgotten, see rejoin.cpp
   bool remembers_ = false;
-  std::string waits_for_;  // what the last try to rejoin lacked
+  std::string waits_for_;          // what the last try to rejoin lacked
+  std::set<ShardId> not_adopted_;  // and said so
   bool stopping_ = false;
   std::optional<Error> failed_;  // the disk is dead: this node takes no part any more
   bool collect_wanted_ = false;

@@ -61,10 +61,8 @@ class PeerWatch {
 // What a core has to know of a node that is lost. True when that woke it.
 inline bool wake_for(Core& core, const PeerWatch::Lost& lost, NodeId self, Instant now) {
   if (!core.is_quiescent()) return false;
-  const std::vector<NodeId> members = core.configuration().everyone();
-  const bool concerns = core.leader_hint() == self
-                            ? std::find(members.begin(), members.end(), lost.node) != members.end()
-                            : core.leader_hint() == lost.node;
+  const bool concerns = core.leader_hint() == self ? core.configuration().is_member(lost.node)
+                                                   : core.leader_hint() == lost.node;
   if (!concerns) return false;
   core.leader_node_heard(lost.heard_at);
   core.wake(now);

@@ -154,6 +154,9 @@ void RaftLog::note_start(Group& group, const LogStart& start, store::LogPosition
   if (!group.log.matches(start.index, start.term)) group.spans.clear();
   group.log.restart_at(start.index, start.term);
   while (!group.spans.empty() && group.spans.front().last <= start.index) group.spans.pop_front();
+  std::erase_if(group.changes, [&](const auto& change) {
+    return change.first <= start.index || change.first > group.log.last();
+  });
 }
 
 void RaftLog::note_entries(Group& group, const std::vector<Entry>& entries, store::LogPosition position) {
@@ -161,17 +164,29 @@ void RaftLog::note_entries(Group& group, const std::vector<Entry>& entries, stor
   CFS_CHECK(first > group.log.start());
   if (first <= group.log.last()) {
     group.log.truncate_from(first);
+    group.changes.erase(group.changes.lower_bound(first), group.changes.end());
     while (!group.spans.empty() && group.spans.back().first >= first) group.spans.pop_back();
     if (!group.spans.empty()) group.spans.back().last = std::min(group.spans.back().last, group.log.last());
   }
-  for (const Entry& entry : entries) group.log.append_evicted(entry.index, entry.term);
+  for (const Entry& entry : entries) {
+    group.log.append_evicted(entry.index, entry.term);
+    if (entry.kind != EntryKind::configuration) continue;
+    if (Result<Configuration> change = wire::decode<Configuration>(entry.data))
+      group.changes[entry.index] = std::move(*change);
+  }
   group.spans.push_back(Span{first, entries.back().index, position});
 }
 
 std::optional<RaftLog::Found> RaftLog::find(ShardId group) const {
   auto it = groups_.find(group);
   if (it == groups_.end()) return std::nullopt;
-  return Found{it->second.hard_state, it->second.start, it->second.log};
+  return Found{it->second.hard_state, it->second.start, it->second.log, it->second.changes};
+}
+
+std::vector<ShardId> RaftLog::groups() const {
+  std::vector<ShardId> ids;
+  for (const auto& [id, group] : groups_) ids.push_back(id);
+  return ids;
 }
 
 runtime::Task<Result<void>> RaftLog::append(std::vector<GroupRecord> records) {

@@ -39,11 +39,13 @@ class RaftLog {
     HardState hard_state;
     LogStart start;
     EntryLog log;
+    std::map<LogIndex, Configuration> changes;  // by entries of the log
   };
   static runtime::Task<Result<std::unique_ptr<RaftLog>>> open(runtime::Env& env, std::string directory,
                                                               Options options);
   // What the log knows of a group; empty when nothing.
   std::optional<Found> find(ShardId group) const;
+  std::vector<ShardId> groups() const;
   // Why records are missing in the middle; empty: none are. Then the log is as it was before them: votes and
   // acknowledged entries of any group may be forgotten. Call resume() before anything is appended.
   const std::string& damage() const { return damage_; }
@@ -76,6 +78,7 @@ class RaftLog {
     u32 hard_file = 0;
     u32 start_file = 0;
     EntryLog log;  // terms only
+    std::map<LogIndex, Configuration> changes;
     // Replay: the entries before log.start() went with a removed file; the start that says so is still to
     // come.
     bool awaits_start = false;

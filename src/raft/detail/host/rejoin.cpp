@@ -3,26 +3,26 @@
 // stand, and stands and votes in full again once it has what they had (Core::rejoin; docs/raft.md gives the
 // reasons). The file `member` in the log directory says that this is behind it.
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
 
 using namespace std::chrono_literals;
 
+CFS_DEFINE_MUTANT(raft_host_asks_first_members,
+                  "raft: a node with a new log asks the members that its shards were created with");
+
 namespace {
 constexpr runtime::Duration kBetweenTries = 200ms;
 constexpr runtime::Duration kAskTimeout = 1s;
 constexpr runtime::Duration kSayAgainAfter = 30s;
 
-std::vector<NodeId> others_of(const std::vector<NodeId>& members, NodeId self) {
-  std::vector<NodeId> others = members;
-  std::erase(others, self);
-  return others;
-}
 }  // namespace
 
 runtime::Task<Result<void>> forget_membership(runtime::Env& env, std::string log_directory) {
@@ -65,51 +65,88 @@ runtime::Task<void> HostImpl::run_rejoin() {
   }
 }
 
+// What all other nodes said.
+struct HostImpl::Told {
+  std::map<ShardId, std::map<NodeId, Stand>> groups;
+  std::vector<NodeId> forgetful;
+};
+
+// Of every node: who the members are now, a node without memory cannot know.
+runtime::Task<Result<HostImpl::Told>> HostImpl::ask_all() {
+  std::set<NodeId> peers(options_.nodes.begin(), options_.nodes.end());
+  for (auto& [id, group] : groups_)
+    for (NodeId node : group->core.configuration().everyone()) peers.insert(node);
+  peers.erase(options_.self);
+  Told told;
+  for (NodeId node : peers) {
+    auto reply = co_await net::call(client_, address_of_(node), AskStand(), kAskTimeout).result();
+    if (!reply)
+      co_return fail(Errc::unavailable,
+                     fmt::format("node {} at {} answers too: start it", node, address_of_(node)));
+    const StandReply& said = reply->message;
+    if (!said.remembers) told.forgetful.push_back(node);
+    for (std::size_t i = 0; i < said.groups.size(); ++i) {
+      const GroupStand& group = said.groups[i];
+      Stand stand{group.term, group.end, {}};
+      if (i < said.members.size() && !CFS_MUTANT(raft_host_asks_first_members))
+        stand.configuration = said.members[i];
+      told.groups[group.group][node] = std::move(stand);
+    }
+  }
+  co_return std::move(told);
+}
+
+// Hosts what this node was made a member of, and forgot. False when that cannot be.
+bool HostImpl::host_told(const Told& told) {
+  for (const auto& [id, stands] : told.groups) {
+    if (!newest_of(stands).configuration.is_member(options_.self) || find_or_adopt(id) != nullptr) continue;
+    waits_for_ = fmt::format("shard {}, of which it is a member, can be opened", id);
+    return false;
+  }
+  return true;
+}
+
+// All members of all groups hosted here have spoken, by the newest word on who they are.
+bool HostImpl::is_complete(Told& told) {
+  for (auto& [id, group] : groups_) {
+    const std::map<NodeId, Stand>& stands = told.groups[id];
+    Configuration members = newest_of(stands).configuration;
+    if (members.voters.empty()) members = group->core.configuration();
+    for (NodeId node : members.everyone()) {
+      if (node == options_.self || stands.contains(node)) continue;
+      waits_for_ = fmt::format("all members of shard {} are ready; node {} is not", id, node);
+      return false;
+    }
+  }
+  return true;
+}
+
 // Sets what the others say as the floor of every group; false, and waits_for_, when that cannot be now.
 runtime::Task<bool> HostImpl::try_rejoin() {
-  struct Stand {
-    Term term{};
-    LogEnd end;
-    std::size_t told = 0;
-  };
-  std::map<NodeId, std::size_t> peers;
-  for (auto& [id, group] : groups_)
-    for (NodeId node : others_of(group->core.configuration().everyone(), options_.self)) peers[node] += 1;
-  std::map<ShardId, Stand> stands;
-  std::vector<NodeId> forgetful;
-  for (const auto& [node, shared] : peers) {
-    auto reply = co_await net::call(client_, address_of_(node), AskStand(), kAskTimeout).result();
-    if (!reply) {
-      waits_for_ = fmt::format("node {} at {} answers too: start it", node, address_of_(node));
-      co_return false;
-    }
-    if (!reply->message.remembers) forgetful.push_back(node);
-    for (const GroupStand& told : reply->message.groups) {
-      Stand& stand = stands[told.group];
-      stand.term = std::max(stand.term, told.term);
-      stand.end = std::max(stand.end, told.end);
-      stand.told += 1;
-    }
+  Result<Told> told = co_await ask_all().result();
+  if (!told) {
+    waits_for_ = told.error().text;
+    co_return false;
   }
+  if (!host_told(*told) || !is_complete(*told)) co_return false;
   bool untouched = true;
   for (auto& [id, group] : groups_) {
-    const Stand& stand = stands[id];
-    if (stand.told != others_of(group->core.configuration().everyone(), options_.self).size()) {
-      waits_for_ = fmt::format("all members of shard {} are ready", id);
+    const Stand newest = newest_of(told->groups[id]);
+    const bool is_new = newest.end == LogEnd{} && newest.term == Term{} && group->core.log_end() == LogEnd{};
+    untouched = untouched && is_new;
+    for (NodeId node : told->forgetful) {
+      if (is_new || !newest.configuration.is_voter(node)) continue;
+      waits_for_ = fmt::format(
+          "node {}, whose log is new or lost something as well, has its old one back: what both held may "
+          "exist "
+          "nowhere else",
+          node);
       co_return false;
     }
-    untouched = untouched && stand.end == LogEnd{} && group->core.log_end() == LogEnd{};
-  }
-  if (!untouched && !forgetful.empty()) {
-    waits_for_ = fmt::format(
-        "node {}, whose log is new or lost something as well, has its old one back: what both held may exist "
-        "nowhere else",
-        forgetful.front());
-    co_return false;
   }
   for (auto& [id, group] : groups_) {
     if (takes_part_ && !group->core.doubts()) continue;
-    group->core.rejoin(stands[id].term, stands[id].end, env_.now());
+    group->core.rejoin(newest_of(told->groups[id]), env_.now());
     mark(*group);
   }
   // A group in which nothing was ever written has nothing to forget: then others may count on us at once.
@@ -142,7 +179,9 @@ runtime::Task<Result<net::TypedReply<StandReply>>> HostImpl::on_ask_stand(net::R
   reply.message.remembers = remembers_;
   for (auto& [id, group] : groups_) {
     if (failed_ || stopping_) co_return fail(Errc::unavailable, "raft has stopped on this node");
-    reply.message.groups.push_back({id, group->core.term(), group->core.log_end()});
+    const Stand stand = group->core.stand();
+    reply.message.groups.push_back({id, stand.term, stand.end});
+    reply.message.members.push_back(stand.configuration);
     group->core.peer_forgot(request.peer, env_.now());
     mark(*group);
   }

@@ -44,7 +44,7 @@ runtime::Task<Result<LogIndex>> HostImpl::send_snapshot(Group* group, NodeId pee
   std::unique_ptr<SnapshotSource> source = co_await group->machine.snapshot();
   const std::optional<Term> at = core.log().term_at(source->index());
   if (!at) co_return fail(Errc::conflict, "the snapshot is older than the log");
-  piece.start = LogStart{source->index(), *at, core.configuration()};
+  piece.start = LogStart{source->index(), *at, core.configuration_at(source->index())};
   while (true) {
     Buffer content = co_await source->next();
     piece.last = content.empty();

@@ -88,6 +88,7 @@ void HostImpl::drain(Group& group) {
   for (const Ready::Fetch& what : ready.fetches) scope_.spawn(fetch(&group, what));
   for (NodeId peer : ready.snapshots) scope_.spawn(stream_snapshot(&group, peer));
   doubt_if_it_does(group);
+  follow_members(group);
   apply_if_needed(group);
   want_write(group);
 }
@@ -122,8 +123,10 @@ runtime::Task<Result<net::TypedReply<net::Empty>>> HostImpl::on_messages(RaftMes
   if (request.peer.value != 0) paces_[request.peer] = batch.pace;
   for (Message& message : batch.messages) {
     if (request.peer.value != 0 && request.peer != message.from) continue;
-    Group* group = find(message.group);
-    if (group == nullptr || !takes_part_ || failed_ || stopping_) continue;
+    if (!takes_part_ || failed_ || stopping_) continue;
+    const bool of_leader = message.kind == MessageKind::append || message.kind == MessageKind::heartbeat;
+    Group* group = of_leader ? find_or_adopt(message.group) : find(message.group);
+    if (group == nullptr) continue;
     // Small ones share a block with their neighbours in the connection: a cached entry would pin all of it.
     for (Entry& entry : message.entries)
       if (entry.data.size() < 16_KiB) entry.data = Buffer::copy_of(entry.data.span());

@@ -27,7 +27,8 @@ struct GroupStand {
 struct StandReply {
   bool remembers = false;  // no: its memory may be lost as well
   std::vector<GroupStand> groups;
-  static auto fields(auto& self) { return std::tie(self.remembers, self.groups); }
+  std::vector<Configuration> members;  // as each of `groups` has it; empty: of a version without changes
+  static auto fields(auto& self) { return std::tie(self.remembers, self.groups, self.members); }
 };
 struct AskStand {
   static constexpr u16 kMethod = 0x0103;
