@@ -75,7 +75,7 @@ class Host {
   virtual bool holds_lease(ShardId group) const = 0;
   virtual GroupStatus status(ShardId group) const = 0;
   virtual std::vector<ShardId> groups() const = 0;
-  virtual std::vector<ShardId> groups_in_log() const = 0;
+  virtual std::vector<ShardId> groups_in_log() const { return {}; }
   // This node has all that it promised in its groups: others may count on it (docs/raft.md).
   virtual bool is_whole() const { return true; }
   virtual u64 log_bytes() const = 0;  // that the log takes on disk
