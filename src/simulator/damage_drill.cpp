@@ -94,6 +94,12 @@ class Drill {
     stage_.reach(name + ": it is mended", kMendedWithin, is_well);
     await_redundancy(stage_.cluster, kMendedWithin,
                      [&](std::string why) { stage_.workload.violation(name + ": " + why); });
+    // A server that began anew has lost its copy of what journals held: until it is sealed there is one copy.
+    stage_.reach(name + ": what journals held is sealed", kWithin, [&] {
+      return std::ranges::all_of(stage_.cluster.servers(), [](const std::unique_ptr<Server>& each) {
+        return each->serves() && each->node->journal().segments().empty();
+      });
+    });
   }
 
   void judge(Server& server, const DamagePlace& place, const Damage& damage, DamageRow& row, bool found) {
