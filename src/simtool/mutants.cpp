@@ -46,6 +46,8 @@ constexpr UnitTest kUnitTests[] = {
     {"client_forgets_trashed_bytes", "test_client", "TrashTest.WhatWasWrittenAndNotYetSentComesBackToo",
      true},
     {"raft_leaver_does_not_stand", "test_raft", "Core.WhoLeavesStandsUntilThatIsCommitted", true},
+    {"raft_joint_not_committed", "test_raft", "Core.TheNewConfigurationFollowsWhenTheJointOneIsCommitted",
+     true},
     {"raft_members_of_long_ago", "test_raft", "Core.WhoDoesNotKnowTheMembersDoesNotStand", true},
     {"raft_", "test_raft", "All/CoreSimulationKills.TheMutant/"},  // and the name
 };

@@ -191,6 +191,28 @@ TEST(Core, ARolledBackReplicaDoesNotVoteBeforeItAskedTheOthers) {
   EXPECT_TRUE(grants(core));
 }
 
+// What commits meanwhile is not the joint configuration: the new one alone must not follow yet.
+TEST(Core, TheNewConfigurationFollowsWhenTheJointOneIsCommitted) {
+  Core core(options(), recovered({Term{3}, NodeId{}}), kStart);
+  core.tick(kStart + 2s);
+  core.step(message(MessageKind::pre_vote_reply, kA, 4), kStart + 2s);
+  core.step(message(MessageKind::vote_reply, kA, 4), kStart + 2s);
+  ASSERT_TRUE(core.is_leader());
+  (void)grants(core);
+  core.step(message(MessageKind::append_reply, kA, 4, 1), kStart + 2s);
+  core.applied(LogIndex{1});
+  ASSERT_TRUE(core.propose(Buffer::copy_of("a command"), kStart + 2s));
+  ASSERT_EQ(core.change_members({kSelf, kA}, {}, kStart + 2s), LogIndex{3});
+  (void)grants(core);
+  core.step(message(MessageKind::append_reply, kA, 4, 2), kStart + 2s);
+  EXPECT_EQ(core.commit(), LogIndex{2});
+  EXPECT_EQ(core.configuration().outgoing.size(), 3u);
+  core.step(message(MessageKind::append_reply, kA, 4, 3), kStart + 2s);
+  EXPECT_EQ(core.commit(), LogIndex{3});
+  EXPECT_TRUE(core.configuration().outgoing.empty());
+  EXPECT_EQ(core.log().last(), LogIndex{4});
+}
+
 // It was left out by an entry that only it has and that may be committed: nobody else can win.
 TEST(Core, WhoLeavesStandsUntilThatIsCommitted) {
   Recovered made = recovered({Term{4}, NodeId{}}, {4, 4});
