@@ -221,6 +221,7 @@ class Core {
   u64 quorum_stamp() const;
 
   // detail/core/membership.cpp
+  LogIndex append_own(EntryKind kind, Buffer data);
   LogIndex append_configuration(Configuration next);
   void follow_configuration();
   void configuration_committed();

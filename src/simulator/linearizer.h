@@ -24,10 +24,6 @@ class Linearizer {
   // Operations that were lost can no longer take effect: nothing of theirs is under way.
   void settle();
 
-  std::size_t states() const { return states_.size(); }
-  std::size_t under_way() const { return pending_.size(); }
-  std::size_t lost_operations() const { return lost_.size(); }
-  const Model& any_state() const { return states_.front().model; }
   // True once too many states were possible: from then on answers of this run are not judged.
   bool gave_up() const { return !judging_; }
 

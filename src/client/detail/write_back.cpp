@@ -226,19 +226,23 @@ Task<Result<void>> State::settle_attributes(InodeId inode) {
 Task<bool> State::may_try_again(runtime::Instant began, const Error& error) {
   const bool in_time = env.now() - began + options.retry_after < options.patience;
   if (!may_succeed_later(error) || !in_time || stopping.is_set()) co_return false;
-  co_await env.executor().sleep(options.retry_after);
+  // Soon at first: a conflict is over in a moment, and a lease that is recalled may wait for this.
+  constexpr runtime::Duration kSoon{50'000'000};
+  co_await env.executor().sleep(std::min(options.retry_after, std::max(kSoon, env.now() - began)));
   co_return true;
 }
 
 Task<Result<void>> State::flush_locked(FilePtr file, FlushMode mode) {
   const runtime::Instant began = env.now();
+  const u64 failures = file->failures;
   for (;;) {
-    const u64 failures = file->failures;
     Result<void> done = co_await flush_once(file, mode).result();
     const bool is_over = done || !file->is_dirty() || file->failures != failures;
     if (is_over) co_return done;
     const Error error = done.error();
-    if (co_await may_try_again(began, error)) continue;
+    const bool again = co_await may_try_again(began, error);
+    if (file->failures != failures) co_return fail(file->failure);  // lost with its session meanwhile
+    if (again) continue;
     if (!file->dirty.empty()) {
       ++file->failures;
       file->failure = error;

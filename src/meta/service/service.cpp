@@ -314,8 +314,9 @@ runtime::Task<void> Service::checkpoint_now_and_then() {
     const Result<void> done = co_await checkpoint().result();
     if (done) continue;
     log::error("meta", "the metadata store did not flush", {log::kv("error", done.error().to_string())});
+    if (done.error().code == Errc::no_space) continue;
     // What it cannot keep others must: they lead at once, and this node's log needs no more room.
-    if (done.error().code != Errc::no_space) parts_.raft.disk_failed(done.error());
+    co_return parts_.raft.disk_failed(done.error());
   }
 }
 

@@ -150,11 +150,16 @@ std::optional<LogIndex> Core::propose(Buffer command, Instant now) {
   if (role_ != Role::leader || is_transferring()) return std::nullopt;
   wake(now);
   used_at_ = now;
+  return append_own(EntryKind::command, std::move(command));
+}
+
+// The leader's next entry.
+LogIndex Core::append_own(EntryKind kind, Buffer data) {
   Entry entry;
   entry.index = LogIndex{log_.last().value + 1};
   entry.term = hard_.term;
-  entry.kind = EntryKind::command;
-  entry.data = std::move(command);
+  entry.kind = kind;
+  entry.data = std::move(data);
   log_.append(std::move(entry));
   return log_.last();
 }

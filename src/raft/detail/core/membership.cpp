@@ -35,12 +35,7 @@ std::optional<LogIndex> Core::change_members(std::vector<NodeId> voters, std::ve
 }
 
 LogIndex Core::append_configuration(Configuration next) {
-  Entry entry;
-  entry.index = LogIndex{log_.last().value + 1};
-  entry.term = hard_.term;
-  entry.kind = EntryKind::configuration;
-  entry.data = wire::encode(next);
-  log_.append(std::move(entry));
+  append_own(EntryKind::configuration, wire::encode(next));
   changes_[log_.last()] = std::move(next);
   follow_configuration();
   return log_.last();

@@ -61,11 +61,15 @@ void Core::on_append(Message& message, Instant now) {
       follow_configuration();
       return refuse_append(message);
     }
-    if (entry.kind == EntryKind::configuration)
-      if (Result<Configuration> next = wire::decode<Configuration>(entry.data)) {
-        changes_[entry.index] = std::move(*next);
-        changed = true;
+    if (entry.kind == EntryKind::configuration) {
+      Result<Configuration> next = wire::decode<Configuration>(entry.data);
+      if (!next) {  // nobody can follow members that nobody can read
+        follow_configuration();
+        return refuse_append(message);
       }
+      changes_[entry.index] = std::move(*next);
+      changed = true;
+    }
     log_.append(std::move(entry));
   }
   if (changed) follow_configuration();

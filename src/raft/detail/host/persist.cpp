@@ -88,7 +88,7 @@ void HostImpl::disk_failed(const Error& error) {
   if (stopping_ || failed_) return;
   log::error("raft", "the disk failed: this node leaves its groups until it is restarted",
              {log::kv("error", error.to_string())});
-  CFS_PROBE(raft_host_log_failed, "the log failed: the node leaves its groups");
+  CFS_PROBE(raft_host_log_failed, "the disk failed: the node leaves its groups");
   failed_ = error;
   for (auto& [id, group] : groups_) {
     if (std::exchange(group->announced, false)) group->machine.on_leadership(false, group->announced_term);

@@ -137,9 +137,8 @@ runtime::Task<bool> HostImpl::try_rejoin() {
     for (NodeId node : told->forgetful) {
       if (is_new || !newest.configuration.is_voter(node)) continue;
       waits_for_ = fmt::format(
-          "node {}, whose log is new or lost something as well, has its old one back: what both held may "
-          "exist "
-          "nowhere else",
+          "node {}, whose log is new or lost something as well, has its old one back: "
+          "what both held may exist nowhere else",
           node);
       co_return false;
     }
