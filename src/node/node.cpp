@@ -91,6 +91,8 @@ runtime::Task<Result<void>> Node::start_services() {
   raft_options.log_file_bytes = raft_file_bytes_;
   raft_options.log_keep_bytes = kRaftFilesKept * raft_file_bytes_;
   raft_options.proposals_max = options_.proposals_max;
+  for (const cluster::NodeSpec& node : spec.nodes) raft_options.nodes.push_back(node.id);
+  raft_options.adopt = [this](ShardId shard) { return service_->add_shard(shard, {}); };
   std::function<std::string(NodeId)> addresses = [this](NodeId id) { return address_of(id); };
   raft_ = co_await raft::Host::open(env_, *client_, methods_, raft_options, addresses);
 
@@ -116,7 +118,9 @@ runtime::Task<Result<void>> Node::start_services() {
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();
   std::function<cluster::Heartbeat()> own = [this] {
-    return cluster::Heartbeat{options_.self, stats(), service_->led()};
+    cluster::Heartbeat beat{options_.self, stats(), service_->led(), {}};
+    for (ShardId shard : beat.leads) beat.members.push_back(raft_->status(shard).members);
+    return beat;
   };
   membership_ = cluster::Membership::start(env_, *client_, methods_, spec, options_.self, std::move(own));
   if (options_.register_methods) options_.register_methods(methods_);
@@ -147,6 +151,9 @@ runtime::Task<Result<void>> Node::add_shards() {
     if (std::find(replicas.begin(), replicas.end(), options_.self) == replicas.end()) continue;
     co_await service_->add_shard(ShardId{shard}, std::move(replicas));
   }
+  // Those that it was made a member of since.
+  for (ShardId shard : raft_->groups_in_log())
+    if (service_->machine(shard) == nullptr) co_await service_->add_shard(shard, {});
   co_return Result<void>();
 }
 

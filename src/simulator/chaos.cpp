@@ -10,7 +10,12 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr u32 kFirstHandover = 1'000'000;  // their numbers among a round's faults
+constexpr u32 kFirstMove = 3'000'000;
+
+runtime::Task<void> change_members(raft::Host* host, ShardId shard, std::vector<NodeId> members) {
+  (void)co_await host->change_members(shard, std::move(members), {}, 20s).result();
 }
+}  // namespace
 
 std::string_view name_of(FaultKind kind) {
   static constexpr std::array<std::string_view, kFaultKinds> kNames{"crash one server",
@@ -69,6 +74,32 @@ void Chaos::begin_round(u32 round) {
       report_.faults_begun.push_back(id);
       hand_over(random);
     });
+  }
+  for (u32 index = 0; index < plan_.moves; ++index) {
+    sim::RandomStream random(plan_.seed, "move", (u64{round} << 32) | index);
+    const std::pair<u32, u32> id{round, kFirstMove + index};
+    const runtime::Duration at = random.between_times(0s, plan_.round_time);
+    if (plan_.skip_faults.contains(id)) continue;
+    after(at, [this, random, id] {
+      report_.faults_begun.push_back(id);
+      move_shard(random);
+    });
+  }
+}
+
+// To any three; what is begun and does not come to an end, because its leader dies, stays as it is.
+void Chaos::move_shard(sim::RandomStream random) {
+  const ShardId shard{static_cast<u16>(random.between(0, plan_.cluster.shards - 1))};
+  std::vector<NodeId> members;
+  for (const cluster::NodeSpec& node : cluster_.spec().nodes) members.push_back(node.id);
+  while (members.size() > 3)
+    members.erase(members.begin() + static_cast<std::ptrdiff_t>(random.between(0, members.size() - 1)));
+  for (const auto& server : cluster_.servers()) {
+    if (!server->serves() || !server->node->service().leads(shard)) continue;
+    cluster_.world().count_fault("shard moves");
+    workload_.note(
+        fmt::format("MOVE    shard {} to servers {}, {}, {}", shard, members[0], members[1], members[2]));
+    return server->scope->spawn(change_members(&server->node->raft(), shard, std::move(members)));
   }
 }
 

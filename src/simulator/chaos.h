@@ -46,6 +46,7 @@ class Chaos {
 
  private:
   void hand_over(sim::RandomStream random);
+  void move_shard(sim::RandomStream random);
   void strike_handover(InodeId inode, Client& writer, sim::RandomStream random);
   void strike(FaultKind kind, sim::RandomStream random);
   void bring_down(Server& server, runtime::Duration time);

@@ -47,11 +47,19 @@ std::optional<std::string> unquiet(Cluster& cluster) {
   return std::nullopt;
 }
 
+// As their leader knows them: a server that was one, and is not any more, keeps what it had.
+std::vector<NodeId> members_of(Cluster& cluster, ShardId shard) {
+  for (const auto& server : cluster.servers())
+    if (server->serves() && server->node->service().leads(shard))
+      return server->node->raft().status(shard).members;
+  return {};
+}
+
 std::optional<std::string> difference(Cluster& cluster, ShardId shard, bool& unequal) {
   std::map<LogIndex, u64> digests;
   std::size_t replicas = 0;
-  for (const auto& server : cluster.servers()) {
-    const meta::ShardMachine* machine = cluster.machine(*server, shard);
+  for (NodeId member : members_of(cluster, shard)) {
+    const meta::ShardMachine* machine = cluster.machine(*cluster.servers()[member.value - 1u], shard);
     if (machine == nullptr) continue;
     ++replicas;
     const u64 digest = meta::take_census(machine->reader()).digest;

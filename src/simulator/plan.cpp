@@ -55,6 +55,7 @@ Plan draw(u64 seed, bool dense) {
   if (plan.victim && random.coin()) plan.disk_fault = static_cast<DiskFault>(random.between(0, 2));
   plan.cluster.trash = random.chance(750'000);
   plan.cluster.few_proposals = random.chance(250'000);
+  if (plan.cluster.servers > 3) plan.moves = static_cast<u32>(random.between(0, 4));
   return plan;
 }
 
@@ -78,6 +79,7 @@ std::string Plan::to_string() const {
       cluster.trash ? "a trash, " : "", handovers, faults_most, kinds, faults.to_string());
   if (cluster.clock_drift_max != 0)
     out += fmt::format("; clocks drift by up to {} ppm", cluster.clock_drift_max);
+  if (moves != 0) out += fmt::format("; up to {} shards a round move", moves);
   if (cluster.few_proposals) out += "; two commands a shard at once";
   if (disk_fault) out += fmt::format("; after the first round {}", name_of(*disk_fault));
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());

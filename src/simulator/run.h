@@ -40,6 +40,7 @@ struct Plan {
   u32 fault_kinds = 0;        // bits: which scheduled faults (chaos.h) are on
   u32 faults_most = 0;        // scheduled ones, in each round
   std::optional<DiskFault> disk_fault;  // after the first round, in calm
+  u32 moves = 0;                        // of a metadata shard to other servers, in each round
   u32 handovers = 0;          // of a file between two clients while its leader is struck, in each round
   bool wrong_oracle = false;  // the canary: the oracle is told one lie
   // What shrinking leaves out: operations by (client, lane, index), scheduled faults by (round, index),

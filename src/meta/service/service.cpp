@@ -106,10 +106,12 @@ Result<void> Service::add_shard(ShardId shard, std::vector<NodeId> members) {
     at->outbox_grew.notify_all();
   });
   shards_[shard] = std::move(hosted);
+  if (started_) scope_.spawn(supervise(at));
   return parts_.raft.add_group(shard, std::move(members), *at->machine);
 }
 
 void Service::start() {
+  started_ = true;
   for (auto& [id, shard] : shards_) scope_.spawn(supervise(shard.get()));
   scope_.spawn(checkpoint_now_and_then());
   leases_.start();

@@ -66,6 +66,7 @@ class Service final : public ShardService {
   std::vector<LeaderTask> leader_tasks_;
   std::map<InFlightKey, std::shared_ptr<InFlight>> in_flight_;
   LeaseKeeper leases_;
+  bool started_ = false;
   runtime::Scope scope_;
 };
 
