@@ -46,12 +46,8 @@ struct Heard {
     std::vector<ShardId> leads;  // sorted
   };
 
-  void take(NodeId from, Heartbeat beat) {
+  void take(NodeId from, NodeStats stats, std::vector<ShardId> leads) {
     Member& member = members[from];
-    std::vector<ShardId>& leads = beat.leads;
-    for (std::size_t i = 0; i < std::min(leads.size(), beat.members.size()); ++i)
-      if (leads[i].value < replicas.size() && !beat.members[i].empty())
-        replicas[leads[i].value] = std::move(beat.members[i]);
     std::sort(leads.begin(), leads.end());
     for (ShardId shard : leads) {
       if (shard.value >= leaders.size()) continue;
@@ -65,14 +61,14 @@ struct Heard {
           !std::binary_search(leads.begin(), leads.end(), shard))
         leaders[shard.value] = {};
     member.at = env.now();
-    member.stats = std::move(beat.stats);
+    member.stats = std::move(stats);
     member.leads = std::move(leads);
   }
   // This node's own figures, taken in like anybody's.
   Heartbeat own_beat() {
     Heartbeat mine = own ? own() : Heartbeat{};
     mine.from = self;
-    if (own) take(self, mine);
+    if (own) take(self, mine.stats, mine.leads);
     return mine;
   }
   NodeState state_of(NodeId node) const {
@@ -102,7 +98,7 @@ struct Heard {
   Instant began;
   std::map<NodeId, Member> members;
   std::vector<NodeId> leaders;                // index = shard
-  std::vector<std::vector<NodeId>> replicas;  // index = shard; as its leader said last
+  std::vector<std::vector<NodeId>> replicas;  // index = shard
 };
 
 Task<Result<net::TypedReply<net::Empty>>> take_heartbeat(std::shared_ptr<Heard> heard, Heartbeat beat,
@@ -110,7 +106,7 @@ Task<Result<net::TypedReply<net::Empty>>> take_heartbeat(std::shared_ptr<Heard> 
   if (beat.from != peer || heard->spec.find(peer) == nullptr)
     co_return fail(Errc::access_denied,
                    fmt::format("a heartbeat of node {} came from node {}", beat.from, peer));
-  heard->take(peer, std::move(beat));
+  heard->take(beat.from, std::move(beat.stats), std::move(beat.leads));
   co_return net::TypedReply<net::Empty>{};
 }
 Task<Result<net::TypedReply<ClusterMap>>> give_map(std::shared_ptr<Heard> heard) {

@@ -46,8 +46,8 @@ struct NodeView {
 };
 struct ShardView {
   ShardId shard{};
-  std::vector<NodeId> replicas;  // as known, like the leader
-  NodeId leader{};               // as known to the node that answers; 0: unknown
+  std::vector<NodeId> replicas;
+  NodeId leader{};  // as known to the node that answers; 0: unknown
   static auto fields(auto& self) { return std::tie(self.shard, self.replicas, self.leader); }
 };
 // What a client caches.
@@ -66,9 +66,8 @@ struct Heartbeat {
   using Reply = net::Empty;
   NodeId from{};
   NodeStats stats;
-  std::vector<ShardId> leads;                // shards it leads now
-  std::vector<std::vector<NodeId>> members;  // of each of them
-  static auto fields(auto& self) { return std::tie(self.from, self.stats, self.leads, self.members); }
+  std::vector<ShardId> leads;  // shards it leads now
+  static auto fields(auto& self) { return std::tie(self.from, self.stats, self.leads); }
 };
 struct GetMap {
   static constexpr u16 kMethod = 0x0202;

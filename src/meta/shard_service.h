@@ -27,8 +27,8 @@ class ShardService {
   static std::unique_ptr<ShardService> create(Parts parts, u16 shard_count);
   virtual ~ShardService() = default;
 
-  // Opens the shard's state and joins it to its Raft group; without members when a leader has made this node
-  // one. For every shard this node replicates, then start(); those that come to it later at any time.
+  // Opens the shard's state and joins it to its Raft group. For every shard this node replicates; then
+  // start().
   virtual Result<void> add_shard(ShardId shard, std::vector<NodeId> members) = 0;
   virtual void start() = 0;
 

@@ -118,9 +118,7 @@ runtime::Task<Result<void>> Node::start_services() {
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();
   std::function<cluster::Heartbeat()> own = [this] {
-    cluster::Heartbeat beat{options_.self, stats(), service_->led(), {}};
-    for (ShardId shard : beat.leads) beat.members.push_back(raft_->status(shard).members);
-    return beat;
+    return cluster::Heartbeat{options_.self, stats(), service_->led()};
   };
   membership_ = cluster::Membership::start(env_, *client_, methods_, spec, options_.self, std::move(own));
   if (options_.register_methods) options_.register_methods(methods_);

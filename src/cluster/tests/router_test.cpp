@@ -73,7 +73,6 @@ struct Rig {
   RouterOptions options;
   u16 leader = 1;  // 0: an election is under way
   u16 hinted = 1;  // whom the others believe to lead
-  std::vector<NodeId> members;  // that the leader says its shards to have; empty: does not say
   std::map<u16, std::unique_ptr<FakeNode>> nodes;
   std::map<u64, int> applied;
   Errc next_error = Errc::ok;  // what the leader answers once
@@ -89,7 +88,6 @@ FakeNode::FakeNode(Rig& r, sim::Node& e, NodeId self) : rig(r), env(e), id(self)
     Heartbeat beat;
     beat.stats.raw_total = 100u + id.value;
     if (rig.leader == id.value) beat.leads = {ShardId{0}, ShardId{1}, ShardId{2}, ShardId{3}};
-    if (!rig.members.empty()) beat.members.assign(beat.leads.size(), rig.members);
     return beat;
   };
   membership = Membership::start(env, *client, methods, rig.spec, id, own);
@@ -206,19 +204,6 @@ TEST(Router, GivesUpAtItsDeadline) {
   EXPECT_EQ(error.code, Errc::unavailable);
   EXPECT_NE(error.text.find("shard 2"), std::string::npos) << error.text;
   EXPECT_NEAR(static_cast<double>((rig.world.now() - began).count()), 60e9, 2e9);
-}
-
-TEST(Membership, ReplicasAreThoseThatTheLeaderNames) {
-  Rig rig(6);
-  rig.world.run_for(2s);
-  EXPECT_EQ(rig.nodes[3]->membership->map().shards[2].replicas.size(), 3u);
-  rig.members = {NodeId{1}, NodeId{3}};
-  rig.world.run_for(2s);
-  for (u16 i = 1; i <= 3; ++i)
-    EXPECT_EQ(rig.nodes[i]->membership->map().shards[2].replicas, rig.members) << i;
-  rig.leader = 0;
-  rig.world.run_for(2s);
-  EXPECT_EQ(rig.nodes[2]->membership->map().shards[2].replicas, rig.members) << "also without a leader";
 }
 
 TEST(Membership, SeesWhoIsThere) {
