@@ -86,7 +86,7 @@ class RouterImpl final : public Router {
                        fmt::format("shard {} of a cluster with {}", shard, shard_count()));
       const NodeId node = choose(shard, attempts);
       if (node == NodeId{}) {
-        probe_suspects(shard);
+        probe_suspects();
         refresh_in_background();
         co_await pause(attempts, deadline);
         continue;
@@ -148,11 +148,12 @@ class RouterImpl final : public Router {
     return {};
   }
 
-  // Asks each suspect replica whether it is back, one question a node at a time.
-  void probe_suspects(ShardId shard) {
-    for (NodeId node : map_.shards[shard.value].replicas)
-      if (health_.is_suspect(node) && probed_.insert(node).second)
-        scope_.spawn(probe(node, address_of(node)));
+  // Asks each suspect node whether it is back, one question a node at a time. Of all nodes: who leads now may
+  // be none of the shard's first replicas.
+  void probe_suspects() {
+    for (const NodeView& node : map_.nodes)
+      if (health_.is_suspect(node.id) && probed_.insert(node.id).second)
+        scope_.spawn(probe(node.id, node.address));
   }
   Task<void> probe(NodeId node, std::string address) {
     auto reply = co_await net::call(client_, std::move(address), GetMap{}, kMapTimeout);
