@@ -242,15 +242,22 @@ inline bool is_silence(Errc code) {
 
 template <class Op>
 Task<Result<typename Op::Reply>> State::ask(ShardId shard, Op op) {
-  Outage::Watch watch(outage, shard);
-  Buffer body = wire::encode(op);
-  Result<Buffer> reply = co_await send(shard, Op::kKind, {}, std::move(body)).result();
-  if (!reply && detail::is_silence(reply.error().code))
-    watch.gave_up(reply.error());
-  else
-    watch.answered();
-  if (!reply) co_return fail(std::move(reply.error()));
-  co_return wire::decode<typename Op::Reply>(*reply);
+  const Buffer body = wire::encode(op);
+  for (int attempt = 1;; ++attempt) {
+    const SessionId used = session;
+    Result<Buffer> reply;
+    {
+      Outage::Watch watch(outage, shard);
+      reply = co_await send(shard, Op::kKind, {}, body).result();
+      if (!reply && detail::is_silence(reply.error().code))
+        watch.gave_up(reply.error());
+      else
+        watch.answered();
+    }
+    if (reply) co_return wire::decode<typename Op::Reply>(*reply);
+    if (reply.error().code != Errc::fenced || attempt == 2) co_return fail(std::move(reply.error()));
+    co_await renew_session(used);
+  }
 }
 
 template <class Op>

@@ -195,6 +195,45 @@ TEST_F(LeasesTest, a_holder_that_stands_still_is_fenced_and_its_late_write_refus
   EXPECT_EQ(a.fs->lease_stats().sessions_lost, 1u);
 }
 
+// It lives and sends keep-alives, so it hears of the fence only with the next; all its leases in the shard
+// went.
+TEST_F(LeasesTest, who_owes_a_lease_when_it_is_fenced_trusts_no_other_either) {
+  const Opened owed = create(a, "f");
+  const Opened other = create(b, "g");
+  ASSERT_EQ(owed.inode.id.shard(), other.inode.id.shard());
+  ASSERT_TRUE(write(a, owed.handle, 0, std::string(64 << 10, 'o')).has_value());
+  EXPECT_EQ(size_of(a, other.inode.id), 0u);
+  a.chunks->delay = 25s;  // its flush takes longer than a recall may
+  const runtime::Instant began = cluster.world.now();
+  (void)open(b, owed.inode.id, writing());
+  EXPECT_GT(cluster.world.now() - began, 15s);  // it had its time
+  ASSERT_TRUE(write(b, other.handle, 0, "new").has_value());
+  EXPECT_EQ(size_of(a, other.inode.id), 3u);
+}
+
+// The same client may hold, under its new session, the lease that a late request of the old one meets; and
+// wait for that request's end before it gives the lease back.
+TEST_F(LeasesTest, a_late_request_of_an_old_session_waits_for_no_lease) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, std::string(64 << 10, 'o')).has_value());
+  runtime::Scope scope(a.node.executor());
+  const auto synced = std::make_shared<bool>(false);
+  scope.spawn([](FileSystem* fs, HandleId handle, std::shared_ptr<bool> done) -> Task<void> {
+    (void)co_await fs->fsync(handle).result();
+    *done = true;
+  }(a.fs.get(), file.handle, synced));
+  cluster.world.isolate("a");
+  cluster.world.run_for(12s);
+  cluster.world.heal();
+  ASSERT_TRUE(cluster.world.run_until([&] { return a.fs->lease_stats().sessions_lost == 1; }, 5s));
+  EXPECT_FALSE(*synced);
+  EXPECT_EQ(size_of(a, file.inode.id), 0u);  // a lease under the new session
+  EXPECT_FALSE(*synced);
+  cluster.world.run_for(5s);
+  EXPECT_TRUE(*synced);
+  EXPECT_EQ(a.fs->lease_stats().sessions_lost, 1u);
+}
+
 TEST_F(LeasesTest, a_client_cut_off_does_not_trust_what_it_knew) {
   const Opened file = create(a, "f");
   EXPECT_EQ(size_of(b, file.inode.id), 0u);

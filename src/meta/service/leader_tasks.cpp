@@ -14,7 +14,7 @@ constexpr u64 kOpenOrphanAge = 30'000;           // milliseconds; its holder has
 constexpr u64 kOrphanAge = 2'000;                // somebody may just be opening it
 constexpr u64 kSessionIdle = 3'600'000;          // milliseconds
 constexpr u64 kTombstoneAge = 600'000;           // longer than a transaction may take to be decided
-constexpr u64 kPreparedAge = 2'000;              // then the coordinator is asked
+constexpr runtime::Duration kPreparedAge = 2s;   // then the coordinator is asked
 constexpr std::size_t kOrphansAtOnce = 512;      // a second; some milliseconds of the reactor
 constexpr u32 kSpaceEvery = 4;                   // seconds
 constexpr u64 kShareForSpace = 8;                // so much of the trash gives way each time
@@ -121,19 +121,26 @@ runtime::Task<Result<void>> NamespaceService::expire(ShardId shard) {
   co_return Result<void>();
 }
 
-// A transaction whose end this shard has not heard of: its coordinator may have died before it decided.
+// A transaction whose end this shard has not heard of: its coordinator may have died before it decided. Its
+// age is what this leader saw of it: stamps come from clocks that may be set.
 runtime::Task<void> NamespaceService::resolve_prepared(ShardId shard, Term) {
+  std::map<TxnId, runtime::Instant> seen;
   for (;;) {
     co_await service_.env().executor().sleep(500ms);
+    const runtime::Instant now = service_.env().now();
+    std::map<TxnId, runtime::Instant> still;
     std::vector<Prepare> waiting;
-    const Hlc late = hlc_before(hlc_of(service_.env().wall_now()), kPreparedAge);
     const std::string table = key_of_table(Table::prepared);
     service_.machine(shard)->reader().scan(table, table, [&](std::string_view, std::string_view value) {
       Result<Prepare> prepared = wire::decode<Prepare>(as_bytes(value));
       CFS_CHECK(prepared.has_value());
-      if (prepared->at < late) waiting.push_back(std::move(*prepared));
+      const auto before = seen.find(prepared->txn);
+      const runtime::Instant since = before == seen.end() ? now : before->second;
+      still.emplace(prepared->txn, since);
+      if (now - since >= kPreparedAge) waiting.push_back(std::move(*prepared));
       return waiting.size() < 64;
     });
+    seen = std::move(still);
     for (Prepare& prepared : waiting) (void)co_await resolve(shard, std::move(prepared)).result();
   }
 }

@@ -7,6 +7,10 @@
 #include "meta/detail/records.h"
 
 CFS_DEFINE_MUTANT(recall_not_awaited, "meta: a change does not wait for the leases that it recalls");
+CFS_DEFINE_MUTANT(overdue_leases_prolonged,
+                  "meta: who owes an answer to a recall trusts its leases when it is fenced");
+CFS_DEFINE_MUTANT(fenced_waits_for_leases,
+                  "meta: a request of a fenced session waits for the leases of others");
 CFS_DEFINE_MUTANT(new_leader_does_not_wait, "meta: a new leader serves before old leases are known or over");
 
 namespace claudefs::meta {
@@ -121,6 +125,12 @@ runtime::Task<Result<LeaseKeeper::Guard>> LeaseKeeper::admit(ShardId shard, Sess
   for (;;) {
     if (led->over) co_return fail(Errc::not_leader, fmt::format("shard {} has another leader", shard));
     if (free_for(*led, session, claims)) co_return std::move(guard);
+    if (is_fenced(shard, session)) {
+      // Waits for nobody: the one who holds the lease may be the same client, which waits for this. A change
+      // is refused, or answered as it was, where it is applied.
+      if (!claims.changes.empty()) co_return std::move(guard);
+      co_return fail(Errc::fenced, fmt::format("session {} has expired", session));
+    }
     for (const InodeId inode : claims.changes) {
       if (led->table.mode_of(inode, session) == LeaseMode::write) continue;
       for (const SessionId other : led->table.in_the_way(inode, session, true))
@@ -133,6 +143,12 @@ runtime::Task<Result<LeaseKeeper::Guard>> LeaseKeeper::admit(ShardId shard, Sess
     if (!co_await led->changed.wait_until(deadline))
       co_return fail(Errc::unavailable, "another client has not given its lease back yet");
   }
+}
+
+bool LeaseKeeper::is_fenced(ShardId shard, SessionId session) const {
+  if (session == SessionId{} || CFS_MUTANT(fenced_waits_for_leases)) return false;
+  const auto record = service_.machine(shard)->reader().load<SessionRecord>(session_key(session));
+  return record && record->fenced;
 }
 
 bool LeaseKeeper::may_show(const LedShard& led, SessionId session, InodeId inode) const {
@@ -166,6 +182,7 @@ runtime::Task<void> LeaseKeeper::recall(LedPtr led, InodeId inode, SessionId hol
   const runtime::Instant began = env_.now();
   const LeaseMode to = keep_read ? LeaseMode::read : LeaseMode::none;
   const Buffer body = wire::encode(Recall{holder, inode, ++led->sequence, led->term, keep_read});
+  bool is_overdue = false;
   while (!led->over && led->table.mode_of(inode, holder) > to) {
     if (is_silent(*led, holder)) {
       CFS_PROBE(meta_fenced_by_recall, "the holder of a recalled lease is silent and is fenced");
@@ -175,6 +192,12 @@ runtime::Task<void> LeaseKeeper::recall(LedPtr led, InodeId inode, SessionId hol
       co_await fence(led, holder, "it did not answer a recall in time");
     }
     if (led->over || led->table.mode_of(inode, holder) <= to) break;
+    // When it is fenced it must not trust anything any more.
+    if (!is_overdue && env_.now() - began > kRecallAnswered - kSessionSilent &&
+        !CFS_MUTANT(overdue_leases_prolonged)) {
+      is_overdue = true;
+      ++led->overdue[holder];
+    }
     const auto heard = heard_.find(holder);
     const std::shared_ptr<net::Channel> channel =
         heard == heard_.end() ? nullptr : heard->second.channel.lock();
@@ -186,6 +209,7 @@ runtime::Task<void> LeaseKeeper::recall(LedPtr led, InodeId inode, SessionId hol
     }
     if (answer.error().code != Errc::timed_out) co_await env_.executor().sleep(100ms);
   }
+  if (is_overdue && --led->overdue[holder] == 0) led->overdue.erase(holder);
   led->table.end_recall(inode, holder);
   led->changed.notify_all();
 }
@@ -267,7 +291,7 @@ runtime::Task<Result<net::Reply>> LeaseKeeper::keep_alive(net::Request request) 
                             .load<SessionRecord>(session_key(session))
                             .value_or(SessionRecord{});
     reply.fenced |= record.fenced;
-    if (!record.attached || led->fencing.contains(session)) continue;
+    if (!record.attached || led->fencing.contains(session) || led->overdue.contains(session)) continue;
     reply.shards.push_back({led->shard, led->term, led->unreclaimed.contains(session)});
   }
   co_return net::Reply{wire::encode(reply), {}};

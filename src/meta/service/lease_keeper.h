@@ -23,10 +23,11 @@ struct LedShard {
   ShardId shard;
   Term term;
   runtime::Instant since;
-  bool over = false;                // this node leads it no more
-  std::set<SessionId> attached;     // may hold something here
-  std::set<SessionId> unreclaimed;  // held something under the former leader, perhaps
-  std::set<SessionId> fencing;      // a proposal is under way
+  bool over = false;                 // this node leads it no more
+  std::set<SessionId> attached;      // may hold something here
+  std::set<SessionId> unreclaimed;   // held something under the former leader, perhaps
+  std::set<SessionId> fencing;       // a proposal is under way
+  std::map<SessionId, u32> overdue;  // recalls that it owes an answer: its leases are not prolonged any more
   LeaseTable table;
   u64 sequence = 0;
   std::map<InodeId, std::set<SessionId>> lock_waiters;
@@ -88,6 +89,7 @@ class LeaseKeeper {
   void forget_session(LedShard& led, SessionId session);
   void lock_released(LedShard& led, InodeId inode);
   void lock_released_all(LedShard& led);
+  bool is_fenced(ShardId shard, SessionId session) const;
   bool is_silent(const LedShard& led, SessionId session) const;
   runtime::Task<void> watch_sessions();
   runtime::Task<void> push(SessionId session, u16 method, Buffer body);

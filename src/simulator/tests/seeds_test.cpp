@@ -32,16 +32,18 @@ TEST_F(Seeds, mixed_load) {
 
 // mkdir whose first ids are taken; renames and unlinks whose names others change; attributes of directories
 // that are just being made; a segment that was not sealed because the clock that granted it had been ahead;
-// the answer to a write that was older than a rename over the file.
+// the answer to a write that was older than a rename over the file; a transaction prepared by a clock that
+// was ahead.
 TEST_F(Seeds, that_once_found_bugs) {
   for (const u64 seed : {4, 34}) expect_good(draw_dense_plan(seed));
-  for (const u64 seed : {9, 71}) expect_good(draw_plan(seed));
+  for (const u64 seed : {9, 71, 115}) expect_good(draw_plan(seed));
 }
 
 // A notice to the kernel that voids the answer to its question; a client that ends while it obeys a recall;
-// two questions of the kernel, of which the older gets older attributes.
+// two questions of the kernel, of which the older gets older attributes; a session whose late request waited
+// for its successor's lease.
 TEST_F(Seeds, whose_hand_overs_once_found_bugs) {
-  for (const u64 seed : {10, 526, 2072}) expect_good(draw_plan(seed));
+  for (const u64 seed : {10, 189, 526, 2072}) expect_good(draw_plan(seed));
   expect_good(draw_dense_plan(50));
 }
 
