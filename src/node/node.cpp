@@ -92,6 +92,7 @@ runtime::Task<Result<void>> Node::start_services() {
   raft_options.log_keep_bytes = kRaftFilesKept * raft_file_bytes_;
   raft_options.proposals_max = options_.proposals_max;
   for (const cluster::NodeSpec& node : spec.nodes) raft_options.nodes.push_back(node.id);
+  raft_options.groups = spec.shards;
   raft_options.adopt = [this](ShardId shard) { return service_->add_shard(shard, {}); };
   std::function<std::string(NodeId)> addresses = [this](NodeId id) { return address_of(id); };
   raft_ = co_await raft::Host::open(env_, *client_, methods_, raft_options, addresses);

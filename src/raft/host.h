@@ -32,6 +32,7 @@ struct HostOptions {
   std::size_t proposal_bytes_max = 4u << 20;        // a longer command is Errc::too_big
   std::size_t peer_queue_bytes = 16u << 20;         // per peer: above it the oldest messages are dropped
   std::vector<NodeId> nodes;                        // whoever may be a member of a group: all of the cluster
+  u16 groups = 0;                                   // of the cluster: their ids are below
   // A group wants this node as a member, and it is not hosted here: add_group, without initial members.
   std::function<Result<void>(ShardId)> adopt;
 };

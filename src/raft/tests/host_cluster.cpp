@@ -79,6 +79,7 @@ HostCluster::HostCluster(u64 seed, sim::FaultOptions faults, int nodes)
   options.log_directory = "raft";
   options.proposal_bytes_max = 4_KiB;
   options.log_file_bytes = 4_MiB;
+  options.groups = kGroups;
   for (int i = 0; i < nodes_; ++i) {
     member(i).node = &world_.add_node(fmt::format("n{}", i + 1));
     options.nodes.push_back(NodeId{static_cast<u16>(i + 1)});

@@ -623,6 +623,30 @@ TEST(Host, AnEmptyNodeAsksThePresentMembers) {
   expect_all_kept(cluster);
 }
 
+// Without memory, and a node is down: it goes on when that one cannot be the only one to know of it.
+TEST(Host, AnEmptyNodeDoesWithoutWhoIsDown) {
+  HostCluster cluster(46, {}, 5);
+  start(cluster, 3, 5);
+  const auto whole = [&](int i) { return [&cluster, i] { return cluster.member(i).host->is_whole(); }; };
+  cluster.crash(3);  // a stranger
+  cluster.lose_disk(0);
+  again(cluster, 0);
+  EXPECT_TRUE(comes_true(cluster, 8s, whole(0))) << "all members answered";
+  cluster.crash(2);
+  cluster.lose_disk(4);
+  again(cluster, 4);
+  EXPECT_TRUE(comes_true(cluster, 8s, whole(4))) << "a quorum does not know it";
+  cluster.crash(1);
+  cluster.lose_disk(4);
+  again(cluster, 4);
+  EXPECT_FALSE(comes_true(cluster, 8s, whole(4))) << "the others may have made it a member";
+  again(cluster, 1);
+  EXPECT_TRUE(comes_true(cluster, 8s, whole(4)));
+  again(cluster, 2);
+  again(cluster, 3);
+  expect_all_kept(cluster);
+}
+
 TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   HostCluster cluster(5);
   for (int i = 0; i < 3; ++i) cluster.boot(i);

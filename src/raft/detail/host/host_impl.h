@@ -105,7 +105,7 @@ class HostImpl final : public Host {
   runtime::Task<void> run_rejoin();
   struct Told;
   runtime::Task<bool> try_rejoin();
-  runtime::Task<Result<Told>> ask_all();
+  runtime::Task<Told> ask_all();
   bool host_told(const Told& told);
   bool is_complete(Told& told);
   void doubt_if_it_does(Group& group);

@@ -65,14 +65,15 @@ runtime::Task<void> HostImpl::run_rejoin() {
   }
 }
 
-// What all other nodes said.
+// What the other nodes said.
 struct HostImpl::Told {
   std::map<ShardId, std::map<NodeId, Stand>> groups;
   std::vector<NodeId> forgetful;
+  std::set<NodeId> silent;
 };
 
 // Of every node: who the members are now, a node without memory cannot know.
-runtime::Task<Result<HostImpl::Told>> HostImpl::ask_all() {
+runtime::Task<HostImpl::Told> HostImpl::ask_all() {
   std::set<NodeId> peers(options_.nodes.begin(), options_.nodes.end());
   for (auto& [id, group] : groups_)
     for (NodeId node : group->core.configuration().everyone()) peers.insert(node);
@@ -80,9 +81,10 @@ runtime::Task<Result<HostImpl::Told>> HostImpl::ask_all() {
   Told told;
   for (NodeId node : peers) {
     auto reply = co_await net::call(client_, address_of_(node), AskStand(), kAskTimeout).result();
-    if (!reply)
-      co_return fail(Errc::unavailable,
-                     fmt::format("node {} at {} answers too: start it", node, address_of_(node)));
+    if (!reply) {
+      told.silent.insert(node);
+      continue;
+    }
     const StandReply& said = reply->message;
     if (!said.remembers) told.forgetful.push_back(node);
     for (std::size_t i = 0; i < said.groups.size(); ++i) {
@@ -106,7 +108,8 @@ bool HostImpl::host_told(const Told& told) {
   return true;
 }
 
-// All members of all groups hosted here have spoken, by the newest word on who they are.
+// All members of all groups that are hosted here have spoken, by the newest word on who they are, and of each
+// other group so many that they would know if this node had been made a member.
 bool HostImpl::is_complete(Told& told) {
   for (auto& [id, group] : groups_) {
     const std::map<NodeId, Stand>& stands = told.groups[id];
@@ -114,27 +117,34 @@ bool HostImpl::is_complete(Told& told) {
     if (members.voters.empty()) members = group->core.configuration();
     for (NodeId node : members.everyone()) {
       if (node == options_.self || stands.contains(node)) continue;
-      waits_for_ = fmt::format("all members of shard {} are ready; node {} is not", id, node);
+      waits_for_ = told.silent.contains(node)
+                       ? fmt::format("node {} at {} answers too: start it", node, address_of_(node))
+                       : fmt::format("all members of shard {} are ready; node {} is not", id, node);
       return false;
     }
+  }
+  if (told.silent.empty()) return true;
+  for (u16 id = 0; id < options_.groups; ++id) {
+    const std::map<NodeId, Stand>& stands = told.groups[ShardId{id}];
+    const auto spoke = [&](NodeId node) { return stands.contains(node); };
+    if (groups_.contains(ShardId{id}) || newest_of(stands).configuration.quorum(spoke)) continue;
+    waits_for_ = fmt::format("most members of shard {} answer; node {} at {} does not: start it", id,
+                             *told.silent.begin(), address_of_(*told.silent.begin()));
+    return false;
   }
   return true;
 }
 
 // Sets what the others say as the floor of every group; false, and waits_for_, when that cannot be now.
 runtime::Task<bool> HostImpl::try_rejoin() {
-  Result<Told> told = co_await ask_all().result();
-  if (!told) {
-    waits_for_ = told.error().text;
-    co_return false;
-  }
-  if (!host_told(*told) || !is_complete(*told)) co_return false;
+  Told told = co_await ask_all();
+  if (!host_told(told) || !is_complete(told)) co_return false;
   bool untouched = true;
   for (auto& [id, group] : groups_) {
-    const Stand newest = newest_of(told->groups[id]);
+    const Stand newest = newest_of(told.groups[id]);
     const bool is_new = newest.end == LogEnd{} && newest.term == Term{} && group->core.log_end() == LogEnd{};
     untouched = untouched && is_new;
-    for (NodeId node : told->forgetful) {
+    for (NodeId node : told.forgetful) {
       if (is_new || !newest.configuration.is_voter(node)) continue;
       waits_for_ = fmt::format(
           "node {}, whose log is new or lost something as well, has its old one back: "
@@ -145,7 +155,7 @@ runtime::Task<bool> HostImpl::try_rejoin() {
   }
   for (auto& [id, group] : groups_) {
     if (takes_part_ && !group->core.doubts()) continue;
-    group->core.rejoin(newest_of(told->groups[id]), env_.now());
+    group->core.rejoin(newest_of(told.groups[id]), env_.now());
     mark(*group);
   }
   // A group in which nothing was ever written has nothing to forget: then others may count on us at once.
