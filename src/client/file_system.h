@@ -87,6 +87,9 @@ class FileSystem {
 
   // Names.
   Task<Result<Inode>> lookup(InodeId parent, std::string name, Caller caller = {});
+  // What a path below the root names, in one round trip at any depth where no directory of it was renamed.
+  // Symbolic links are not followed. Errors: lookup's; invalid_argument for "." and "..".
+  Task<Result<Inode>> resolve(std::string path, Caller caller = {});
   Task<Result<Opened>> create_file(NewNode node, OpenFlags flags);  // exists when the name is taken
   Task<Result<Opened>> create_unnamed(NewNode node, OpenFlags flags, bool linkable);  // O_TMPFILE
   Task<Result<Inode>> make_node(NewNode node);  // any type but directory

@@ -33,6 +33,7 @@ constexpr UnitTest kUnitTests[] = {
     {"meta_appends_where_told", "test_meta", "Permission.mutants_are_noticed"},
     {"overdue_leases_prolonged", "test_client",
      "LeasesTest.who_owes_a_lease_when_it_is_fenced_trusts_no_other_either"},
+    {"client_believes_guessed_path", "test_client", "ResolveTest.*"},
     {"fenced_waits_for_leases", "test_client",
      "LeasesTest.a_late_request_of_an_old_session_waits_for_no_lease"},
     {"open_file_not_told", "test_client", "LeasesTest.what_is_open_and_not_told_is_noticed"},

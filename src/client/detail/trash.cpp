@@ -121,21 +121,18 @@ Task<Result<void>> Trash::load() {
 }
 
 Task<Result<Inode>> Trash::find(std::string path) {
-  Inode at;
-  at.id = meta::kRootInode;
-  at.type = FileType::directory;
-  if (path.empty()) co_return at;
-  if (path.front() != '/') co_return Inode();
+  if (!path.empty() && path.front() != '/') co_return Inode();
   if (const auto known = found_.find(path); known != found_.end()) {
-    at.id = known->second;
-    co_return at;
+    Inode directory;
+    directory.id = known->second;
+    directory.type = FileType::directory;
+    co_return directory;
   }
-  const Inode above = co_await find(parent_of(path));
-  if (above.type != FileType::directory) co_return Inode();
-  Result<Inode> inode = co_await files_.lookup(above.id, name_of(path)).result();
-  if (!inode && inode.error().code == Errc::not_found) co_return Inode();
-  if (!inode) co_return inode;
-  if (inode->type == FileType::directory) found_[path] = inode->id;
+  Result<Inode> inode = co_await files_.resolve(path).result();
+  const bool is_absent =
+      !inode && (inode.error().code == Errc::not_found || inode.error().code == Errc::not_directory);
+  if (is_absent) co_return Inode();
+  if (inode && inode->type == FileType::directory) found_[path] = inode->id;
   co_return inode;
 }
 
