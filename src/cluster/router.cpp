@@ -241,7 +241,8 @@ class RouterImpl final : public Router {
     leaders_.resize(map_.shards.size());
     for (const ShardView& view : map_.shards) {
       NodeId& known = leaders_[view.shard.value];
-      if (known == NodeId{} && !health_.is_suspect(view.leader)) known = view.leader;
+      if ((known == NodeId{} || health_.is_suspect(known)) && !health_.is_suspect(view.leader))
+        known = view.leader;
     }
     return {};
   }

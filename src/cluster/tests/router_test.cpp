@@ -1,6 +1,8 @@
 // Goal: the router finds the leader, and finds the next one soon after it is elected, however the old one
 // went; the membership sees who is there. Method: three simulated nodes with a fake shard service whose
 // leader the test appoints.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "cluster/membership.h"
@@ -40,18 +42,18 @@ struct FakeNode {
 };
 
 struct Rig {
-  explicit Rig(u64 seed) : world(seed) {
+  explicit Rig(u64 seed, u16 size = 3) : world(seed) {
     spec.id[0] = std::byte{7};
     spec.name = "test";
     spec.secret = "00";
     spec.shards = 4;
-    for (u16 i = 1; i <= 3; ++i) {
+    for (u16 i = 1; i <= size; ++i) {
       const std::string name(1, static_cast<char>('a' + i - 1));
       spec.nodes.push_back({NodeId{i}, name + ":7400"});
       world.add_node(name);
     }
     client_node = &world.add_node("client");
-    for (u16 i = 1; i <= 3; ++i) start(i);
+    for (u16 i = 1; i <= size; ++i) start(i);
     client = net::Client::create(*client_node, identity({}));
     router = Router::create(*client_node, *client, {"a:7400", "b:7400", "c:7400"}, options);
   }
@@ -182,6 +184,36 @@ TEST(Router, FailsOverWhenTheLeaderFallsSilent) {
 }
 TEST(Router, FollowsALeaderThatStepsDown) {
   for (u64 seed = 60; seed < 80; ++seed) EXPECT_LT(fail_over(seed, 1ms, [](Rig&) {}), Duration(50ms)) << seed;
+}
+
+// A shard that moved since the cluster was made; the others do not know where to.
+TEST(Router, FindsALeaderThatIsNoneOfTheFirstReplicas) {
+  Rig rig(81, 6);
+  std::vector<u16> others;
+  const std::vector<NodeId> first = replicas_of(rig.spec, ShardId{2});
+  for (u16 i = 1; i <= 6; ++i)
+    if (std::ranges::find(first, NodeId{i}) == first.end()) others.push_back(i);
+  ASSERT_EQ(others.size(), 3u);
+  rig.hinted = 0;
+  rig.leader = others[0];
+  rig.world.run_for(2s);
+  ASSERT_TRUE(put(rig, 1).has_value());
+  // It is away for a while, and leads again.
+  rig.world.isolate(Rig::name_of(others[0]));
+  rig.world.after(8s, [&] { rig.world.heal(); });
+  const Result<Put::Reply> again = put(rig, 2);
+  ASSERT_TRUE(again.has_value()) << again.error().to_string();
+  EXPECT_EQ(again->by, others[0]);
+  ASSERT_TRUE(put(rig, 3, 3).has_value());
+  // Gone for good: one shard's call finds that out, the other's knows it for the leader.
+  rig.hinted = others[0];
+  rig.crash(others[0]);
+  rig.leader = others[1];
+  ASSERT_TRUE(put(rig, 4, 3).has_value());
+  const Instant began = rig.world.now();
+  const Result<Put::Reply> next = put(rig, 5);
+  ASSERT_TRUE(next.has_value()) << next.error().to_string();
+  EXPECT_LT(rig.world.now() - began, Duration(6s));
 }
 
 TEST(Router, SaysWhoWasTriedWhenNobodyAnswers) {
