@@ -326,6 +326,7 @@ void Chaos::heal() {
   world.faults() = calm;
   for (const auto& server : cluster_.servers()) {
     server->machine->set_disk_faults(std::nullopt);
+    server->machine->fail_flushes(0);
     server->machine->slow_down(1);
     // A disk that failed is what an operator restarts a node for.
     if (plan_.victim == server->number) cluster_.restart_server(*server);
