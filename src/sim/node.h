@@ -70,7 +70,7 @@ class Node final : public runtime::Env {
   void damage_file(const std::string& path, u64 offset, ByteSpan with);
   // Flips `count` drawn bits of drawn files.
   void flip_random_bits(RandomStream& random, unsigned count);
-  // The next `count` flushes of any file fail.
+  // The next `count` flushes of any file fail, no others.
   void fail_flushes(unsigned count);
   // Bytes in files; FaultOptions::disk_bytes is the limit.
   u64 disk_used() const;

@@ -29,7 +29,7 @@ class SimDisk final : public runtime::Disk {
   void lie_about_flushes() { lies_ = true; }
   std::shared_ptr<SimInode> find(const std::string& path) const;
   std::vector<std::string> files() const;
-  void fail_flushes(unsigned count) { failing_flushes_ += count; }
+  void fail_flushes(unsigned count) { failing_flushes_ = count; }
   u64 used() const;
 
   DiskImage image() const;
