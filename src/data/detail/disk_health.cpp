@@ -24,16 +24,23 @@ Error DiskHealth::note_write(Error error) {
 }
 
 void DiskHealth::note_read(const Error& error) {
-  if (error.code == Errc::io_error && too_many(read_errors_, kReadErrors))
+  if (error.code == Errc::io_error && too_many_read_errors())
     take_out(fmt::format("it failed {} reads within ten minutes, at last: {}", kReadErrors, error.text));
-  if (error.code == Errc::corrupt && too_many(damages_, kDamages))
+  if (error.code == Errc::corrupt && too_much_damage(error.text))
     take_out(fmt::format("it damaged {} blocks within ten minutes, at last: {}", kDamages, error.text));
 }
 
-bool DiskHealth::too_many(std::deque<runtime::Instant>& times, std::size_t limit) {
-  times.push_back(env_.now());
-  while (env_.now() - times.front() > kWithin) times.pop_front();
-  return times.size() >= limit;
+bool DiskHealth::too_many_read_errors() {
+  read_errors_.push_back(env_.now());
+  while (env_.now() - read_errors_.front() > kWithin) read_errors_.pop_front();
+  return read_errors_.size() >= kReadErrors;
+}
+
+bool DiskHealth::too_much_damage(const std::string& place) {
+  const runtime::Instant now = env_.now();
+  std::erase_if(damages_, [&](const auto& damage) { return now - damage.second > kWithin; });
+  damages_.try_emplace(place, now);
+  return damages_.size() >= kDamages;
 }
 
 void DiskHealth::take_out(std::string why) {

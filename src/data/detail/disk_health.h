@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <string>
 
 #include "base/result.h"
@@ -17,7 +18,7 @@ class DiskHealth {
   // What a store answered to a write or flush; gives what the sender is told: io_error for what the disk did,
   // also when the directory has vanished or refuses, so that it turns to another node at once.
   Error note_write(Error error);
-  // What a store answered to a read.
+  // What a store answered to a read. Damage of one place counts once, however often it is read.
   void note_read(const Error& error);
   bool sound() const { return fault_.empty(); }
   const std::string& fault() const { return fault_; }  // for people; empty while it is well
@@ -28,10 +29,12 @@ class DiskHealth {
 
  private:
   void take_out(std::string why);
-  bool too_many(std::deque<runtime::Instant>& times, std::size_t limit);
+  bool too_many_read_errors();
+  bool too_much_damage(const std::string& place);
 
   runtime::Env& env_;
-  std::deque<runtime::Instant> read_errors_, damages_;
+  std::deque<runtime::Instant> read_errors_;
+  std::map<std::string, runtime::Instant> damages_;  // by what was said of each
   std::string fault_;
 };
 
