@@ -7,7 +7,7 @@
 #include "data/tests/service_rig.h"
 #include "meta/audit.h"
 #include "meta/commands.h"
-#include "meta/detail/records.h"
+#include "meta/quota.h"
 
 namespace claudefs::data {
 namespace {
@@ -203,7 +203,7 @@ TEST(Fsck, FindsAndMendsWhatIsPlanted) {
       {"entry", true, [](FsckRig& r) { erase_first(r, "\x08", 2); }},  // an inode, not the root
       {"quota", true, [](FsckRig& r) { erase_first(r, "\x17", 1); }},
       {"quota", true,
-       [](FsckRig& r) { edit<meta::QuotaRecord>(r, "\x17", [](auto& record) { record.use.bytes += 512; }); }},
+       [](FsckRig& r) { edit<meta::QuotaUse>(r, "\x17", [](meta::QuotaUse& use) { use.bytes += 512; }); }},
   };
   for (std::size_t n = 0; n < damages.size(); ++n) {
     SCOPED_TRACE(fmt::format("{}: {}", n, damages[n].kind));
