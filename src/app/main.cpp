@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   add_fsck(cli);
   add_scrub(cli);
   add_trash(cli);
+  add_quota(cli);
   add_completion(cli);
 
   std::vector<std::string> arguments = arguments_of(argc, argv);

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "meta/quota.h"
 #include "meta/shard_machine.h"
 
 namespace claudefs::meta {
@@ -16,7 +17,9 @@ struct Census {
   u64 inodes = 0;
   u64 entries = 0;  // of directories
   std::map<codec::ChunkHash, u64>
-      references;  // of extents to chunks, also of content that waits for its purge
+      references;                            // of extents to chunks, also of content that waits for its purge
+  std::map<QuotaSubject, QuotaUse> charged;  // what the inodes cost
+  std::map<QuotaSubject, QuotaUse> recorded;  // what quotas take that to be
 };
 Census take_census(const ReadContext& shard);
 

@@ -58,14 +58,15 @@ struct Inode {
       0;             // extents are keyed by it: truncation to nothing leaves the old ones to the purge
   InodeId parent{};  // directories only
   VolumeId volume{};
-  std::string target;  // symlinks only
-  u32 flags = 0;       // InodeFlag: what else there is to look at; saves looking
+  std::string target;         // symlinks only
+  u32 flags = 0;              // InodeFlag: what else there is to look at; saves looking
+  InodeId quota_directory{};  // the nearest directory with a quota that it is in, or is; 0: none
   bool operator==(const Inode&) const = default;
   static auto fields(auto& self) {
     return std::tie(self.id, self.type, self.mode, self.uid, self.gid, self.nlink, self.rdev, self.size,
                     self.allocated_bytes, self.accessed, self.modified, self.changed, self.born,
                     self.data_version, self.extent_generation, self.parent, self.volume, self.target,
-                    self.flags);
+                    self.flags, self.quota_directory);
   }
 };
 

@@ -108,6 +108,22 @@ std::optional<std::string> miscount(Cluster& cluster) {
   return std::nullopt;
 }
 
+// Within one shard, at one moment.
+std::optional<std::string> wrong_quota(const meta::ReadContext& state) {
+  meta::Census census = meta::take_census(state);
+  for (const auto& [subject, use] : census.charged) {
+    const meta::QuotaUse recorded = std::exchange(census.recorded[subject], {});
+    if (recorded != use)
+      return fmt::format("shard {}: {} is charged {} bytes and {} inodes, and has {} and {}", state.shard(),
+                         to_string(subject), recorded.bytes, recorded.inodes, use.bytes, use.inodes);
+  }
+  for (const auto& [subject, use] : census.recorded)
+    if (use != meta::QuotaUse{})
+      return fmt::format("shard {}: {} is charged {} bytes and {} inodes, and has none", state.shard(),
+                         to_string(subject), use.bytes, use.inodes);
+  return std::nullopt;
+}
+
 struct Needed {
   Server* holder = nullptr;
   store::ShardKey key;
@@ -183,6 +199,12 @@ void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& c
 
 void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
   if (const auto why = poll(cluster, limit, 500ms, [&] { return miscount(cluster); })) complain(*why);
+}
+
+void check_quota(Cluster& cluster, const Complain& complain) {
+  for (u16 number = 0; number < cluster.options().shards; ++number)
+    if (const meta::ReadContext* state = leader_of(cluster, ShardId{number}))
+      if (const auto why = wrong_quota(*state)) return complain(*why);
 }
 
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain) {

@@ -123,6 +123,7 @@ class Run {
     cluster_.world().run_for(2s);  // what a dead client had sent
     workload_.settle();
     audit();
+    check_quota(cluster_, complain);
     if (!report_.violations.empty() || !thoroughly) return;
     check_references(cluster_, kReferencesWithin, complain);
     check_replicas(cluster_, kReplicasWithin, complain);

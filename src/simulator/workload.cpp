@@ -261,6 +261,9 @@ runtime::Task<Outcome> Workload::call(Client* client, const Operation* op) {
     case Verb::set_mode: {
       client::AttributeChange change;
       change.mode = op->mode;
+      // Nothing here judges by the owner but quotas.
+      change.uid = op->mode % 5u;
+      change.gid = op->mode % 3u;
       Outcome out = outcome_of(co_await files.set_attributes(op->inode, change).result());
       // Of a file that is open for writing it would be told only at the close whether it took effect.
       Result<std::optional<client::Inode>> committed = co_await files.commit_attributes(op->inode).result();

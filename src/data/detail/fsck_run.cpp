@@ -59,6 +59,7 @@ Task<Result<FsckReport>> fsck(runtime::Env& env, net::Client& client, cluster::R
   co_await check_names(run);
   co_await check_references(run);
   co_await check_segments(run);
+  co_await check_quota(run);
   co_await check_pending(run);
   co_return std::move(run.report);
 }

@@ -36,6 +36,7 @@ struct FsckRun {
 runtime::Task<Result<void>> check_references(FsckRun& run);
 runtime::Task<Result<void>> check_segments(FsckRun& run);
 runtime::Task<Result<void>> check_names(FsckRun& run);
+runtime::Task<Result<void>> check_quota(FsckRun& run);
 runtime::Task<Result<void>> check_pending(FsckRun& run);
 
 }  // namespace claudefs::data

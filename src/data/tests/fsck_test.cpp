@@ -7,6 +7,7 @@
 #include "data/tests/service_rig.h"
 #include "meta/audit.h"
 #include "meta/commands.h"
+#include "meta/quota.h"
 
 namespace claudefs::data {
 namespace {
@@ -200,6 +201,9 @@ TEST(Fsck, FindsAndMendsWhatIsPlanted) {
        }},
       {"links", true, [](FsckRig& r) { erase_first(r, "\x09", 1); }},  // a dentry: its inode has no name now
       {"entry", true, [](FsckRig& r) { erase_first(r, "\x08", 2); }},  // an inode, not the root
+      {"quota", true, [](FsckRig& r) { erase_first(r, "\x17", 1); }},
+      {"quota", true,
+       [](FsckRig& r) { edit<meta::QuotaUse>(r, "\x17", [](meta::QuotaUse& use) { use.bytes += 512; }); }},
   };
   for (std::size_t n = 0; n < damages.size(); ++n) {
     SCOPED_TRACE(fmt::format("{}: {}", n, damages[n].kind));

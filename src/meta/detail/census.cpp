@@ -1,6 +1,8 @@
 #include "meta/census.h"
 
 #include "meta/detail/keys.h"
+#include "meta/detail/quota.h"
+#include "meta/detail/records.h"
 
 namespace claudefs::meta {
 namespace {
@@ -21,9 +23,20 @@ void count(Census& census, std::string_view key, std::string_view value) {
     case Table::outbox:
       ++census.outbox;
       break;
-    case Table::inode:
+    case Table::inode: {
       ++census.inodes;
+      const Result<Inode> inode = wire::decode<Inode>(as_bytes(value));
+      CFS_CHECK(inode.has_value());
+      const Charge charge = charge_of(*inode);
+      for (const QuotaSubject& subject : subjects_of(charge)) census.charged[subject] += charge.use;
       break;
+    }
+    case Table::quota_use: {
+      const Result<QuotaRecord> record = wire::decode<QuotaRecord>(as_bytes(value));
+      CFS_CHECK(record.has_value());
+      census.recorded[subject_of_quota_key(key)] = record->use;
+      break;
+    }
     case Table::dentry:
       ++census.entries;
       break;

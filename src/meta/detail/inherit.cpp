@@ -39,6 +39,7 @@ void inherit(const ReadContext& context, Newborn& newborn, const Inode& parent, 
   const bool of_parent = (parent.mode & kSetGroup) != 0 && !CFS_MUTANT(meta_permission_keeps_group_of_maker);
   inode.gid = of_parent ? parent.gid : caller.gid;
   inode.volume = parent.volume;
+  inode.quota_directory = parent.quota_directory;
   if (of_parent && inode.type == FileType::directory) {
     inode.mode |= kSetGroup;
   } else if (of_parent && (inode.mode & (kSetGroup | kGroupExecute)) == (kSetGroup | kGroupExecute) &&

@@ -2,6 +2,7 @@
 
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
+#include "meta/detail/quota.h"
 #include "meta/names.h"
 
 namespace claudefs::meta {
@@ -17,7 +18,16 @@ Result<Inode> load_directory(const ReadContext& context, InodeId id) {
   return inode;
 }
 
-void store_inode(ApplyContext& context, const Inode& inode) { context.store(inode_key(inode.id), inode); }
+void store_inode(ApplyContext& context, const Inode& inode) {
+  const std::optional<Inode> before = context.load<Inode>(inode_key(inode.id));
+  charge(context, inode.id, before ? charge_of(*before) : Charge(), charge_of(inode));
+  context.store(inode_key(inode.id), inode);
+}
+
+void remove_inode(ApplyContext& context, const Inode& inode) {
+  charge(context, inode.id, charge_of(inode), Charge());
+  context.remove(inode_key(inode.id));
+}
 
 bool is_local(const ReadContext& context, InodeId id) { return id.shard() == context.shard(); }
 

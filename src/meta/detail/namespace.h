@@ -11,7 +11,9 @@ namespace claudefs::meta {
 
 Result<Inode> load_inode(const ReadContext& context, InodeId id);      // stale
 Result<Inode> load_directory(const ReadContext& context, InodeId id);  // stale, not_directory
+// Every inode comes, changes and goes through these two: they keep what is charged for it (detail/quota.h).
 void store_inode(ApplyContext& context, const Inode& inode);
+void remove_inode(ApplyContext& context, const Inode& inode);
 bool is_local(const ReadContext& context, InodeId id);
 
 // Errors: invalid_argument (empty, ".", "..", with '/' or NUL), name_too_long.

@@ -130,7 +130,8 @@ void act(ApplyContext& context, const AdjustLinks& part) {
 void act(ApplyContext& context, const MakeInode& part) { store_newborn(context, part.born); }
 
 void act(ApplyContext& context, const RemoveDirInode& part) {
-  std::vector<std::string> gone{inode_key(part.inode)};
+  remove_inode(context, *load_directory(context, part.inode));
+  std::vector<std::string> gone;
   const std::string xattrs = xattrs_key(part.inode);
   context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
     gone.emplace_back(key);

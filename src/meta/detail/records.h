@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "meta/lease_operations.h"
+#include "meta/quota.h"
 #include "meta/trash.h"
 
 namespace claudefs::meta {
@@ -62,6 +63,18 @@ struct TrashRecord {
   static auto fields(auto& self) {
     return std::tie(self.parent, self.name, self.bytes, self.directory, self.xattrs);
   }
+};
+// What a shard's inodes cost one subject.
+struct QuotaRecord {
+  QuotaUse use;
+  static auto fields(auto& self) { return std::tie(self.use); }
+};
+// A recount under way: the inodes up to `through` are in its sums, which follow every change of them.
+struct RecountRecord {
+  u64 run = 0;
+  InodeId through{};
+  u64 inodes = 0;
+  static auto fields(auto& self) { return std::tie(self.run, self.through, self.inodes); }
 };
 struct DecisionRecord {
   Hlc decided{};

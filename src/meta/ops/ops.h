@@ -8,6 +8,7 @@
 #include "meta/detail/parts.h"
 #include "meta/lease_operations.h"
 #include "meta/operations.h"
+#include "meta/quota.h"
 #include "meta/trash.h"
 
 namespace claudefs::meta {
@@ -23,6 +24,7 @@ Result<ShardUsageReply> read_usage(const ReadContext& context, const ShardUsage&
 Result<ListInlineReply> read_inline(const ReadContext& context, const ListInline& op);
 Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry& op);
 Result<ListTrashReply> read_trash(const ReadContext& context, const ListTrash& op);
+Result<ListQuotaReply> read_quota(const ReadContext& context, const ListQuota& op);
 
 // commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
 Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
@@ -47,6 +49,7 @@ Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
 Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTrash& op);
 Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& op);
+Result<RecountQuotaReply> apply_recount_quota(ApplyContext& context, const RecountQuota& op);
 
 Result<Nothing> apply_attach_session(ApplyContext& context, const AttachSession& op);
 Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& op);

@@ -17,7 +17,8 @@ Result<void> purge_inode(ApplyContext& context, InodeId id) {
   if (!check_free(context, inode_lock(id), true)) return {};  // it may be getting a name
   if (!context.get(orphan_key(id))) return {};
   TRY_ASSIGN(const Inode inode, load_inode(context, id));
-  std::vector<std::string> gone{orphan_key(id), inode_key(id), inline_key(id), file_locks_key(id)};
+  remove_inode(context, inode);
+  std::vector<std::string> gone{orphan_key(id), inline_key(id), file_locks_key(id)};
   const std::string xattrs = xattrs_key(id);
   context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
     gone.emplace_back(key);

@@ -16,6 +16,7 @@ void register_namespace(OperationTable& table) {
   table.query<ListInline>(read_inline);
   table.query<FindDentry>(read_dentry);
   table.query<ListTrash>(read_trash);
+  table.query<ListQuota>(read_quota);
 
   table.command<Create>(apply_create);
   table.command<CreateUnnamed>(apply_create_unnamed);
@@ -39,6 +40,7 @@ void register_namespace(OperationTable& table) {
   table.command<Expire>(apply_expire);
   table.command<EmptyTrash>(apply_empty_trash);
   table.command<RestoreFile>(apply_restore_file);
+  table.command<RecountQuota>(apply_recount_quota);
   table.query<TestLock>(read_lock);
   table.command<AttachSession>(apply_attach_session);
   table.command<FenceSession>(apply_fence_session);

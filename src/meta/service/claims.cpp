@@ -4,6 +4,7 @@
 #include "meta/commands.h"
 #include "meta/detail/namespace.h"
 #include "meta/lease_operations.h"
+#include "meta/quota.h"
 #include "meta/trash.h"
 
 namespace claudefs::meta {
@@ -154,6 +155,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case SetLock::kKind:
     case Format::kKind:
     case Expire::kKind:
+    case RecountQuota::kKind:
     case Decide::kKind:  // a step of the operation that has claimed
       break;
     default:
