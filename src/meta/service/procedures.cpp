@@ -75,8 +75,8 @@ runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::Req
   const Link op = co_await decode_as<Link>(id, body);
   if (op.inode.shard() == shard) co_return co_await service_.propose(shard, Link::kKind, id, body).result();
   const InodeReply reply = co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode));
-  const auto make_plan = [type = reply.inode.type](const ReadContext& state, const Link& asked, Time now) {
-    return plan_link(state, asked, type, now);
+  const auto make_plan = [inode = reply.inode](const ReadContext& state, const Link& asked, Time now) {
+    return plan_link(state, asked, inode, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -91,9 +91,9 @@ runtime::Task<Result<Buffer>> NamespaceService::restore_file(ShardId shard, clus
   if (!reply && reply.error().code == Errc::stale)
     co_return fail(Errc::not_found, "it is not in the trash any more");
   if (!reply) co_return fail(reply.error());
-  const auto make_plan = [type = reply->inode.type](const ReadContext& state, const RestoreFile& asked,
-                                                    Time now) {
-    return plan_restore_file(state, asked, type, now);
+  const auto make_plan = [inode = reply->inode](const ReadContext& state, const RestoreFile& asked,
+                                                Time now) {
+    return plan_restore_file(state, asked, inode, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -116,10 +116,37 @@ runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::R
   co_return std::move(done);
 }
 
+runtime::Task<Result<Buffer>> NamespaceService::create_volume(ShardId shard, cluster::RequestId id,
+                                                              Buffer body) {
+  const CreateVolume op = co_await wire::decode<CreateVolume>(body);
+  for (u32 attempt = 0;; ++attempt) {
+    const auto make_plan = [attempt](const ReadContext& state, const CreateVolume& asked, Time now) {
+      return plan_create_volume(state, asked, attempt, now);
+    };
+    Result<Buffer> result = co_await run_planned(shard, id, op, make_plan).result();
+    // Either the root's id is taken, or the name: planning again tells.
+    if (result || result.error().code != Errc::exists) co_return std::move(result);
+    (void)co_await plan_create_volume(service_.machine(shard)->reader(), op, attempt, now());
+  }
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::delete_volume(ShardId shard, cluster::RequestId id,
+                                                              Buffer body) {
+  const DeleteVolume op = co_await wire::decode<DeleteVolume>(body);
+  Result<Buffer> done = co_await run_planned(shard, id, op, plan_delete_volume).result();
+  if (!done && done.error().code == Errc::not_empty)
+    co_return fail(
+        Errc::not_empty,
+        fmt::format("the volume '{}' is not empty; `claudefs volume delete --purge {}` deletes all "
+                    "that is in it",
+                    op.name, op.name));
+  co_return std::move(done);
+}
+
 runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id,
                                                              Buffer body) {
   OpenSession op = co_await wire::decode<OpenSession>(body);
-  AdmitSession admit{std::move(op.client_name), {}, op.squash_root};
+  AdmitSession admit{std::move(op.client_name), {}, op.squash_root, op.volume};
   service_.env().random().fill_secret(admit.proposed.bytes);
   co_return co_await service_.propose(shard, AdmitSession::kKind, id, wire::encode(admit)).result();
 }
@@ -150,6 +177,8 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   procedure(Rename::kKind, &NamespaceService::rename);
   procedure(Link::kKind, &NamespaceService::link);
   procedure(RestoreFile::kKind, &NamespaceService::restore_file);
+  procedure(CreateVolume::kKind, &NamespaceService::create_volume);
+  procedure(DeleteVolume::kKind, &NamespaceService::delete_volume);
   procedure(OpenSession::kKind, &NamespaceService::open_session);
   procedure(HoldOpen::kKind, &NamespaceService::hold_open);
   const auto background = [&](Background task) {
