@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include "app/process.h"
+#include "base/log.h"
+#include "client/cluster_mount.h"
 
 namespace claudefs::app {
 

@@ -35,7 +35,6 @@ runtime::Task<void> NamespaceService::clean_up(ShardId shard, Term) {
     co_await service_.env().executor().sleep(1s);
     (void)co_await purge(shard, leading_since).result();
     (void)co_await empty_trash(shard, round % kSpaceEvery == 0).result();
-    (void)co_await purge_volumes(shard).result();
     if (round % 60 == 0) (void)co_await expire(shard).result();
   }
 }

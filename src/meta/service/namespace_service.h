@@ -30,6 +30,7 @@ class NamespaceService {
   runtime::Task<void> format(ShardId shard, Term term);
   runtime::Task<void> clean_up(ShardId shard, Term term);
   runtime::Task<void> resolve_prepared(ShardId shard, Term term);
+  runtime::Task<void> empty_volumes(ShardId shard, Term term);  // deleted ones
 
  private:
   template <class Op, class MakePlan>

@@ -188,6 +188,7 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   background(&NamespaceService::format);
   background(&NamespaceService::clean_up);
   background(&NamespaceService::resolve_prepared);
+  background(&NamespaceService::empty_volumes);
 }
 
 }  // namespace claudefs::meta

@@ -16,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::size_t kLookAtOnce = 1024;  // some milliseconds of the reactor
 constexpr std::size_t kPurgeAtOnce = 256;
+constexpr runtime::Duration kPause = 5ms;  // the shard's clients have their turn
 
 std::vector<VolumeId> deleted_volumes(const ReadContext& state) {
   std::vector<VolumeId> out;
@@ -77,6 +78,14 @@ bool removed_directories_of(const ReadContext& state, std::string& from, PurgeVo
 
 }  // namespace
 
+// Not a part of clean_up(): a large volume takes minutes.
+runtime::Task<void> NamespaceService::empty_volumes(ShardId shard, Term) {
+  for (;;) {
+    co_await service_.env().executor().sleep(1s);
+    (void)co_await purge_volumes(shard).result();
+  }
+}
+
 runtime::Task<Result<void>> NamespaceService::purge_volumes(ShardId shard) {
   for (const VolumeId volume : deleted_volumes(service_.machine(shard)->reader())) {
     const bool empty = co_await purge_volume_once(shard, volume);
@@ -104,10 +113,8 @@ runtime::Task<Result<bool>> NamespaceService::purge_volume_once(ShardId shard, V
       PurgeVolume op;
       op.volume = volume;
       end = find(state, from, op);
-      if (op.inodes.empty() && op.removed_directories.empty()) {
-        co_await service_.env().executor().sleep(1ms);
-        continue;
-      }
+      co_await service_.env().executor().sleep(kPause);
+      if (op.inodes.empty() && op.removed_directories.empty()) continue;
       empty = false;
       co_await purge_of_volume(shard, std::move(op));
     }
