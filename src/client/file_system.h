@@ -113,7 +113,8 @@ class FileSystem {
 
   // Volumes. Who can connect may do all of it. Errors: meta/volumes.h.
   Task<Result<std::vector<meta::Volume>>> list_volumes();
-  Task<Result<meta::Volume>> create_volume(std::string name);
+  Task<Result<meta::Volume>> create_volume(std::string name, meta::PolicyChange policy = {});
+  Task<Result<meta::Volume>> set_volume(std::string name, meta::PolicyChange policy);
   Task<Result<meta::Volume>> delete_volume(std::string name, bool purge);
   // The one that this is bound to; bound to none, id 0 and the root of the default volume. Once it is deleted
   // every verb is answered stale.

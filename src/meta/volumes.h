@@ -2,9 +2,11 @@
 // root is a directory without a parent, in a shard by hash. Kinds are on the wire: never renumber.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "codec/compress.h"
 #include "meta/operations.h"
 
 namespace claudefs::meta {
@@ -13,6 +15,18 @@ inline constexpr const char* kDefaultVolumeName = "default";
 
 // Stored: never renumber.
 enum class VolumeState : u8 { active = 0, deleting = 1 };
+// How a volume's clients write, and what becomes of what they remove. Clients
+// follow a change within seconds; what is there stays as it is.
+struct VolumePolicy {
+  codec::Compression compression;
+  bool trash = true;  // what is removed is kept, if the cluster keeps anything
+  static auto fields(auto& self) { return std::tie(self.compression, self.trash); }
+};
+struct PolicyChange {  // only what is set changes
+  std::optional<codec::Compression> compression;
+  std::optional<bool> trash;
+  static auto fields(auto& self) { return std::tie(self.compression, self.trash); }
+};
 struct Volume {
   VolumeId id{};
   std::string name;
@@ -20,8 +34,11 @@ struct Volume {
   Time created;
   VolumeState state = VolumeState::active;
   std::vector<ShardId> holding;  // of a deleted one: shards that still have something of it
+  VolumePolicy policy;
+  u64 version = 1;  // of the policy: grows with each change
   static auto fields(auto& self) {
-    return std::tie(self.id, self.name, self.root, self.created, self.state, self.holding);
+    return std::tie(self.id, self.name, self.root, self.created, self.state, self.holding, self.policy,
+                    self.version);
   }
 };
 
@@ -46,7 +63,15 @@ struct CreateVolume {  // spans shards. exists, invalid_argument (the name)
   static constexpr u16 kKind = 0x01a2;
   using Reply = Volume;
   std::string name;  // 1 to 63 of a-z 0-9 . _ -, the first a letter or digit
-  static auto fields(auto& self) { return std::tie(self.name); }
+  PolicyChange policy;
+  static auto fields(auto& self) { return std::tie(self.name, self.policy); }
+};
+struct SetVolume {  // not_found, invalid_argument
+  static constexpr u16 kKind = 0x01a7;
+  using Reply = Volume;
+  std::string name;
+  PolicyChange policy;
+  static auto fields(auto& self) { return std::tie(self.name, self.policy); }
 };
 // What was in it goes in the background. One that is being deleted already is answered. not_found, not_empty,
 // not_permitted (the default volume)
@@ -67,11 +92,13 @@ struct VolumeGone {  // from a shard: nothing of the deleted volume is left ther
 
 // --- to every shard ---
 
-struct TellVolume {  // from shard 0: the volume is deleted. Nothing new of it is made from here on
+struct TellVolume {  // from shard 0
   static constexpr u16 kKind = 0x01a4;
   using Reply = Nothing;
   VolumeId volume{};
-  static auto fields(auto& self) { return std::tie(self.volume); }
+  bool deleted = false;  // nothing new of it is made from here on
+  bool trash = true;     // its policy
+  static auto fields(auto& self) { return std::tie(self.volume, self.deleted, self.trash); }
 };
 struct PurgeVolumeReply {
   bool more = false;  // ask again for the same

@@ -2,6 +2,8 @@
 import errno
 import json
 import os
+import random
+import time
 
 import trees
 from lib import Playground, call, check, claudefs, clean_environment, mib, must, note, tail, wait_for
@@ -32,6 +34,30 @@ def refused(pg, word, *arguments):
     check(word in done.err, "volume %s does not say %r: %s" % (" ".join(arguments), word, tail(done.err)))
 
 
+def follow_policies(context, pg, where):
+    """The same words in another order take as much room as the policy of that moment allows; all of it reads back."""
+    def grow_by(name):
+        before = pg.wait_settled()["space"]["stored"]
+        draw = random.Random(name)
+        content = b" ".join(b"%d" % draw.randrange(1000) for _ in range(1 << 20))
+        path = os.path.join(where, name)
+        with open(path, "wb") as f:
+            f.write(content)
+            os.fsync(f.fileno())
+        grown[name] = pg.wait_settled()["space"]["stored"] - before
+        contents[path] = content
+    grown, contents = {}, {}
+    for policy in ("zstd:9", "off", "lz4"):
+        volume(pg, "set", "other", "compression=" + policy)
+        time.sleep(5)
+        grow_by(policy)
+    note(", ".join("%s: %s" % (name, mib(size)) for name, size in grown.items()))
+    check(grown["zstd:9"] * 1.2 < grown["lz4"] and grown["lz4"] * 1.2 < grown["off"] and grown["off"] >= 3 << 20, "%s" % grown)
+    for path, content in contents.items():
+        check(open(path, "rb").read() == content, "%s reads back as something else" % path)
+        os.unlink(path)  # and does not go to the trash
+
+
 def run(context):
     source = os.path.join(context.work, "source")
     count = trees.sample(source, context.pick(150, 2000, 20000))
@@ -47,7 +73,12 @@ def run(context):
     check(done.code != 0 and "claudefs volume create projects" in done.err, "mount of what is not there: %s" % tail(done.err))
 
     volume(pg, "create", "projects")
-    volume(pg, "create", "other")
+    volume(pg, "create", "other", "compression=zstd:9", "trash=off")
+    refused(pg, "no policy", "set", "other", "compression=best")
+    refused(pg, "1 to 19", "set", "other", "compression=zstd:77")
+    rows = listed(pg)
+    check((rows["projects"]["compression"], rows["other"]["compression"], rows["other"]["trash"]) == ("lz4", "zstd:9", False),
+          "the policies are %s" % rows)
     refused(pg, "exists", "create", "projects")
     projects, other = pg.mount_again("projects", volume="projects"), pg.mount_again("other", volume="other")
     again = pg.mount_again("again", node=2, volume="projects")
@@ -62,6 +93,8 @@ def run(context):
         check(error_of(os.rename, projects + "/tree", target + "/tree") == "EXDEV", "a rename leaves the volume")
     with open(os.path.join(other, "kept"), "w") as f:
         f.write("kept")
+
+    follow_policies(context, pg, other)
 
     # Each has its own trash.
     must(["rm", "-r", os.path.join(again, "tree")], 120)

@@ -121,6 +121,17 @@ Task<Result<void>> State::find_volume() {
   co_return Result<void>();
 }
 
+Task<void> State::follow_volume(u64 version) {
+  if (version <= volume.version || volume.id == VolumeId{} || volume_asked) co_return;
+  volume_asked = true;
+  Result<meta::Volume> now = co_await router.call(ShardId{0}, meta::FindVolume(volume.name)).result();
+  volume_asked = false;
+  if (!now || now->id != volume.id || now->version <= volume.version) co_return;
+  CFS_PROBE(client_policy_followed, "a mount follows a change of its volume's policy");
+  volume = std::move(*now);
+  chunk_io->set_compression(volume.policy.compression);
+}
+
 Task<Result<void>> State::open_session() {
   co_await find_volume();
   meta::OpenSession open;
@@ -130,6 +141,7 @@ Task<Result<void>> State::open_session() {
   const meta::OpenSessionReply reply = co_await router.call(ShardId{0}, std::move(open));
   session = reply.session;
   chunk_io = make_chunk_io(reply.session, reply.domain_key);
+  chunk_io->set_compression(volume.policy.compression);
   co_return Result<void>();
 }
 

@@ -115,6 +115,8 @@ class State {
   // What is buffered may be changed, and what was read is what is there.
   Task<Result<Leases::Use>> use_for_writing(FilePtr file);
   Task<Result<void>> ensure_current(FilePtr file);
+  // They say that its policy has this version.
+  Task<void> follow_volume(u64 version);
 
   // open_files.cpp
   FilePtr find_file(InodeId inode) const;
@@ -197,6 +199,7 @@ class State {
   SessionId session{};
   meta::Volume volume;  // before the first session: none
   bool volume_deleted = false;
+  bool volume_asked = false;  // follow_volume() is under way
   std::shared_ptr<data::ChunkIo> chunk_io;
   RequestSequence sequence;
   Outage outage;

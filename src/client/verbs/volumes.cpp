@@ -7,8 +7,12 @@ Task<Result<std::vector<meta::Volume>>> FileSystem::list_volumes() {
   co_return std::move(reply.volumes);
 }
 
-Task<Result<meta::Volume>> FileSystem::create_volume(std::string name) {
-  co_return co_await state_->command(ShardId{0}, meta::CreateVolume(std::move(name))).result();
+Task<Result<meta::Volume>> FileSystem::create_volume(std::string name, meta::PolicyChange policy) {
+  co_return co_await state_->command(ShardId{0}, meta::CreateVolume(std::move(name), policy)).result();
+}
+
+Task<Result<meta::Volume>> FileSystem::set_volume(std::string name, meta::PolicyChange policy) {
+  co_return co_await state_->command(ShardId{0}, meta::SetVolume(std::move(name), policy)).result();
 }
 
 Task<Result<meta::Volume>> FileSystem::delete_volume(std::string name, bool purge) {

@@ -183,17 +183,16 @@ void act(ApplyContext& context, const MakeVolume& part) {
   CFS_PROBE(meta_volume_made, "a volume is made");
   (void)context.next("volume");
   context.store(volume_key(part.volume.id), part.volume);
+  if (!part.volume.policy.trash) tell_shards(context, part.volume);
 }
 
 void act(ApplyContext& context, const DropVolume& part) {
   CFS_PROBE(meta_volume_dropped, "a volume is deleted");
   Volume volume = *load_volume(context, part.volume);
   volume.state = VolumeState::deleting;
-  for (u16 shard = 0; shard < context.shard_count(); ++shard) {
-    volume.holding.push_back(ShardId{shard});
-    context.emit(ShardId{shard}, TellVolume{volume.id});
-  }
+  for (u16 shard = 0; shard < context.shard_count(); ++shard) volume.holding.push_back(ShardId{shard});
   context.store(volume_key(volume.id), volume);
+  tell_shards(context, volume);
 }
 
 }  // namespace

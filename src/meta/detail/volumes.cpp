@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kNameMost = 63;
 
 Volume default_volume(const ReadContext& context) {
+  if (std::optional<Volume> set = context.load<Volume>(volume_key(kDefaultVolume))) return std::move(*set);
   Volume out;
   out.id = kDefaultVolume;
   out.name = kDefaultVolumeName;
@@ -34,7 +35,7 @@ std::vector<Volume> list_volumes(const ReadContext& context) {
   context.scan(table, table, [&](std::string_view, std::string_view value) {
     Result<Volume> volume = wire::decode<Volume>(as_bytes(value));
     CFS_CHECK(volume.has_value());
-    out.push_back(std::move(*volume));
+    if (volume->id != kDefaultVolume) out.push_back(std::move(*volume));
     return true;
   });
   return out;
@@ -77,6 +78,28 @@ Result<void> check_volume_name(std::string_view name) {
 VolumeId next_volume(const ReadContext& context) {
   const NumberRecord last = context.load<NumberRecord>(counter_key("volume")).value_or(NumberRecord{});
   return VolumeId{static_cast<u32>(last.value) + 1 + kDefaultVolume.value};
+}
+
+Result<void> change_policy(VolumePolicy& policy, const PolicyChange& change) {
+  if (change.trash) policy.trash = *change.trash;
+  if (!change.compression) return {};
+  const codec::Compression how = *change.compression;
+  const bool zstd = how.by == codec::Compressor::zstd;
+  if (how.by > codec::Compressor::zstd || (zstd && (how.level < 1 || how.level > codec::kZstdLevelMost)))
+    return fail(
+        Errc::invalid_argument,
+        fmt::format("compression is off, lz4, or zstd with a level of 1 to {}", codec::kZstdLevelMost));
+  policy.compression = how;
+  return {};
+}
+
+void tell_shards(ApplyContext& context, const Volume& volume) {
+  const TellVolume news{volume.id, volume.state == VolumeState::deleting, volume.policy.trash};
+  for (u16 shard = 0; shard < context.shard_count(); ++shard) context.emit(ShardId{shard}, news);
+}
+
+bool keeps_removed(const ReadContext& context, VolumeId volume) {
+  return context.load<VolumeHere>(volume_here_key(volume)).value_or(VolumeHere{}).trash;
 }
 
 bool is_deleted(const ReadContext& context, VolumeId volume) {

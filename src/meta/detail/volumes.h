@@ -11,7 +11,8 @@ namespace claudefs::meta {
 // Stored under Table::volume_here: of volumes that shard 0 has told this shard of.
 struct VolumeHere {
   bool deleted = false;
-  static auto fields(auto& self) { return std::tie(self.deleted); }
+  bool trash = true;
+  static auto fields(auto& self) { return std::tie(self.deleted, self.trash); }
 };
 
 // In shard 0. The default volume is there without a record.
@@ -23,7 +24,13 @@ std::unexpected<Error> no_such_volume(const ReadContext& context, std::string_vi
 Result<void> check_volume_name(std::string_view name);
 VolumeId next_volume(const ReadContext& context);
 
-// In any shard. stale: nothing may be made in it any more.
+Result<void> change_policy(VolumePolicy& policy,
+                           const PolicyChange& change);  // invalid_argument
+void tell_shards(ApplyContext& context, const Volume& volume);
+
+// In any shard. What is removed from it goes to the trash.
+bool keeps_removed(const ReadContext& context, VolumeId volume);
+// stale: nothing may be made in it any more.
 bool is_deleted(const ReadContext& context, VolumeId volume);
 Result<void> check_volume_lives(const ReadContext& context, VolumeId volume);
 // What is there is of one volume, and shall be named in another.

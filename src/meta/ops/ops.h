@@ -56,6 +56,7 @@ Result<RecountQuotaReply> apply_recount_quota(ApplyContext& context, const Recou
 
 Result<Volume> apply_create_volume(ApplyContext& context, const CreateVolume& op);
 Result<Volume> apply_delete_volume(ApplyContext& context, const DeleteVolume& op);
+Result<Volume> apply_set_volume(ApplyContext& context, const SetVolume& op);
 Result<Nothing> apply_tell_volume(ApplyContext& context, const TellVolume& op);
 Result<PurgeVolumeReply> apply_purge_volume(ApplyContext& context, const PurgeVolume& op);
 Result<Nothing> apply_volume_gone(ApplyContext& context, const VolumeGone& op);

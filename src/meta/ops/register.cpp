@@ -45,6 +45,7 @@ void register_namespace(OperationTable& table) {
   table.command<RecountQuota>(apply_recount_quota);
   table.command<CreateVolume>(apply_create_volume);
   table.command<DeleteVolume>(apply_delete_volume);
+  table.command<SetVolume>(apply_set_volume);
   table.command<TellVolume>(apply_tell_volume);
   table.command<PurgeVolume>(apply_purge_volume);
   table.command<VolumeGone>(apply_volume_gone);

@@ -87,6 +87,7 @@ Result<Plan<Volume>> plan_create_volume(const ReadContext& context, const Create
     return fail(Errc::overloaded, fmt::format("this cluster has made all of its {} volumes", kVolumesMost));
   volume.name = op.name;
   volume.created = now;
+  TRY(change_policy(volume.policy, op.policy));
   volume.root = volume_root_id(volume.id, attempt, context.shard_count());
   return Plan<Volume>{{MakeInode{Newborn{make_root(volume), {}, {}}}, MakeVolume{volume}},
                       [volume](const After&) { return volume; },
@@ -123,9 +124,20 @@ Result<Volume> apply_delete_volume(ApplyContext& context, const DeleteVolume& op
   return run_plan(context, plan);
 }
 
+Result<Volume> apply_set_volume(ApplyContext& context, const SetVolume& op) {
+  TRY(check_shard(context));
+  std::optional<Volume> volume = find_volume(context, op.name);
+  if (!volume || volume->state != VolumeState::active) return no_such_volume(context, op.name);
+  TRY(change_policy(volume->policy, op.policy));
+  ++volume->version;
+  context.store(volume_key(volume->id), *volume);
+  tell_shards(context, *volume);
+  return *volume;
+}
+
 Result<Nothing> apply_tell_volume(ApplyContext& context, const TellVolume& op) {
-  context.store(volume_here_key(op.volume), VolumeHere{true});
-  context.put(volume_purge_key(op.volume), "");
+  context.store(volume_here_key(op.volume), VolumeHere{op.deleted, op.trash});
+  if (op.deleted) context.put(volume_purge_key(op.volume), "");
   return Nothing{};
 }
 

@@ -160,6 +160,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case EmptyTrash::kKind:
     case CreateVolume::kKind:  // nobody has the root; who mounts a deleted one is told by KeepAlive
     case DeleteVolume::kKind:
+    case SetVolume::kKind:
     case TellVolume::kKind:
     case PurgeVolume::kKind:
     case VolumeGone::kKind:

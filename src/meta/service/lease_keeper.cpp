@@ -297,8 +297,10 @@ runtime::Task<Result<net::Reply>> LeaseKeeper::keep_alive(net::Request request) 
     reply.shards.push_back({led->shard, led->term, led->unreclaimed.contains(session)});
   }
   // Any replica of shard 0 will do: the client hears it from whoever hears it first.
-  if (const ShardMachine* records = service_.machine(ShardId{0}))
+  if (const ShardMachine* records = service_.machine(ShardId{0})) {
     reply.volume_deleted = is_deleted(records->reader(), volume_of(session));
+    reply.volume_version = load_volume(records->reader(), volume_of(session)).value_or(Volume{}).version;
+  }
   co_return net::Reply{wire::encode(reply), {}};
 }
 

@@ -51,6 +51,7 @@ class NamespaceService {
   Coordinator coordinator_;
   std::map<std::pair<InodeId, SessionId>, runtime::Instant> held_open_;  // when the session last said so
   bool is_held(ShardId shard, InodeId inode) const;
+  bool keeps_what_leaves(ShardId shard, InodeId directory) const;
 };
 
 }  // namespace claudefs::meta

@@ -1,5 +1,6 @@
 // Operations that may span shards, and those that need more than the replicated state.
 #include "meta/detail/namespace.h"
+#include "meta/detail/volumes.h"
 #include "meta/service/namespace_service.h"
 
 namespace claudefs::meta {
@@ -54,9 +55,16 @@ Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId paren
   return fail(Errc::busy, "the entry is being removed by another request");
 }
 
+bool NamespaceService::keeps_what_leaves(ShardId shard, InodeId directory) const {
+  if (trash_.keep.count() == 0) return false;
+  const ReadContext& state = service_.machine(shard)->reader();
+  const Result<Inode> inode = load_inode(state, directory);
+  return inode && keeps_removed(state, inode->volume);
+}
+
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
   Unlink op = co_await decode_as<Unlink>(id, body);
-  op.to_trash = op.to_trash && trash_.keep.count() != 0;
+  op.to_trash = op.to_trash && keeps_what_leaves(shard, op.parent);
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_unlink).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
@@ -65,7 +73,7 @@ runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::R
 runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id,
                                                                  Buffer body) {
   RemoveDirectory op = co_await decode_as<RemoveDirectory>(id, body);
-  op.to_trash = op.to_trash && trash_.keep.count() != 0;
+  op.to_trash = op.to_trash && keeps_what_leaves(shard, op.parent);
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
   co_return again_if_overtaken(shard, parent, std::move(done));

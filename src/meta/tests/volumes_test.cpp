@@ -186,6 +186,41 @@ TEST(Volumes, what_was_deleted_goes_and_nothing_else) {
   }
 }
 
+TEST(Volumes, policies_change_and_reach_every_shard) {
+  Cluster cluster(3, 4, 1);
+  const codec::Compression zstd{codec::Compressor::zstd, 9};
+  CreateVolume create{"data", {zstd, false}};
+  const Volume data = *cluster.call(kRecords, create);
+  EXPECT_EQ(data.policy.compression, zstd);
+  for (const codec::Compression wrong :
+       {codec::Compression{codec::Compressor::zstd, 0}, codec::Compression{codec::Compressor::zstd, 20},
+        codec::Compression{static_cast<codec::Compressor>(3), 0}})
+    EXPECT_EQ(code_of(cluster.call(kRecords, SetVolume{"data", {wrong, {}}})), Errc::invalid_argument);
+  EXPECT_EQ(code_of(cluster.call(kRecords, SetVolume{"nothing", {}})), Errc::not_found);
+  const Volume set = *cluster.call(kRecords, SetVolume{"default", {zstd, {}}});
+  EXPECT_EQ(set.policy.compression, zstd);
+  EXPECT_TRUE(set.policy.trash);
+  EXPECT_GT(set.version, 1u);
+  EXPECT_EQ(names(cluster), (std::vector<std::string>{"default", "data"}));
+  EXPECT_EQ(cluster.call(kRecords, FindVolume{"data"})->version, data.version);
+  cluster.run_for(5s);
+
+  const auto goes_to_trash = [&](InodeId directory, const std::string& name) {
+    file_in(cluster, directory, name);
+    Unlink unlink{directory, name};
+    unlink.to_trash = true;
+    return cluster.call(directory.shard(), unlink)->in_trash;
+  };
+  std::vector<InodeId> directories{data.root};
+  for (int i = 0; i < 8; ++i) directories.push_back(directory_in(cluster, data.root, std::to_string(i)));
+  for (const InodeId directory : directories) EXPECT_FALSE(goes_to_trash(directory, "f"));
+  EXPECT_TRUE(goes_to_trash(kRootInode, "f"));
+  ASSERT_TRUE(cluster.call(kRecords, SetVolume{"data", {{}, true}}));
+  cluster.run_for(5s);
+  for (const InodeId directory : directories) EXPECT_TRUE(goes_to_trash(directory, "g"));
+  EXPECT_EQ(cluster.call(kRecords, FindVolume{"data"})->policy.compression, zstd);
+}
+
 // However often it is tried, and whoever leads: one record, one root.
 TEST(Volumes, a_volume_is_whole_or_not_there) {
   for (u64 seed = 1; seed <= 6; ++seed) {

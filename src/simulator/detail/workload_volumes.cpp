@@ -11,6 +11,14 @@ namespace {
 
 constexpr u64 kFilesMost = 4;
 
+meta::PolicyChange draw_policy(sim::RandomStream& random) {
+  constexpr codec::Compressor kAll[] = {codec::Compressor::lz4, codec::Compressor::none,
+                                        codec::Compressor::zstd};
+  meta::PolicyChange out;
+  out.compression = codec::Compression{kAll[random.between(0, 2)], static_cast<u8>(random.between(1, 3))};
+  return out;
+}
+
 client::NewNode node_in(InodeId parent, std::string name) {
   client::NewNode out;
   out.parent = parent;
@@ -25,7 +33,9 @@ runtime::Task<void> Workload::use_volume(Client* client, Random* random) {
   const std::string name = fmt::format("of{}.{}", client->number, ++last_volume_);
   note(fmt::format("volume  client {} makes {}", client->number, name));
   volumes_[name] = VolumeFate::unsure;
-  const Result<meta::Volume> made = co_await client->files().create_volume(name).result();
+  meta::PolicyChange policy = draw_policy(*random);
+  policy.trash = random->coin();
+  const Result<meta::Volume> made = co_await client->files().create_volume(name, policy).result();
   note(fmt::format("volume  {}: {}", name, made ? "made" : made.error().to_string()));
   if (!made) {
     if (is_definite(made.error().code))
@@ -34,6 +44,8 @@ runtime::Task<void> Workload::use_volume(Client* client, Random* random) {
   }
   volumes_[name] = VolumeFate::there;
   ++report_.operations;
+  // Of the one in which everybody works.
+  (void)co_await client->files().set_volume(client->files().volume().name, draw_policy(*random)).result();
   client::ClusterMount mount(*client->machine, cluster_.mount_settings(name));
   const Result<void> mounted = co_await mount.start().result();
   if (!mounted && is_definite(mounted.error().code))
