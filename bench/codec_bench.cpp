@@ -95,7 +95,7 @@ void blake3_alone(benchmark::State& state) {
 void compress(benchmark::State& state) {
   const Buffer plain = content(state.range(0), static_cast<int>(state.range(1)));
   Buffer out = Buffer::allocate(compressed_room(plain.size()));
-  for (auto _ : state) benchmark::DoNotOptimize(compress_lz4(plain, out.mutable_span()));
+  for (auto _ : state) benchmark::DoNotOptimize(codec::compress({}, plain, out.mutable_span()));
   count(state, plain.size());
 }
 void lz4_alone(benchmark::State& state) {
@@ -113,7 +113,7 @@ void lz4_alone(benchmark::State& state) {
 void decompress(benchmark::State& state) {
   const Buffer plain = content(state.range(0), kText);
   Buffer packed = Buffer::allocate(compressed_room(plain.size()));
-  const ByteSpan block = packed.span().first(compress_lz4(plain, packed.mutable_span()));
+  const ByteSpan block = packed.span().first(codec::compress({}, plain, packed.mutable_span()));
   Buffer out = Buffer::allocate(plain.size());
   for (auto _ : state) benchmark::DoNotOptimize(decompress_lz4(block, out.mutable_span()).has_value());
   count(state, plain.size());

@@ -35,6 +35,7 @@ void add_fsck(Cli& cli);
 void add_scrub(Cli& cli);
 void add_trash(Cli& cli);
 void add_quota(Cli& cli);
+void add_volume(Cli& cli);
 void add_completion(Cli& cli);
 
 // A new subcommand with --config FILE (TOML) that runs `run` when chosen.

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include "app/process.h"
+#include "base/log.h"
+#include "client/cluster_mount.h"
 
 namespace claudefs::app {
 
@@ -55,6 +57,30 @@ Result<void> run_on_reactor(std::function<runtime::Task<Result<void>>(runtime::R
   Result<void> result;
   reactor->run(keep_result(work(*reactor), result));
   return result;
+}
+
+namespace {
+using FileWork = std::function<runtime::Task<Result<void>>(runtime::Env&, client::FileSystem&)>;
+
+runtime::Task<Result<void>> with_files(runtime::Reactor& reactor, client::ClusterMount::Settings settings,
+                                       FileWork work) {
+  client::ClusterMount mount(reactor.env(), std::move(settings));
+  Result<void> outcome = co_await mount.start().result();
+  if (outcome) outcome = co_await work(reactor.env(), mount.files()).result();
+  const Result<void> stopped = co_await mount.stop().result();
+  co_return outcome ? stopped : outcome;
+}
+}  // namespace
+
+Result<void> run_on_files(const std::string& cluster_file, client::Options options, FileWork work) {
+  log::set_level(log::Level::error);
+  TRY_ASSIGN(const cluster::ClusterSpec spec, load_cluster_file(cluster_file));
+  client::ClusterMount::Settings settings;
+  settings.identity = identity_of(spec, NodeId{});
+  settings.seeds = addresses_of(spec);
+  settings.connect_within = std::chrono::seconds(30);
+  settings.files = std::move(options);
+  return run_on_reactor([&](runtime::Reactor& reactor) { return with_files(reactor, settings, work); });
 }
 
 ClusterClient connect_cluster(runtime::Env& env, const cluster::ClusterSpec& spec,

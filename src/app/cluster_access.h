@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "client/file_system.h"
 #include "cluster/shard_call.h"
 #include "cluster/spec.h"
 #include "net/rpc.h"
@@ -24,6 +25,11 @@ Result<cluster::ClusterSpec> make_cluster(std::string name, std::vector<cluster:
 
 // Runs `work` on a fresh reactor and gives its result.
 Result<void> run_on_reactor(std::function<runtime::Task<Result<void>>(runtime::Reactor&)> work);
+
+// A session for the length of one command: `work` on the files of the cluster that `cluster_file` names.
+Result<void> run_on_files(
+    const std::string& cluster_file, client::Options options,
+    std::function<runtime::Task<Result<void>>(runtime::Env&, client::FileSystem&)> work);
 
 // A client of the cluster for the length of one command.
 struct ClusterClient {

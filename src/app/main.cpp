@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   add_cluster(cli);
   add_fsck(cli);
   add_scrub(cli);
+  add_volume(cli);
   add_trash(cli);
   add_quota(cli);
   add_completion(cli);

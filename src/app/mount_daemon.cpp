@@ -80,6 +80,7 @@ client::ClusterMount::Settings settings_of(const MountDaemonOptions& options) {
   out.patience = kForever;
   out.chunks.cache_bytes = options.cache_bytes;
   out.files.dirty_bytes_total = options.dirty_bytes;
+  out.files.volume = options.volume;
   out.files.squash_root = options.squash_root;
   out.files.keep_removed = options.keep_removed;
   out.files.access_times = options.access_times;
@@ -121,7 +122,7 @@ runtime::Task<Result<void>> attach_and_serve(Mount& mount) {
     if (started) mount.metrics = std::move(*started);
   }
   log::info("mount", "mounted",
-            {log::kv("at", mount.options.mount.mount_point),
+            {log::kv("volume", mount.options.volume), log::kv("at", mount.options.mount.mount_point),
              log::kv("metrics", mount.metrics ? mount.metrics->address() : "off")});
   if (mount.options.on_mounted) mount.options.on_mounted();
   co_return co_await mount.session->run().result();

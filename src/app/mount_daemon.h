@@ -16,6 +16,7 @@ namespace claudefs::app {
 struct MountDaemonOptions {
   cluster::ClusterSpec spec;
   std::vector<std::string> seeds;  // nodes to ask first
+  std::string volume;
   access::fuse::MountOptions mount;
   access::fuse::SessionOptions session;
   std::string metrics_address;  // "" for none

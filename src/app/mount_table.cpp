@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "app/text.h"
+
 namespace claudefs::app {
 
 bool is_claudefs_mount(const std::string& path) {
@@ -17,22 +19,26 @@ bool is_claudefs_mount(const std::string& path) {
   return found;
 }
 
-std::optional<std::string> path_in_mount(const std::string& path) {
+std::optional<MountedPath> path_in_mount(const std::string& path) {
   std::FILE* table = ::setmntent("/proc/self/mounts", "r");
   if (table == nullptr) return std::nullopt;
-  std::string longest;
+  std::string longest, source;
   bool ours = false;
   while (const mntent* entry = ::getmntent(table)) {
     const std::string mount = entry->mnt_dir;
     const bool above = mount == "/" || path == mount || path.starts_with(mount + "/");
     if (!above || mount.size() < longest.size()) continue;
     longest = mount;
+    source = entry->mnt_fsname;
     ours = std::string_view(entry->mnt_type) == "fuse.claudefs";
   }
   ::endmntent(table);
   if (!ours) return std::nullopt;
-  const std::string below = path.substr(longest.size());
-  return below.empty() ? "/" : below;
+  MountedPath out;
+  if (const Result<MountSource> parts = parse_mount_source(source)) out.volume = parts->volume;
+  out.path = path.substr(longest.size());
+  if (out.path.empty()) out.path = "/";
+  return out;
 }
 
 }  // namespace claudefs::app

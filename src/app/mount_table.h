@@ -7,6 +7,10 @@
 namespace claudefs::app {
 // A ClaudeFS is mounted at `path` (absolute), alive or dead.
 bool is_claudefs_mount(const std::string& path);
-// An absolute path as seen from the root of the ClaudeFS that is mounted there. Nothing: it is in none.
-std::optional<std::string> path_in_mount(const std::string& path);
+struct MountedPath {
+  std::string volume;
+  std::string path;  // from its root
+};
+// Where an absolute path is in the ClaudeFS that is mounted there. Nothing: it is in none.
+std::optional<MountedPath> path_in_mount(const std::string& path);
 }  // namespace claudefs::app

@@ -21,6 +21,7 @@
 #include "cluster/shard_call.h"
 #include "data/chunk_io.h"
 #include "meta/trash.h"
+#include "meta/volumes.h"
 #include "runtime/env.h"
 
 namespace claudefs::client {
@@ -44,6 +45,7 @@ struct Options {
   u64 read_ahead_bytes = 8_MiB;                   // of a file that is read in order
   std::string client_name = "claudefs";           // for people, on the server
   bool squash_root = false;                       // root is nobody to the servers
+  std::string volume = meta::kDefaultVolumeName;  // empty: bound to none, as administration is
   bool keep_removed = true;  // what is removed here goes to the trash, if the cluster has one
   AccessTimes access_times = AccessTimes::relative;
   runtime::Duration access_times_after{5'000'000'000};  // how often they are told to the servers
@@ -79,7 +81,8 @@ class FileSystem {
   FileSystem(const FileSystem&) = delete;
   FileSystem& operator=(const FileSystem&) = delete;
 
-  // Opens the session and starts background work: before any other verb. Errors: the router's.
+  // Opens the session and starts background work: before any other verb. Errors: the router's; not_found,
+  // with the volumes that there are.
   Task<Result<void>> start();
   // Writes back what is dirty and ends background work. Errors: the first write-back that failed.
   Task<Result<void>> stop();
@@ -107,6 +110,15 @@ class FileSystem {
   Task<Result<meta::ListTrashReply>> list_trash(ShardId shard, meta::TrashPlace after, Caller caller);
   Task<Result<meta::EmptyTrashReply>> empty_trash(ShardId shard, meta::TrashPlace after, meta::Hlc before,
                                                   Caller caller);
+
+  // Volumes. Who can connect may do all of it. Errors: meta/volumes.h.
+  Task<Result<std::vector<meta::Volume>>> list_volumes();
+  Task<Result<meta::Volume>> create_volume(std::string name, meta::PolicyChange policy = {});
+  Task<Result<meta::Volume>> set_volume(std::string name, meta::PolicyChange policy);
+  Task<Result<meta::Volume>> delete_volume(std::string name, bool purge);
+  // The one that this is bound to; bound to none, id 0 and the root of the default volume. Once it is deleted
+  // every verb is answered stale.
+  const meta::Volume& volume() const;
 
   // Attributes.
   Task<Result<Inode>> get_attributes(InodeId inode);

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "codec/aead.h"
-#include "codec/compress.h"
 #include "codec/detail/chunk_layout.h"
 
 namespace claudefs::codec {
@@ -55,9 +54,9 @@ Result<Buffer> seal_chunk(const ChunkCodecOptions& options, const DomainKey& dom
   ChunkHeader header{.encrypted = options.encrypt, .plain_length = length, .body_length = length};
   Buffer stored = Buffer::allocate(detail::stored_size(header));
   const MutableByteSpan body = stored.mutable_span().subspan(detail::body_offset(options.encrypt), length);
-  const std::size_t packed = options.compress ? compress_lz4(plain, body) : 0;
+  const std::size_t packed = compress(options.compression, plain, body);
   if (packed != 0) {
-    header.encoding = ChunkEncoding::lz4;
+    header.encoding = options.compression.by == Compressor::zstd ? ChunkEncoding::zstd : ChunkEncoding::lz4;
     header.body_length = static_cast<std::uint32_t>(packed);
     stored = stored.slice(0, detail::stored_size(header));
   } else {
@@ -76,9 +75,10 @@ Result<Buffer> open_chunk(const DomainKey& domain, const ChunkHash& expected, co
   if (header.encrypted) {
     TRY_ASSIGN(content, decrypt(domain, expected, header, stored));
   }
-  if (header.encoding == ChunkEncoding::lz4) {
+  if (header.encoding != ChunkEncoding::raw) {
     Buffer unpacked = Buffer::allocate(header.plain_length);
-    if (!decompress_lz4(content, unpacked.mutable_span())) return damaged(expected, "does not decompress");
+    const auto decompress = header.encoding == ChunkEncoding::zstd ? decompress_zstd : decompress_lz4;
+    if (!decompress(content, unpacked.mutable_span())) return damaged(expected, "does not decompress");
     content = std::move(unpacked);
   }
   if (hash_chunk(domain, content) != expected) return damaged(expected, "the content has another hash");

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "codec/chunk_hash.h"
+#include "codec/compress.h"
 #include "codec/secret_key.h"
 
 namespace claudefs::codec {
@@ -19,10 +20,10 @@ inline constexpr std::size_t kMaxChunkLength = 1 << 20;
 inline constexpr std::size_t kMaxChunkOverhead = 48;
 
 // On disk: values never change their meaning.
-enum class ChunkEncoding : std::uint8_t { raw = 0, lz4 = 1 };
+enum class ChunkEncoding : std::uint8_t { raw = 0, lz4 = 1, zstd = 2 };
 
 struct ChunkCodecOptions {
-  bool compress = true;
+  Compression compression;
   bool encrypt = true;
 };
 

@@ -1,9 +1,11 @@
 #include "codec/compress.h"
 
 #include <lz4.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 #include "base/check.h"
 
@@ -17,6 +19,21 @@ int pack(ByteSpan plain, MutableByteSpan out) {
   return LZ4_compress_default(reinterpret_cast<const char*>(plain.data()),
                               reinterpret_cast<char*>(out.data()), static_cast<int>(plain.size()),
                               static_cast<int>(out.size()));
+}
+
+std::size_t compress_lz4(ByteSpan plain, MutableByteSpan out) {
+  CFS_CHECK(plain.size() <= LZ4_MAX_INPUT_SIZE);
+  return looks_compressible(plain) ? static_cast<std::size_t>(pack(plain, out)) : 0;
+}
+
+// It looks by itself whether it pays, and finds what LZ4's samples do not show.
+// The memory stays with the thread.
+std::size_t compress_zstd(int level, ByteSpan plain, MutableByteSpan out) {
+  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                                  ZSTD_freeCCtx);
+  const std::size_t got =
+      ZSTD_compressCCtx(context.get(), out.data(), out.size(), plain.data(), plain.size(), level);
+  return ZSTD_isError(got) != 0 ? 0 : got;
 }
 }  // namespace
 
@@ -36,10 +53,11 @@ bool looks_compressible(ByteSpan plain) {
   return false;
 }
 
-std::size_t compress_lz4(ByteSpan plain, MutableByteSpan out) {
-  CFS_CHECK(plain.size() <= LZ4_MAX_INPUT_SIZE && out.size() >= compressed_room(plain.size()));
-  if (plain.empty() || !looks_compressible(plain)) return 0;
-  return static_cast<std::size_t>(pack(plain, out.first(compressed_room(plain.size()))));
+std::size_t compress(const Compression& how, ByteSpan plain, MutableByteSpan out) {
+  CFS_CHECK(out.size() >= compressed_room(plain.size()));
+  if (plain.empty() || how.by == Compressor::none) return 0;
+  const MutableByteSpan room = out.first(compressed_room(plain.size()));
+  return how.by == Compressor::zstd ? compress_zstd(how.level, plain, room) : compress_lz4(plain, room);
 }
 
 Result<> decompress_lz4(ByteSpan packed, MutableByteSpan out) {
@@ -49,6 +67,16 @@ Result<> decompress_lz4(ByteSpan packed, MutableByteSpan out) {
                           static_cast<int>(packed.size()), static_cast<int>(out.size()));
   if (got < 0 || static_cast<std::size_t>(got) != out.size())
     return fail(Errc::corrupt, "LZ4 block does not give the length it should");
+  return {};
+}
+
+Result<> decompress_zstd(ByteSpan packed, MutableByteSpan out) {
+  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
+                                                                                  ZSTD_freeDCtx);
+  const std::size_t got =
+      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), packed.data(), packed.size());
+  if (ZSTD_isError(got) != 0 || got != out.size())
+    return fail(Errc::corrupt, "zstd frame does not give the length it should");
   return {};
 }
 

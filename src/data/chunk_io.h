@@ -6,6 +6,7 @@
 
 #include "cluster/shard_call.h"
 #include "codec/chunk_hash.h"
+#include "codec/compress.h"
 #include "meta/types.h"
 #include "net/rpc.h"
 #include "runtime/env.h"
@@ -52,6 +53,8 @@ class ChunkIo {
   // or damaged shard to a rebuild from the others. Errors: corrupt, unavailable.
   virtual runtime::Task<Result<Buffer>> read(meta::ChunkRef ref) = 0;
 
+  // Of what is stored from now on.
+  virtual void set_compression(codec::Compression how) = 0;
   virtual const ChunkIoStats& stats() const = 0;
 };
 

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "meta/quota.h"
 #include "meta/shard_machine.h"
+#include "meta/volumes.h"
 
 namespace claudefs::meta {
 
@@ -20,6 +22,8 @@ struct Census {
       references;                            // of extents to chunks, also of content that waits for its purge
   std::map<QuotaSubject, QuotaUse> charged;  // what the inodes cost
   std::map<QuotaSubject, QuotaUse> recorded;  // what quotas take that to be
+  std::set<VolumeId> volumes;   // of inodes, and of removed directories in the trash
+  std::vector<Volume> records;  // of volumes, in shard 0
 };
 Census take_census(const ReadContext& shard);
 

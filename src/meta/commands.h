@@ -160,7 +160,10 @@ struct AdmitSession {  // OpenSession with the key that becomes the domain's if 
   std::string client_name;
   codec::DomainKey proposed;
   bool squash_root = false;
-  static auto fields(auto& self) { return std::tie(self.client_name, self.proposed, self.squash_root); }
+  VolumeId volume{};
+  static auto fields(auto& self) {
+    return std::tie(self.client_name, self.proposed, self.squash_root, self.volume);
+  }
 };
 
 }  // namespace claudefs::meta

@@ -118,9 +118,13 @@ struct KeepAliveReply {
     bool reclaim = false;  // the leader waits for what this session holds
     static auto fields(auto& self) { return std::tie(self.shard, self.term, self.reclaim); }
   };
-  std::vector<Shard> shards;  // led by the node, where the session is attached
-  bool fenced = false;        // in one of them
-  static auto fields(auto& self) { return std::tie(self.shards, self.fenced); }
+  std::vector<Shard> shards;    // led by the node, where the session is attached
+  bool fenced = false;          // in one of them
+  bool volume_deleted = false;  // the session's
+  u64 volume_version = 0;       // of its policy, where the node knows it
+  static auto fields(auto& self) {
+    return std::tie(self.shards, self.fenced, self.volume_deleted, self.volume_version);
+  }
 };
 struct KeepAlive {
   static constexpr u16 kMethod = 0x0230;

@@ -16,4 +16,7 @@ u64 cookie_of(std::string_view name);
 // The id that a directory made as `name` in `parent` gets; `attempt` counts from 0 while ids are taken.
 InodeId directory_id(InodeId parent, std::string_view name, u32 attempt, u16 shard_count);
 
+// The id of a volume's root; `attempt` as above. Ids of volumes do not come twice.
+InodeId volume_root_id(VolumeId volume, u32 attempt, u16 shard_count);
+
 }  // namespace claudefs::meta

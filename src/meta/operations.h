@@ -392,7 +392,8 @@ struct OpenSession {
   using Reply = OpenSessionReply;
   std::string client_name;   // host and process, for people
   bool squash_root = false;  // meta/squash.h
-  static auto fields(auto& self) { return std::tie(self.client_name, self.squash_root); }
+  VolumeId volume{};         // meta/session_volume.h; stale when it is not there
+  static auto fields(auto& self) { return std::tie(self.client_name, self.squash_root, self.volume); }
 };
 
 inline ShardId shard_of_chunk(const codec::ChunkHash& hash, u16 shard_count) {

@@ -54,7 +54,8 @@ struct ListTrash {  // query, to every shard: the caller's own, all for root, in
   TrashPlace after;
   u32 rows_max = 1024;  // that it looks at
   Caller caller;
-  static auto fields(auto& self) { return std::tie(self.after, self.rows_max, self.caller); }
+  VolumeId volume{};  // 0: of all
+  static auto fields(auto& self) { return std::tie(self.after, self.rows_max, self.caller, self.volume); }
 };
 
 struct EmptyTrashReply {
@@ -72,8 +73,9 @@ struct EmptyTrash {  // to every shard: the caller's own, all for root, oldest f
   u32 rows_max = 512;       // that it looks at
   u64 bytes_max = ~u64{0};  // ends with the file that reaches it
   Caller caller;
+  VolumeId volume{};  // 0: of all
   static auto fields(auto& self) {
-    return std::tie(self.after, self.before, self.rows_max, self.bytes_max, self.caller);
+    return std::tie(self.after, self.before, self.rows_max, self.bytes_max, self.caller, self.volume);
   }
 };
 

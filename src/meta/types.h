@@ -56,7 +56,7 @@ struct Inode {
   u64 data_version = 0;  // grows with every change of content: caches of content hold while it is equal
   u64 extent_generation =
       0;             // extents are keyed by it: truncation to nothing leaves the old ones to the purge
-  InodeId parent{};  // directories only
+  InodeId parent{};  // directories only; 0: the root of a volume
   VolumeId volume{};
   std::string target;         // symlinks only
   u32 flags = 0;              // InodeFlag: what else there is to look at; saves looking
@@ -115,6 +115,7 @@ inline constexpr u64 kNameMax = 255;        // bytes
 inline constexpr u64 kSymlinkMax = 4095;    // bytes
 inline constexpr u32 kLinkMax = 65000;
 inline constexpr u64 kFileSizeMax = (u64{1} << 62) - 1;
-inline constexpr InodeId kRootInode{1};  // of the default volume: shard 0, counter 1
+inline constexpr VolumeId kDefaultVolume{1};  // there from the start
+inline constexpr InodeId kRootInode{1};       // of the default volume: shard 0, counter 1
 
 }  // namespace claudefs::meta

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "meta/names.h"
 #include "simulator/detail/image_kv.h"
 
 namespace claudefs::simulator {
@@ -106,15 +107,33 @@ void Cluster::crash_server(Server& server) {
 
 void Cluster::start_client(Client& client, std::function<void(Client&)> on_ready) {
   if (!client.machine->is_up()) client.machine->restart();
-  client::ClusterMount::Settings settings;
-  settings.identity = {spec_.id, NodeId{}, spec_.secret};
-  for (const cluster::NodeSpec& node : spec_.nodes) settings.seeds.push_back(node.address);
+  client::ClusterMount::Settings settings =
+      mount_settings(options_.second_volume ? kSecondVolume : meta::kDefaultVolumeName);
   settings.connect_within = 10min;
-  settings.chunks.cache_bytes = 1_MiB;
   ++client.life;
   client.mount = std::make_unique<client::ClusterMount>(*client.machine, std::move(settings));
   client.scope = std::make_unique<runtime::Scope>(client.machine->executor());
   client.scope->spawn(boot(&client, std::move(on_ready)));
+}
+
+client::ClusterMount::Settings Cluster::mount_settings(std::string volume) const {
+  client::ClusterMount::Settings settings;
+  settings.identity = {spec_.id, NodeId{}, spec_.secret};
+  for (const cluster::NodeSpec& node : spec_.nodes) settings.seeds.push_back(node.address);
+  settings.chunks.cache_bytes = 1_MiB;
+  settings.files.volume = std::move(volume);
+  return settings;
+}
+
+InodeId Cluster::root() const {
+  const VolumeId first{meta::kDefaultVolume.value + 1};
+  return options_.second_volume ? meta::volume_root_id(first, 0, options_.shards) : meta::kRootInode;
+}
+
+runtime::Task<void> Cluster::make_second_volume(Client* client) {
+  client::ClusterMount mount(*client->machine, mount_settings(""));
+  if (co_await mount.start().result()) (void)co_await mount.files().create_volume(kSecondVolume).result();
+  (void)co_await mount.stop().result();
 }
 
 runtime::Task<void> Cluster::boot(Client* client, std::function<void(Client&)> on_ready) {
@@ -122,6 +141,8 @@ runtime::Task<void> Cluster::boot(Client* client, std::function<void(Client&)> o
     const Result<void> started = co_await client->mount->start().result();
     if (started) break;
     (void)co_await client->mount->stop().result();
+    if (options_.second_volume && started.error().code == Errc::not_found)
+      co_await make_second_volume(client);
     co_await client->machine->executor().sleep(1s);
   }
   client->kernel = std::make_unique<Kernel>(*client->machine, client->mount->files(), options_.kernel_pages);

@@ -23,10 +23,13 @@ struct ClusterOptions {
   bool kernel_pages = true;  // of clients: kernel.h
   runtime::Duration clock_skew_max{0};
   u32 clock_drift_max = 0;     // millionths
+  bool second_volume = false;  // clients mount it: kSecondVolume, made by the first that looks for it
   bool trash = false;          // what is unlinked stays in the trash for a day
   bool few_proposals = false;  // servers take two commands a shard at once: clients are often told to wait
   u64 server_bytes = 2_GiB;    // that each may use; the files of its logs are in proportion
 };
+
+inline constexpr const char* kSecondVolume = "second";
 
 // A machine that runs one server process.
 struct Server {
@@ -78,6 +81,10 @@ class Cluster {
   // Called whenever a server has come to serve.
   void on_serving(std::function<void()> action) { on_serving_ = std::move(action); }
 
+  // Of what clients mount.
+  InodeId root() const;
+  client::ClusterMount::Settings mount_settings(std::string volume) const;
+
   bool all_serve() const;
   // Replica of a shard at a server: nullptr when it has none, or does not serve.
   meta::ShardMachine* machine(Server& server, ShardId shard);
@@ -85,6 +92,7 @@ class Cluster {
  private:
   runtime::Task<void> boot(Server* server);
   runtime::Task<void> boot(Client* client, std::function<void(Client&)> on_ready);
+  runtime::Task<void> make_second_volume(Client* client);
   void start_again(u32 number, u64 life);
 
   ClusterOptions options_;

@@ -1,6 +1,7 @@
 #include "simulator/invariants.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -124,6 +125,27 @@ std::optional<std::string> wrong_quota(const meta::ReadContext& state) {
   return std::nullopt;
 }
 
+std::optional<std::string> lost_volume(Cluster& cluster) {
+  std::set<VolumeId> used, there;
+  for (u16 number = 0; number < cluster.options().shards; ++number) {
+    const meta::ReadContext* state = leader_of(cluster, ShardId{number});
+    if (state == nullptr) return fmt::format("shard {} has no leader", number);
+    const meta::Census census = meta::take_census(*state);
+    used.insert(census.volumes.begin(), census.volumes.end());
+    for (const meta::Volume& volume : census.records) {
+      if (volume.state == meta::VolumeState::deleting)
+        return fmt::format("volume '{}' was deleted and is still there", volume.name);
+      there.insert(volume.id);
+    }
+  }
+  for (const VolumeId volume : used)
+    if (!there.contains(volume))
+      return fmt::format("there are inodes of volume {}, which is not there", volume);
+  for (const VolumeId volume : there)
+    if (!used.contains(volume)) return fmt::format("volume {} has no root", volume);
+  return std::nullopt;
+}
+
 struct Needed {
   Server* holder = nullptr;
   store::ShardKey key;
@@ -195,6 +217,10 @@ void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& c
     });
     if (why && !unequal) complain(*why);
   }
+}
+
+void check_volumes(Cluster& cluster, runtime::Duration limit, const Complain& complain) {
+  if (const auto why = poll(cluster, limit, 500ms, [&] { return lost_volume(cluster); })) complain(*why);
 }
 
 void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain) {

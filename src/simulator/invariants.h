@@ -14,6 +14,8 @@ using Complain = std::function<void(std::string)>;
 void await_quiet(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 // Compares replicas at equal indices, and references with a recount. Requires quiet.
 void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& complain);
+// No inode without a volume, and what was deleted is gone.
+void check_volumes(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 // What quotas take to be used is what the inodes cost. Holds at any moment, in every shard that is led.
 void check_quota(Cluster& cluster, const Complain& complain);

@@ -13,7 +13,9 @@ constexpr u64 kStepsMax = 3000;  // of one answer
 
 }  // namespace
 
-Linearizer::Linearizer(u16 shard_count, bool trash) { states_.push_back({Model(shard_count, trash), {}}); }
+Linearizer::Linearizer(u16 shard_count, bool trash, InodeId root) {
+  states_.push_back({Model(shard_count, trash, root), {}});
+}
 
 void Linearizer::give_up() {
   judging_ = false;

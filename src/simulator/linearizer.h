@@ -13,7 +13,7 @@ namespace claudefs::simulator {
 
 class Linearizer {
  public:
-  explicit Linearizer(u16 shard_count, bool trash = false);
+  explicit Linearizer(u16 shard_count, bool trash = false, InodeId root = meta::kRootInode);
 
   void called(Operation operation);
   // A text that explains the violation when no state allows the answer; then it goes on without the

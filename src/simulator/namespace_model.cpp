@@ -17,12 +17,12 @@ Prediction failed(Errc code) {
 }
 }  // namespace
 
-Model::Model(u16 shard_count, bool trash) : shard_count_(shard_count), trash_(trash) {
+Model::Model(u16 shard_count, bool trash, InodeId root_id) : shard_count_(shard_count), trash_(trash) {
   Inode root;
   root.type = FileType::directory;
   root.mode = 0755;
   inodes_[0] = std::make_shared<const Inode>(std::move(root));
-  ids_[0] = meta::kRootInode;
+  ids_[0] = root_id;
 }
 
 bool Model::operator==(const Model& other) const {

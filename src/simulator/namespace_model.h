@@ -29,7 +29,7 @@ struct Prediction {
 class Model {
  public:
   // With `trash` what loses its last name by an unlink can be restored for ever.
-  explicit Model(u16 shard_count, bool trash = false);
+  explicit Model(u16 shard_count, bool trash = false, InodeId root = meta::kRootInode);
 
   Prediction apply(const Operation& operation);
   // Is `seen` what was predicted? Learns ids from it.

@@ -56,6 +56,9 @@ Plan draw(u64 seed, bool dense) {
   plan.cluster.trash = random.chance(750'000);
   plan.cluster.few_proposals = random.chance(250'000);
   if (plan.cluster.servers > 3) plan.moves = static_cast<u32>(random.between(0, 4));
+  sim::RandomStream apart(seed, "volumes");
+  plan.volumes = apart.chance(400'000);
+  plan.cluster.second_volume = apart.chance(300'000);
   return plan;
 }
 
@@ -80,6 +83,8 @@ std::string Plan::to_string() const {
   if (cluster.clock_drift_max != 0)
     out += fmt::format("; clocks drift by up to {} ppm", cluster.clock_drift_max);
   if (moves != 0) out += fmt::format("; up to {} shards a round move", moves);
+  if (cluster.second_volume) out += "; in a second volume";
+  if (volumes) out += "; volumes come and go";
   if (cluster.few_proposals) out += "; two commands a shard at once";
   if (disk_fault) out += fmt::format("; after the first round {}", name_of(*disk_fault));
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());

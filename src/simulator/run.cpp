@@ -22,6 +22,7 @@ constexpr runtime::Duration kOperationsEndWithin = 120s;
 constexpr runtime::Duration kQuietWithin = 120s;
 constexpr runtime::Duration kAuditWithin = 30min;
 constexpr runtime::Duration kReplicasWithin = 60s;
+constexpr runtime::Duration kVolumesGoWithin = 60s;
 constexpr runtime::Duration kReferencesWithin = 60s;
 constexpr runtime::Duration kRedundantWithin = 20min;
 constexpr std::pair<u32, u32> kDiskFaultId{0, 2'000'000};  // among a round's faults
@@ -125,6 +126,7 @@ class Run {
     audit();
     check_quota(cluster_, complain);
     if (!report_.violations.empty() || !thoroughly) return;
+    check_volumes(cluster_, kVolumesGoWithin, complain);
     check_references(cluster_, kReferencesWithin, complain);
     check_replicas(cluster_, kReplicasWithin, complain);
     await_redundancy(cluster_, kRedundantWithin, complain);

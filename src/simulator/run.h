@@ -34,6 +34,7 @@ struct Plan {
   u32 directories_most = 10;      // that operations go to
   u64 large_write_max = 0;        // 0: no large writes
   bool dense = false;
+  bool volumes = false;       // clients make, use and delete some beside the one that they mount
   sim::FaultOptions faults;   // of the network, and of the disks' timing
   sim::FaultOptions damage;   // of the one server whose disk may be damaged; equal to `faults` for none
   std::optional<u32> victim;  // that server

@@ -39,7 +39,8 @@ Workload::Workload(Cluster& cluster, const Plan& plan, Report& report, const Tra
       plan_(plan),
       report_(report),
       trace_(trace),
-      linearizer_(cluster.options().shards, cluster.options().trash) {}
+      linearizer_(cluster.options().shards, cluster.options().trash, cluster.root()),
+      root_(cluster.root()) {}
 Workload::~Workload() = default;
 
 void Workload::note(const std::string& text) {
@@ -106,6 +107,10 @@ runtime::Task<void> Workload::one(Lane lane, u32 index) {
   Random random(plan_.seed, "operation", (u64{lane.client->number} << 40) | (u64{lane.number} << 32) | index);
   const u64 kind = random.between(0, 99);
   Client* client = lane.client;
+  if (plan_.volumes) {
+    Random apart(plan_.seed, "volume", (u64{client->number} << 40) | (u64{lane.number} << 32) | index);
+    if (apart.chance(50'000)) co_return co_await use_volume(client, &apart);
+  }
   if (kind < 16)
     co_await write_file(client, &random);
   else if (kind < 20)
@@ -205,7 +210,7 @@ runtime::Task<Outcome> Workload::perform(Client* client, Operation operation) {
 
 void Workload::learn(const Operation& operation, const Outcome& outcome) {
   if (outcome.code == Errc::stale)
-    std::erase_if(directories_, [&](InodeId id) { return id == operation.inode && id != meta::kRootInode; });
+    std::erase_if(directories_, [&](InodeId id) { return id == operation.inode && id != root_; });
   if (outcome.code != Errc::ok || outcome.inode == InodeId{}) return;
   if (std::find(inodes_.begin(), inodes_.end(), outcome.inode) == inodes_.end()) {
     inodes_.push_back(outcome.inode);

@@ -122,6 +122,14 @@ class Workload {
   Task<void> look(std::shared_ptr<Handover> shared, unsigned side);
   Task<void> read_and_write(std::shared_ptr<Handover> shared, unsigned side);
 
+  // Volumes beside the one that is mounted: each is one lane's, from its making to its end.
+  enum class VolumeFate : u8 { there, gone, unsure };
+  Task<void> use_volume(Client* client, Random* random);
+  Task<Result<void>> fill_volume(Client* client, client::FileSystem* files, Random* random);
+  Task<void> try_to_cross(Client* client, client::FileSystem* files, InodeId theirs);
+  Task<void> end_volume(Client* client, std::string name, Random* random);
+  Task<void> audit_volumes(Client* client);
+
   // Locks.
   Task<void> hold_lock(Client* client, Random* random);
   void lost(Process by);
@@ -147,8 +155,9 @@ class Workload {
   Linearizer linearizer_;
   ContentOracle content_;
   LockOracle locks_;
-  std::vector<InodeId> directories_{meta::kRootInode};
-  std::vector<InodeId> inodes_{meta::kRootInode};    // some that were met, directories too
+  const InodeId root_;
+  std::vector<InodeId> directories_{root_};
+  std::vector<InodeId> inodes_{root_};               // some that were met, directories too
   std::map<u32, std::vector<OpenFile>> open_files_;  // by client
   std::map<u64, std::pair<u32, Operation>> under_way_;
   std::map<std::pair<u32, u32>, u32> next_index_;  // by client and lane: survives the client's crashes
@@ -157,7 +166,9 @@ class Workload {
   std::map<Process, u64> sessions_lost_;  // as far as the oracle knows
   u64 last_number_ = 0;
   u64 last_lock_ = 0;
-  u64 last_write_ = 16;  // lower ones are shared by many files
+  u64 last_volume_ = 0;
+  std::map<std::string, VolumeFate> volumes_;  // that lanes made
+  u64 last_write_ = 16;                        // lower ones are shared by many files
   u64 answers_ = 0;
   u64 notes_ = 0;
   u32 busy_lanes_ = 0;

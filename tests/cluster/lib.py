@@ -277,11 +277,11 @@ class Playground:
         wait_for(lambda: self.client_pid() is None, 20, "end of the client after umount")
         self.up()
 
-    def mount_again(self, name="second", node=1):
+    def mount_again(self, name="second", node=1, volume="default"):
         """Another mount of the same cluster; gives its directory. Unmounted with everything else at the end."""
         where = os.path.join(self.work, name + ".mnt")
         os.makedirs(where, exist_ok=True)
-        must([claudefs(), "mount", self.address(node), where, "--cluster", self.cluster_file, "--log-file",
+        must([claudefs(), "mount", self.address(node) + "/" + volume, where, "--cluster", self.cluster_file, "--log-file",
               os.path.join(self.directory, name + ".log"), "--pid-file", os.path.join(self.directory, name + ".pid")],
              60, env=clean_environment(self.work))
         check(os.path.ismount(where), "claudefs mount is done, but %s is no mount point" % where)

@@ -88,12 +88,9 @@ Result<void> apply_mount_option(Options& options, const std::string& text) {
 Result<MountDaemonOptions> daemon_options(const Options& options) {
   MountDaemonOptions out;
   TRY_ASSIGN(const MountSource source, parse_mount_source(options.source));
-  if (source.volume != "default")
-    return fail(
-        Errc::not_found,
-        fmt::format("volume '{}' does not exist; this version has one volume, 'default'", source.volume));
   TRY_ASSIGN(out.spec, load_cluster_file(options.cluster));
   out.seeds = {source.address};
+  out.volume = source.volume;
   for (const std::string& address : addresses_of(out.spec))
     if (address != source.address) out.seeds.push_back(address);
   TRY_ASSIGN(out.cache_bytes, parse_size(options.cache));

@@ -14,8 +14,6 @@
 #include "app/cluster_access.h"
 #include "app/mount_table.h"
 #include "app/text.h"
-#include "base/log.h"
-#include "client/cluster_mount.h"
 #include "meta/hlc.h"
 
 namespace claudefs::app {
@@ -27,6 +25,7 @@ constexpr int kLeftWrong = 3;  // exit code: some could not be restored
 struct Options {
   std::string file = kClusterFile;
   std::string path = "/";
+  std::string volume;
   std::string to;
   std::string id;
   double older_than = 0;  // hours
@@ -44,15 +43,19 @@ meta::Caller own_identity() {
   return out;
 }
 
-// A path below a mount of this machine, or from the root of the file system.
-Result<std::string> path_of(const std::string& text) {
+// A path below a mount of this machine, which says the volume too, or from the root of the volume.
+Result<std::string> path_of(const std::string& text, std::string& volume) {
   if (text.starts_with('?')) return text;  // as `trash list` shows what has lost its place
-  if (const std::optional<std::string> below = path_in_mount(absolute_path(text))) return *below;
+  if (const std::optional<MountedPath> mounted = path_in_mount(absolute_path(text))) {
+    if (volume.empty()) volume = mounted->volume;
+    if (volume == mounted->volume) return mounted->path;
+    return fail(Errc::invalid_argument,
+                fmt::format("{} is in the volume '{}', not in '{}'", text, mounted->volume, volume));
+  }
   if (text.starts_with('/')) return text;
   return fail(
       Errc::invalid_argument,
-      fmt::format("{} is in no ClaudeFS mount; give a path in one, or from the file system's root with /",
-                  text));
+      fmt::format("{} is in no ClaudeFS mount; give a path in one, or from the volume's root with /", text));
 }
 
 Result<InodeId> id_of(const std::string& text) {
@@ -64,26 +67,18 @@ Result<InodeId> id_of(const std::string& text) {
               fmt::format("--id {}: give the id that `claudefs trash list` shows", text));
 }
 
-runtime::Task<Result<void>> with_trash(runtime::Reactor& reactor, cluster::ClusterSpec spec, Work work) {
-  client::ClusterMount::Settings settings;
-  settings.identity = identity_of(spec, NodeId{});
-  settings.seeds = addresses_of(spec);
-  settings.connect_within = 30s;
-  settings.files.client_name = "claudefs trash";
-  client::ClusterMount mount(reactor.env(), std::move(settings));
-  Result<void> outcome = co_await mount.start().result();
-  if (outcome) {
-    client::Trash trash(mount.files(), own_identity());
-    outcome = co_await work(reactor.env(), trash).result();
-  }
-  const Result<void> stopped = co_await mount.stop().result();
-  co_return outcome ? stopped : outcome;
+runtime::Task<Result<void>> with_trash(runtime::Env& env, client::FileSystem& files, Work work) {
+  client::Trash trash(files, own_identity());
+  co_return co_await work(env, trash).result();
 }
 
 Result<void> run_on_trash(const Options& options, Work work) {
-  log::set_level(log::Level::error);
-  TRY_ASSIGN(const cluster::ClusterSpec spec, load_cluster_file(options.file));
-  return run_on_reactor([&](runtime::Reactor& reactor) { return with_trash(reactor, spec, work); });
+  client::Options files;
+  files.client_name = "claudefs trash";
+  if (!options.volume.empty()) files.volume = options.volume;
+  return run_on_files(options.file, files, [work](runtime::Env& env, client::FileSystem& at) {
+    return with_trash(env, at, work);
+  });
 }
 
 bool is_at_or_below(const std::string& path, const std::string& top) {
@@ -146,15 +141,15 @@ runtime::Task<Result<void>> empty(runtime::Env& env, client::Trash& trash, doubl
 }
 
 Result<void> run_list(Options options) {
-  TRY_ASSIGN(options.path, path_of(options.path));
+  TRY_ASSIGN(options.path, path_of(options.path, options.volume));
   return run_on_trash(options,
                       [options](runtime::Env&, client::Trash& trash) { return list(trash, options); });
 }
 
 Result<void> run_restore(Options options, Cli& cli) {
-  TRY_ASSIGN(options.path, path_of(options.path));
+  TRY_ASSIGN(options.path, path_of(options.path, options.volume));
   if (!options.to.empty()) {
-    TRY_ASSIGN(options.to, path_of(options.to));
+    TRY_ASSIGN(options.to, path_of(options.to, options.volume));
   }
   TRY_ASSIGN(const InodeId id, id_of(options.id));
   return run_on_trash(options, [options, id, &cli](runtime::Env&, client::Trash& trash) {
@@ -173,6 +168,8 @@ CLI::App* add_verb(Cli& cli, CLI::App* group, const Shared& options, const char*
   CLI::App* verb = group->add_subcommand(name, help);
   verb->final_callback([&cli, run = std::move(run)] { cli.run = run; });
   add_option(verb, "cluster", options->file, "the cluster's file")->capture_default_str();
+  verb->add_option("--volume", options->volume,
+                   "the volume (default: that of the mount in which the path is, else 'default')");
   return verb;
 }
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "base/probe.h"
 #include "client/detail/state.h"
@@ -18,7 +20,16 @@ State::State(FileSystem::Parts parts, Options given)
     leases = std::make_unique<Leases>(*this, *parts.rpc, *parts.pushes);
 }
 
+namespace {
+
+Error volume_gone(const std::string& name) {
+  return {Errc::stale, fmt::format("the volume '{}' was deleted; unmount it", name)};
+}
+
+}  // namespace
+
 Task<Result<Buffer>> State::send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
+  if (volume_deleted) co_return fail(volume_gone(volume.name));
   if (leases == nullptr) co_return co_await router.call_raw(shard, kind, id, std::move(body)).result();
   const SessionId used = id.sequence == 0 ? session : id.session;
   if (!leases->is_attached(shard)) {
@@ -89,13 +100,48 @@ void State::drop_what_is_not_committed() {
   room.notify_all();
 }
 
+void State::end_volume() {
+  if (volume_deleted) return;
+  CFS_PROBE(client_volume_deleted, "a mount hears that its volume was deleted");
+  volume_deleted = true;
+  log::error("client", volume_gone(volume.name).text);
+  drop_what_is_not_committed();
+  known_usage.reset();
+  std::map<InodeId, u64>().swap(seen_versions);
+  if (leases) leases->drop_all();
+}
+
+// Once: a later one of the same name is another.
+Task<Result<void>> State::find_volume() {
+  if (volume.id != VolumeId{}) co_return Result<void>();
+  if (options.volume.empty())
+    volume.root = meta::kRootInode;
+  else
+    volume = co_await router.call(ShardId{0}, meta::FindVolume(options.volume));
+  co_return Result<void>();
+}
+
+Task<void> State::follow_volume(u64 version) {
+  if (version <= volume.version || volume.id == VolumeId{} || volume_asked) co_return;
+  volume_asked = true;
+  Result<meta::Volume> now = co_await router.call(ShardId{0}, meta::FindVolume(volume.name)).result();
+  volume_asked = false;
+  if (!now || now->id != volume.id || now->version <= volume.version) co_return;
+  CFS_PROBE(client_policy_followed, "a mount follows a change of its volume's policy");
+  volume = std::move(*now);
+  chunk_io->set_compression(volume.policy.compression);
+}
+
 Task<Result<void>> State::open_session() {
+  co_await find_volume();
   meta::OpenSession open;
   open.client_name = options.client_name;
   open.squash_root = options.squash_root;
+  open.volume = volume.id;
   const meta::OpenSessionReply reply = co_await router.call(ShardId{0}, std::move(open));
   session = reply.session;
   chunk_io = make_chunk_io(reply.session, reply.domain_key);
+  chunk_io->set_compression(volume.policy.compression);
   co_return Result<void>();
 }
 
@@ -106,7 +152,9 @@ Task<Result<void>> State::renew_session(SessionId expired) {
   if (stopping.is_set()) co_return fail(Errc::fenced, "the session has expired, and the mount is ending");
   CFS_PROBE(client_session_renewed, "a session has expired and the client opens another");
   log::warn("client", "the session has expired; opening a new one", {log::kv("session", expired)});
-  co_await open_session();
+  const Result<void> opened = co_await open_session().result();
+  if (!opened && opened.error().code == Errc::stale) end_volume();
+  co_await Result<void>(opened);
   if (leases) {
     // From the moment that the session is another one: nothing learnt under the old one counts.
     drop_what_is_not_committed();

@@ -104,6 +104,8 @@ class State {
   template <class Op>
   Task<Result<typename Op::Reply>> command(ShardId shard, Op op);
   Task<void> watch_outage();
+  // The servers say that the volume was deleted: nothing of it is shown or sent any more.
+  void end_volume();
   // Nothing of the expired session's is left afterwards: caches, leases, bytes not committed, locks.
   Task<Result<void>> renew_session(SessionId expired);
   // The inode as an answer to a question asked at `started` shows it.
@@ -113,6 +115,8 @@ class State {
   // What is buffered may be changed, and what was read is what is there.
   Task<Result<Leases::Use>> use_for_writing(FilePtr file);
   Task<Result<void>> ensure_current(FilePtr file);
+  // They say that its policy has this version.
+  Task<void> follow_volume(u64 version);
 
   // open_files.cpp
   FilePtr find_file(InodeId inode) const;
@@ -193,6 +197,9 @@ class State {
   ChunkIoFactory make_chunk_io;
   Options options;
   SessionId session{};
+  meta::Volume volume;  // before the first session: none
+  bool volume_deleted = false;
+  bool volume_asked = false;  // follow_volume() is under way
   std::shared_ptr<data::ChunkIo> chunk_io;
   RequestSequence sequence;
   Outage outage;
@@ -231,6 +238,7 @@ class State {
   Task<void> read_chunk_quietly(meta::ChunkRef ref);
   Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);
   Task<Result<Buffer>> send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body);
+  Task<Result<void>> find_volume();
   void drop_what_is_not_committed();
 };
 

@@ -64,7 +64,7 @@ Task<Result<void>> Trash::read_names(InodeId directory) {
 }
 
 Task<Trash::Place> Trash::place_of_living(InodeId directory) {
-  if (directory == meta::kRootInode) co_return Place{};
+  if (directory == files_.volume().root) co_return Place{};
   if (const auto known = living_.find(directory); known != living_.end()) co_return known->second;
   Place place{fmt::format("?{:x}", directory), false};
   const Result<Inode> inode = co_await files_.get_attributes(directory).result();

@@ -139,7 +139,10 @@ class FakeChunks final : public data::ChunkIo {
     if (at == chunks.end()) co_return fail(Errc::not_found, "no such chunk");
     co_return at->second;
   }
+  void set_compression(codec::Compression how) override { compression = how; }
   const data::ChunkIoStats& stats() const override { return stats_; }
+
+  codec::Compression compression;
 
   runtime::Duration delay{0};
   std::optional<Errc> store_failure;

@@ -71,7 +71,7 @@ Task<void> guess(State* state, Guesses* out, std::vector<std::string> names, Cal
 Task<Result<Inode>> FileSystem::resolve(std::string path, Caller caller) {
   State& state = *state_;
   std::vector<std::string> names = co_await components_of(path);
-  InodeId at = meta::kRootInode;
+  InodeId at = state.volume.root;
   while (!names.empty()) {
     Guesses guesses;
     guesses.places = {at};

@@ -29,6 +29,7 @@ Task<Result<meta::ListTrashReply>> FileSystem::list_trash(ShardId shard, meta::T
   meta::ListTrash list;
   list.after = after;
   list.caller = state_->known_as(std::move(caller));
+  list.volume = state_->volume.id;
   co_return co_await state_->ask(shard, std::move(list)).result();
 }
 
@@ -38,6 +39,7 @@ Task<Result<meta::EmptyTrashReply>> FileSystem::empty_trash(ShardId shard, meta:
   empty.after = after;
   empty.before = before;
   empty.caller = state_->known_as(std::move(caller));
+  empty.volume = state_->volume.id;
   co_return co_await state_->command(shard, std::move(empty)).result();
 }
 

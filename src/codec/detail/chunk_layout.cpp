@@ -13,8 +13,12 @@ namespace claudefs::codec {
 namespace {
 
 constexpr std::string_view kMagic = "CFCK";
-constexpr std::uint8_t kVersion = 1;
-constexpr std::uint8_t kLeastVersion = 1;
+constexpr std::uint8_t kVersion = 2;  // that we read
+
+// The first that knows the encoding: it is also the least that can read such a
+// chunk.
+std::uint8_t version_of(ChunkEncoding encoding) { return encoding == ChunkEncoding::zstd ? 2 : 1; }
+
 constexpr std::uint8_t kEncrypted = 1;
 
 void put32(MutableByteSpan at, std::uint32_t value) {
@@ -37,6 +41,7 @@ bool fields_hold(const ChunkHeader& header, std::uint8_t flags, std::size_t size
     case ChunkEncoding::raw:
       return header.body_length == header.plain_length;
     case ChunkEncoding::lz4:
+    case ChunkEncoding::zstd:
       return header.body_length < header.plain_length;
   }
   return false;
@@ -48,8 +53,7 @@ namespace detail {
 
 void put_header(const ChunkHeader& header, MutableByteSpan stored) {
   std::ranges::copy(as_bytes(kMagic), stored.begin());
-  stored[4] = std::byte{kVersion};
-  stored[5] = std::byte{kLeastVersion};
+  stored[4] = stored[5] = std::byte{version_of(header.encoding)};
   stored[6] = static_cast<std::byte>(header.encoding);
   stored[7] = static_cast<std::byte>(header.encrypted ? kEncrypted : 0);
   put32(stored.subspan(8), header.plain_length);

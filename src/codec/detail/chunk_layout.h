@@ -1,4 +1,4 @@
-// Where things lie in a stored chunk, version 1. See docs/formats/chunk.md.
+// Where things lie in a stored chunk. See docs/formats/chunk.md.
 #pragma once
 
 #include <array>

@@ -37,7 +37,8 @@ void seal_damage_open(ByteSpan plain, std::uint8_t mode) {
   plain = plain.subspan(2);
   const DomainKey key;
   const ChunkHash hash = hash_chunk(key, plain);
-  Buffer stored = seal_chunk({(mode & 4) != 0, (mode & 8) != 0}, key, hash, plain).value();
+  Buffer stored =
+      seal_chunk({{static_cast<Compressor>(mode / 16 % 3), 1}, (mode & 8) != 0}, key, hash, plain).value();
   const Result<Buffer> back = open_chunk(key, hash, stored);
   require(back && std::ranges::equal(back->span(), plain));
   stored.data()[where / 8 % stored.size()] ^= std::byte{1} << (where % 8);

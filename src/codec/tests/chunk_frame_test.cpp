@@ -17,7 +17,9 @@ namespace {
 using test::between;
 using test::Rng;
 
-constexpr ChunkCodecOptions kAllOptions[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+constexpr Compression kNone{Compressor::none}, kLz4{}, kZstd{Compressor::zstd, 3};
+constexpr ChunkCodecOptions kAllOptions[] = {{kNone, false}, {kNone, true},  {kLz4, false},
+                                             {kLz4, true},   {kZstd, false}, {kZstd, true}};
 
 DomainKey counting_key() {
   DomainKey key;
@@ -44,7 +46,10 @@ TEST(ChunkFrame, OpensToWhatWasSealed) {
       const ChunkHeader header = check_chunk(stored).value();
       EXPECT_EQ(header.plain_length, size);
       EXPECT_EQ(header.encrypted, options.encrypt);
-      EXPECT_TRUE(options.compress || header.encoding == ChunkEncoding::raw);
+      const auto& how = options.compression;
+      EXPECT_TRUE(header.encoding == ChunkEncoding::raw ||
+                  (how == kLz4 && header.encoding == ChunkEncoding::lz4) ||
+                  (how == kZstd && header.encoding == ChunkEncoding::zstd));
     }
   }
 }
@@ -58,7 +63,8 @@ TEST(ChunkFrame, ShortChunksOpenWhateverTheirContent) {
     const std::size_t equal = between(rng, 0, plain.size());
     std::memset(plain.data() + between(rng, 0, plain.size() - equal), 0, equal);
     const ChunkHash hash = hash_chunk(key, plain);
-    ASSERT_EQ(open_chunk(key, hash, seal_chunk({}, key, hash, plain).value()).value(), plain);
+    for (const Compression& how : {kLz4, kZstd})
+      ASSERT_EQ(open_chunk(key, hash, seal_chunk({how}, key, hash, plain).value()).value(), plain);
   }
 }
 
@@ -70,6 +76,10 @@ TEST(ChunkFrame, CompressesTextAndLeavesNoise) {
   EXPECT_LT(text.size(), 70'000u);
   EXPECT_EQ(check_chunk(noise)->encoding, ChunkEncoding::raw);
   EXPECT_EQ(noise.size(), 100'048u);
+  const Buffer more = sealed({kZstd}, test::text_like(rng, 100'000));
+  EXPECT_EQ(check_chunk(more)->encoding, ChunkEncoding::zstd);
+  EXPECT_LT(more.size(), text.size());
+  EXPECT_EQ(sealed({kZstd}, test::random_bytes(rng, 100'000)).size(), 100'048u);
 }
 
 TEST(ChunkFrame, EveryBitFlipIsDetected) {
@@ -104,7 +114,8 @@ TEST(ChunkFrame, EveryBitFlipIsDetectedThoughTheChecksumWasMended) {
   const ChunkHash hash = hash_chunk(key, plain);
   // Encrypted only: without a tag, a writer's version or flags may be forged where the content stays the
   // same.
-  for (const ChunkCodecOptions& options : {ChunkCodecOptions{false, true}, ChunkCodecOptions{true, true}}) {
+  for (const ChunkCodecOptions& options : kAllOptions) {
+    if (!options.encrypt) continue;
     const Buffer original = seal_chunk(options, key, hash, plain).value();
     for (std::size_t bit = 0; bit < 8 * original.size(); ++bit) {
       if (bit / 8 >= 16 && bit / 8 < 20) continue;
@@ -161,16 +172,16 @@ TEST(ChunkFrame, SealingRepeatsAndNoNonceServesTwoMessages) {
   EXPECT_EQ(sealed({}, text), sealed({}, text));
   std::set<std::string> nonces;
   for (const Buffer& plain : {text, test::text_like(rng, 5'000), test::random_bytes(rng, 5'000)})
-    for (const bool compress : {false, true})
-      nonces.emplace(sealed({compress, true}, plain).text().substr(20, 12));
+    for (const Compression& how : {kNone, kLz4, kZstd, Compression{Compressor::zstd, 9}})
+      nonces.emplace(sealed({how, true}, plain).text().substr(20, 12));
   // The noise is stored raw either way: one message, one nonce.
-  EXPECT_EQ(nonces.size(), 5u);
+  EXPECT_EQ(nonces.size(), 9u);
 }
 
 TEST(ChunkFrame, CiphertextDoesNotShowTheContent) {
   const std::string plain(4'000, 'A');
-  for (const bool compress : {false, true})
-    EXPECT_EQ(sealed({compress, true}, as_bytes(plain)).text().find("AAAAA"), std::string_view::npos);
+  for (const Compression& how : {kNone, kLz4, kZstd})
+    EXPECT_EQ(sealed({how, true}, as_bytes(plain)).text().find("AAAAA"), std::string_view::npos);
 }
 
 TEST(ChunkFrame, RefusesLengthsNoChunkHas) {
@@ -180,8 +191,8 @@ TEST(ChunkFrame, RefusesLengthsNoChunkHas) {
 }
 
 TEST(ChunkFrame, SaysWhenItNeedsANewerVersion) {
-  Buffer stored = sealed({false, false}, as_bytes("content"));
-  stored.data()[4] = stored.data()[5] = std::byte{2};
+  Buffer stored = sealed({kNone, false}, as_bytes("content"));
+  stored.data()[4] = stored.data()[5] = std::byte{3};
   mend_checksum(stored);
   EXPECT_EQ(check_chunk(stored).error().code, Errc::wrong_version);
   stored.data()[5] = std::byte{1};  // a newer writer whose chunk we can still read
@@ -200,8 +211,8 @@ Buffer golden(const std::string& name) {
 
 TEST(ChunkFrame, WritesTheDocumentedFormat) {
   const std::string plain = "ClaudeFS golden chunk, version 1";
-  EXPECT_EQ(sealed({false, false}, as_bytes(plain)), golden("chunk_v1_raw.hex"));
-  EXPECT_EQ(sealed({false, true}, as_bytes(plain)), golden("chunk_v1_raw_encrypted.hex"));
+  EXPECT_EQ(sealed({kNone, false}, as_bytes(plain)), golden("chunk_v1_raw.hex"));
+  EXPECT_EQ(sealed({kNone, true}, as_bytes(plain)), golden("chunk_v1_raw_encrypted.hex"));
 }
 
 // LZ4 may one day pack the same content otherwise, so these are only read.

@@ -16,6 +16,7 @@ class ChunkIoImpl final : public ChunkIo {
   ChunkIoImpl(Parts parts, Options options);
   runtime::Task<Result<StoredChunks>> store(std::vector<Buffer> plain) override;
   runtime::Task<Result<Buffer>> read(meta::ChunkRef ref) override;
+  void set_compression(codec::Compression how) override { compression_ = how; }
   const ChunkIoStats& stats() const override {
     stats_.degraded_reads = reader_.degraded_reads();
     return stats_;
@@ -50,6 +51,7 @@ class ChunkIoImpl final : public ChunkIo {
   runtime::Env& env_;
   cluster::Router& router_;
   const codec::DomainKey domain_key_;
+  codec::Compression compression_;
   mutable ChunkIoStats stats_;
   u64 calls_ = 0;  // since the map was last fetched
   bool watching_ = false;

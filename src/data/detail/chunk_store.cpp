@@ -29,6 +29,7 @@ struct ChunkIoImpl::Batch {
     Buffer stored;  // of new ones
   };
   codec::DomainKey key;
+  codec::Compression compression;
   std::vector<Chunk> chunks;
   u64 plain_bytes = 0;
   u64 stored_bytes = 0;  // new
@@ -40,6 +41,7 @@ struct ChunkIoImpl::Batch {
 Task<Result<StoredChunks>> ChunkIoImpl::store(std::vector<Buffer> plain) {
   auto batch = std::make_shared<Batch>();
   batch->key = domain_key_;
+  batch->compression = compression_;
   batch->chunks.resize(plain.size());
   for (std::size_t i = 0; i < plain.size(); ++i) {
     if (plain[i].empty() || plain[i].size() > codec::kMaxChunkLength)
@@ -116,7 +118,7 @@ Task<Result<void>> ChunkIoImpl::seal_new(BatchPtr batch) {
   auto results = std::make_shared<std::vector<Result<Buffer>>>(batch->fresh.size());
   co_await compute(env_, batch->fresh.size(), bytes, [batch, results](std::size_t n) {
     const Batch::Chunk& chunk = batch->chunks[batch->fresh[n]];
-    (*results)[n] = codec::seal_chunk({}, batch->key, chunk.hash, chunk.plain.span());
+    (*results)[n] = codec::seal_chunk({batch->compression}, batch->key, chunk.hash, chunk.plain.span());
   });
   for (std::size_t n = 0; n < results->size(); ++n) {
     Buffer stored = co_await std::move((*results)[n]);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "data/detail/fsck_run.h"
+#include "meta/volumes.h"
 
 namespace claudefs::data {
 namespace {
@@ -25,6 +26,8 @@ struct Content {
   u64 directories = 0;
 };
 struct Seen {
+  std::map<VolumeId, meta::Volume> volumes;
+  std::map<InodeId, std::string> roots;  // of those that are not being deleted
   std::map<InodeId, meta::AuditInodesReply::Row> inodes;
   std::map<InodeId, Names> names;
   std::map<InodeId, Content> contents;
@@ -82,10 +85,21 @@ struct Wrong {
   std::string kind;
   std::string text;
 };
-std::optional<Wrong> judge(InodeId id, const meta::AuditInodesReply::Row* row, const Names* names,
-                           const Content* content) {
+// A directory of a volume that is being deleted: piece by piece, also what its entries lead to.
+bool is_deleted(const Seen& seen, InodeId directory) {
+  const auto row = seen.inodes.find(directory);
+  if (row == seen.inodes.end()) return false;
+  const auto volume = seen.volumes.find(row->second.inode.volume);
+  return volume != seen.volumes.end() && volume->second.state == meta::VolumeState::deleting;
+}
+
+std::optional<Wrong> judge(const Seen& seen, InodeId id, const meta::AuditInodesReply::Row* row,
+                           const Names* names, const Content* content) {
   const u64 count = names == nullptr ? 0 : names->count;
   if (row == nullptr) {
+    if (const auto root = seen.roots.find(id); root != seen.roots.end())
+      return Wrong{"volume", fmt::format("volume '{}' has lost its root {:#x}", root->second, id.value)};
+    if (count != 0 && is_deleted(seen, names->directory)) return std::nullopt;
     if (count != 0)
       return Wrong{"entry",
                    fmt::format("entry '{}' of directory {:#x} leads to inode {:#x}, which is not there",
@@ -96,7 +110,16 @@ std::optional<Wrong> judge(InodeId id, const meta::AuditInodesReply::Row* row, c
     return std::nullopt;
   }
   const meta::Inode& inode = row->inode;
-  const bool root = id == meta::kRootInode;
+  const auto volume = seen.volumes.find(inode.volume);
+  if (volume == seen.volumes.end())
+    return Wrong{"volume", fmt::format("inode {:#x} is of volume {}, which is not there", id.value,
+                                       inode.volume.value)};
+  if (volume->second.state == meta::VolumeState::deleting) return std::nullopt;
+  const bool root = id == volume->second.root;
+  const auto directory = names == nullptr ? seen.inodes.end() : seen.inodes.find(names->directory);
+  if (directory != seen.inodes.end() && directory->second.inode.volume != inode.volume)
+    return Wrong{"volume", fmt::format("entry '{}' of directory {:#x} leads to inode {:#x} of another volume",
+                                       names->name, names->directory.value, id.value)};
   if (names != nullptr && names->type != inode.type)
     return Wrong{"entry",
                  fmt::format("entry '{}' of directory {:#x} says that inode {:#x} is of another type",
@@ -128,10 +151,10 @@ auto find_in(const Map& map, InodeId id) {
   return it == map.end() ? nullptr : &it->second;
 }
 
-Task<bool> repair(FsckRun& run, InodeId id, const meta::AuditInodesReply::Row* row, const Names* names,
-                  const Content* content) {
+Task<bool> repair(FsckRun& run, const Seen& seen, InodeId id, const meta::AuditInodesReply::Row* row,
+                  const Names* names, const Content* content) {
   if (row == nullptr) {
-    if (names == nullptr)
+    if (names == nullptr || seen.roots.contains(id))
       co_return false;  // entries of a directory that is gone: their inodes come up by themselves
     meta::RepairDentry op;
     op.directory = names->directory;
@@ -139,21 +162,24 @@ Task<bool> repair(FsckRun& run, InodeId id, const meta::AuditInodesReply::Row* r
     op.leads_to = id;
     co_return (co_await run.router.call(op.directory.shard(), op).result()).has_value();
   }
+  const auto volume = seen.volumes.find(row->inode.volume);
+  if (volume == seen.volumes.end()) co_return false;
+  const InodeId root = volume->second.root;
   const bool directory = row->inode.type == meta::FileType::directory;
   u64 count = names == nullptr ? 0 : names->count;
   meta::RepairInode op;
   op.inode = id;
   op.if_changed = row->inode.changed;
-  if (count == 0 && id != meta::kRootInode) {
+  if (count == 0 && id != root) {
     meta::RepairDentry add;
-    add.directory = meta::kRootInode;
+    add.directory = root;
     add.name = fmt::format("lost+found.{:x}", id.value);
     add.leads_to = id;
     add.type = row->inode.type;
     add.add = true;
     if (!co_await run.router.call(add.directory.shard(), add).result()) co_return false;
     count = 1;
-    if (directory) op.parent = meta::kRootInode;
+    if (directory) op.parent = root;
   } else if (directory && names != nullptr) {
     op.parent = names->directory;
   }
@@ -177,8 +203,15 @@ Task<Result<void>> check_names(FsckRun& run) {
     co_await read_entries(run, seen, wanted, number == 0);
     co_await run.settle();
     co_await read_inodes(run, seen.inodes, wanted);
-
+    // After the inodes: the record of a volume is there before its root.
+    const meta::ListVolumesReply volumes = co_await run.router.call(ShardId{0}, meta::ListVolumes());
     std::set<InodeId> all, again;
+    for (const meta::Volume& volume : volumes.volumes) {
+      seen.volumes[volume.id] = volume;
+      if (volume.state == meta::VolumeState::deleting) continue;
+      seen.roots[volume.root] = volume.name;
+      if (wanted.empty() || wanted.contains(volume.root)) all.insert(volume.root);
+    }
     for (const auto& [id, row] : seen.inodes) all.insert(id);
     for (const auto& [id, row] : before.inodes) all.insert(id);
     for (const auto& [id, names] : seen.names) all.insert(id);
@@ -188,7 +221,7 @@ Task<Result<void>> check_names(FsckRun& run) {
       const auto* former = find_in(before.inodes, id);
       const Names* names = find_in(seen.names, id);
       const Content* content = find_in(seen.contents, id);
-      const std::optional<Wrong> wrong = judge(id, row, names, content);
+      const std::optional<Wrong> wrong = judge(seen, id, row, names, content);
       if (!wrong) continue;
       // Once is not enough: it may have changed between the readings. An inode that is the same before and
       // after, and an entry that still leads nowhere the next time, have not.
@@ -197,9 +230,10 @@ Task<Result<void>> check_names(FsckRun& run) {
                                                    row->inode.nlink == former->inode.nlink));
       if (!stood_still || number < 2) {
         again.insert(id);
+        if (names != nullptr) again.insert(names->directory);
         continue;
       }
-      const bool repaired = run.options.repair && co_await repair(run, id, row, names, content);
+      const bool repaired = run.options.repair && co_await repair(run, seen, id, row, names, content);
       run.found(wrong->kind, wrong->text, repaired);
     }
     wanted = std::move(again);

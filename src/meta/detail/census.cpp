@@ -3,6 +3,7 @@
 #include "meta/detail/keys.h"
 #include "meta/detail/quota.h"
 #include "meta/detail/records.h"
+#include "meta/detail/volumes.h"
 
 namespace claudefs::meta {
 namespace {
@@ -27,6 +28,7 @@ void count(Census& census, std::string_view key, std::string_view value) {
       ++census.inodes;
       const Result<Inode> inode = wire::decode<Inode>(as_bytes(value));
       CFS_CHECK(inode.has_value());
+      census.volumes.insert(inode->volume);
       const Charge charge = charge_of(*inode);
       for (const QuotaSubject& subject : subjects_of(charge)) census.charged[subject] += charge.use;
       break;
@@ -35,6 +37,12 @@ void count(Census& census, std::string_view key, std::string_view value) {
       const Result<QuotaRecord> record = wire::decode<QuotaRecord>(as_bytes(value));
       CFS_CHECK(record.has_value());
       census.recorded[subject_of_quota_key(key)] = record->use;
+      break;
+    }
+    case Table::trash: {
+      const Result<TrashRecord> record = wire::decode<TrashRecord>(as_bytes(value));
+      CFS_CHECK(record.has_value());
+      if (record->directory) census.volumes.insert(record->directory->volume);
       break;
     }
     case Table::dentry:
@@ -61,6 +69,7 @@ Census take_census(const ReadContext& shard) {
     if (!key.empty()) count(census, key, value);
     return true;
   });
+  if (shard.shard() == ShardId{0}) census.records = list_volumes(shard);
   return census;
 }
 

@@ -23,6 +23,7 @@ enum class Table : u8 {
   inline_data = 0x0c,
   orphan = 0x0d,
   purge = 0x0e,
+  volume_purge = 0x0f,
   lock = 0x10,
   prepared = 0x11,
   decision = 0x12,
@@ -32,6 +33,8 @@ enum class Table : u8 {
   trashed = 0x16,
   quota_use = 0x17,
   quota_recount = 0x18,
+  volume = 0x1e,
+  volume_here = 0x1f,
 };
 
 class Key {
@@ -110,6 +113,13 @@ inline std::string quota_key(Table table, const QuotaSubject& subject) {
 inline QuotaSubject subject_of_quota_key(std::string_view key) {
   return {static_cast<QuotaKind>(number_in(key, 1, 2)), VolumeId{static_cast<u32>(number_in(key, 3))},
           number_in(key, 11)};
+}
+inline std::string volume_key(VolumeId volume) { return Key(Table::volume).be64(volume.value).take(); }
+inline std::string volume_here_key(VolumeId volume) {
+  return Key(Table::volume_here).be64(volume.value).take();
+}
+inline std::string volume_purge_key(VolumeId volume) {
+  return Key(Table::volume_purge).be64(volume.value).take();
 }
 inline std::string txn_key(Table table, TxnId txn) { return Key(table).be64(txn.value).take(); }
 

@@ -31,4 +31,8 @@ InodeId directory_id(InodeId parent, std::string_view name, u32 attempt, u16 sha
                        (u64{1} << 43) | (hash >> 21));
 }
 
+InodeId volume_root_id(VolumeId volume, u32 attempt, u16 shard_count) {
+  return directory_id(InodeId{}, fmt::format("volume {}", volume), attempt, shard_count);
+}
+
 }  // namespace claudefs::meta

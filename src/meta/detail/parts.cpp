@@ -9,6 +9,7 @@
 #include "meta/detail/permission.h"
 #include "meta/detail/records.h"
 #include "meta/detail/trash.h"
+#include "meta/detail/volumes.h"
 #include "meta/names.h"
 
 namespace claudefs::meta {
@@ -100,6 +101,19 @@ Validated check(const ReadContext& context, const TakeFromTrash& part) {
   return *inode;
 }
 
+Validated check(const ReadContext& context, const MakeVolume& part) {
+  const std::optional<Volume> there = find_volume(context, part.volume.name);
+  if (there && there->state == VolumeState::active) return fail(Errc::exists);
+  if (part.volume.id != next_volume(context)) return moved_on();
+  return std::nullopt;
+}
+
+Validated check(const ReadContext& context, const DropVolume& part) {
+  const std::optional<Volume> volume = load_volume(context, part.volume);
+  if (!volume || volume->state != VolumeState::active) return moved_on();
+  return std::nullopt;
+}
+
 void act(ApplyContext& context, const ChangeDentry& part) {
   Inode parent = *load_directory(context, part.parent);
   const std::optional<DentrySlot> slot = find_dentry(context, part.parent, part.name);
@@ -165,6 +179,22 @@ void act(ApplyContext& context, const TakeFromTrash& part) {
   store_inode(context, inode);
 }
 
+void act(ApplyContext& context, const MakeVolume& part) {
+  CFS_PROBE(meta_volume_made, "a volume is made");
+  (void)context.next("volume");
+  context.store(volume_key(part.volume.id), part.volume);
+  if (!part.volume.policy.trash) tell_shards(context, part.volume);
+}
+
+void act(ApplyContext& context, const DropVolume& part) {
+  CFS_PROBE(meta_volume_dropped, "a volume is deleted");
+  Volume volume = *load_volume(context, part.volume);
+  volume.state = VolumeState::deleting;
+  for (u16 shard = 0; shard < context.shard_count(); ++shard) volume.holding.push_back(ShardId{shard});
+  context.store(volume_key(volume.id), volume);
+  tell_shards(context, volume);
+}
+
 }  // namespace
 
 std::vector<LockNeed> locks_of(const Part& part) {
@@ -182,6 +212,8 @@ std::vector<LockNeed> locks_of(const Part& part) {
           [](const HoldRenameLock&) { return std::vector<LockNeed>{{rename_lock(), true}}; },
           [](const KeepInTrash& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
           [](const TakeFromTrash& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
+          [](const MakeVolume&) { return std::vector<LockNeed>{}; },
+          [](const DropVolume&) { return std::vector<LockNeed>{}; },
       },
       part);
 }
@@ -196,6 +228,8 @@ ShardId shard_of(const Part& part) {
                         [](const HoldRenameLock&) { return ShardId{0}; },
                         [](const KeepInTrash& p) { return p.inode.shard(); },
                         [](const TakeFromTrash& p) { return p.inode.shard(); },
+                        [](const MakeVolume&) { return ShardId{0}; },
+                        [](const DropVolume&) { return ShardId{0}; },
                     },
                     part);
 }

@@ -13,6 +13,7 @@
 
 #include "meta/detail/inherit.h"
 #include "meta/shard_machine.h"
+#include "meta/volumes.h"
 
 namespace claudefs::meta {
 
@@ -75,9 +76,18 @@ struct TakeFromTrash {  // a file, which gets its first name again
   Caller caller;  // must own the file
   static auto fields(auto& self) { return std::tie(self.inode, self.at, self.caller); }
 };
+// In shard 0, which coordinates what is done with volumes: these two are never prepared, and lock nothing.
+struct MakeVolume {
+  Volume volume;
+  static auto fields(auto& self) { return std::tie(self.volume); }
+};
+struct DropVolume {  // every shard is told
+  VolumeId volume{};
+  static auto fields(auto& self) { return std::tie(self.volume); }
+};
 // The order is on the wire.
 using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock,
-                          KeepInTrash, TakeFromTrash>;
+                          KeepInTrash, TakeFromTrash, MakeVolume, DropVolume>;
 
 struct LockNeed {
   std::string object;

@@ -3,6 +3,7 @@
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"
 #include "meta/detail/records.h"
+#include "meta/detail/volumes.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
@@ -38,6 +39,7 @@ Result<InodeReply> apply_create(ApplyContext& context, const Create& op) {
   TRY(check(op));
   TRY(check_free(context, inode_lock(op.parent), false));
   TRY_ASSIGN(const Inode parent, open_directory(context, op.parent, op.caller, false));
+  TRY(check_volume_lives(context, parent.volume));
 
   Newborn made = newborn(context, parent, op.type, op.mode);
   Inode& inode = made.inode;
@@ -58,6 +60,7 @@ Result<InodeReply> apply_create(ApplyContext& context, const Create& op) {
 Result<InodeReply> apply_create_unnamed(ApplyContext& context, const CreateUnnamed& op) {
   TRY(check_free(context, inode_lock(op.parent), false));
   TRY_ASSIGN(const Inode parent, open_directory(context, op.parent, op.caller, true));
+  TRY(check_volume_lives(context, parent.volume));
   Newborn made = newborn(context, parent, FileType::regular, op.mode);
   inherit(context, made, parent, op.caller, op.umask);
   store_newborn(context, made);

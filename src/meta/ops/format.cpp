@@ -11,7 +11,7 @@ Result<Nothing> apply_format(ApplyContext& context, const Format&) {
   root.type = FileType::directory;
   root.mode = 0755;
   root.nlink = 2;
-  root.volume = VolumeId{1};
+  root.volume = kDefaultVolume;
   root.accessed = root.modified = root.changed = root.born = context.now();
   store_inode(context, root);
   change_usage(context, {.inodes = 1});

@@ -1,5 +1,6 @@
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"
+#include "meta/detail/volumes.h"
 #include "meta/names.h"
 #include "meta/ops/ops.h"
 
@@ -12,6 +13,7 @@ Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const M
   TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.parent, op.name));
   if (slot) return fail(Errc::exists);
   TRY(check_access(context, parent, op.caller, kMayWrite));
+  TRY(check_volume_lives(context, parent.volume));
   Newborn made;
   Inode& inode = made.inode;
   inode.id = directory_id(op.parent, op.name, op.first_attempt + attempt, context.shard_count());

@@ -10,6 +10,7 @@
 #include "meta/operations.h"
 #include "meta/quota.h"
 #include "meta/trash.h"
+#include "meta/volumes.h"
 
 namespace claudefs::meta {
 
@@ -25,6 +26,8 @@ Result<ListInlineReply> read_inline(const ReadContext& context, const ListInline
 Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry& op);
 Result<ListTrashReply> read_trash(const ReadContext& context, const ListTrash& op);
 Result<ListQuotaReply> read_quota(const ReadContext& context, const ListQuota& op);
+Result<ListVolumesReply> read_volumes(const ReadContext& context, const ListVolumes& op);
+Result<Volume> read_volume(const ReadContext& context, const FindVolume& op);
 
 // commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
 Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
@@ -51,6 +54,13 @@ Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTras
 Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& op);
 Result<RecountQuotaReply> apply_recount_quota(ApplyContext& context, const RecountQuota& op);
 
+Result<Volume> apply_create_volume(ApplyContext& context, const CreateVolume& op);
+Result<Volume> apply_delete_volume(ApplyContext& context, const DeleteVolume& op);
+Result<Volume> apply_set_volume(ApplyContext& context, const SetVolume& op);
+Result<Nothing> apply_tell_volume(ApplyContext& context, const TellVolume& op);
+Result<PurgeVolumeReply> apply_purge_volume(ApplyContext& context, const PurgeVolume& op);
+Result<Nothing> apply_volume_gone(ApplyContext& context, const VolumeGone& op);
+
 Result<Nothing> apply_attach_session(ApplyContext& context, const AttachSession& op);
 Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& op);
 Result<SetLockReply> apply_set_lock(ApplyContext& context, const SetLock& op);
@@ -75,20 +85,26 @@ Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const M
 Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& op, Time now);
 Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, const RemoveDirectory& op,
                                                 Time now);
+Result<Plan<Volume>> plan_create_volume(const ReadContext& context, const CreateVolume& op, u32 attempt,
+                                        Time now);
+Result<Plan<Volume>> plan_delete_volume(const ReadContext& context, const DeleteVolume& op, Time now);
 // One more name for what is no directory; `of_inode` is what that does to the inode.
 struct NewName {
   InodeId parent{};
   std::string name;
   Caller caller;
 };
-Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, InodeId inode,
-                                       FileType type, Part of_inode);
-Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now);
-Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op, FileType type,
-                                           Time now);
+Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, const Inode& inode,
+                                       Part of_inode);
+Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, const Inode& inode, Time now);
+Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op,
+                                           const Inode& inode, Time now);
 // `there_is`: the new parent, and what the new name has; the new parent may live in another shard.
 Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& op,
                                       const FindDentryReply& there_is, Time now);
+
+// All records of an inode; its extents go to the purge list.
+void forget_inode(ApplyContext& context, const Inode& inode);
 
 // Performs a plan in the command that made it.
 template <class Reply>

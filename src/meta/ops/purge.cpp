@@ -17,17 +17,7 @@ Result<void> purge_inode(ApplyContext& context, InodeId id) {
   if (!check_free(context, inode_lock(id), true)) return {};  // it may be getting a name
   if (!context.get(orphan_key(id))) return {};
   TRY_ASSIGN(const Inode inode, load_inode(context, id));
-  remove_inode(context, inode);
-  std::vector<std::string> gone{orphan_key(id), inline_key(id), file_locks_key(id)};
-  const std::string xattrs = xattrs_key(id);
-  context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
-    gone.emplace_back(key);
-    return true;
-  });
-  for (std::string& key : gone) context.remove(std::move(key));
-  const i64 size = inode.type == FileType::regular ? static_cast<i64>(inode.size) : 0;
-  change_usage(context, {.inodes = -1, .logical_bytes = -size});
-  if (inode.allocated_bytes != 0) context.put(purge_key(inode.id, inode.extent_generation), "");
+  forget_inode(context, inode);
   return {};
 }
 
@@ -60,6 +50,21 @@ bool purge_extents(ApplyContext& context, std::string entry, std::size_t extents
 }
 
 }  // namespace
+
+void forget_inode(ApplyContext& context, const Inode& inode) {
+  const InodeId id = inode.id;
+  remove_inode(context, inode);
+  std::vector<std::string> gone{orphan_key(id), inline_key(id), file_locks_key(id)};
+  const std::string xattrs = xattrs_key(id);
+  context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
+    gone.emplace_back(key);
+    return true;
+  });
+  for (std::string& key : gone) context.remove(std::move(key));
+  const i64 size = inode.type == FileType::regular ? static_cast<i64>(inode.size) : 0;
+  change_usage(context, {.inodes = -1, .logical_bytes = -size});
+  if (inode.allocated_bytes != 0) context.put(purge_key(id, inode.extent_generation), "");
+}
 
 Result<Nothing> apply_purge_inodes(ApplyContext& context, const PurgeInodes& op) {
   for (const InodeId id : op.inodes) TRY(purge_inode(context, id));

@@ -16,7 +16,7 @@ Result<ReadDirectoryReply> read_directory(const ReadContext& context, const Read
   TRY_ASSIGN(const Inode directory, load_directory(context, op.directory));
   if (op.opener) TRY(check_access(context, directory, *op.opener, kMayRead));
   ReadDirectoryReply reply;
-  reply.parent = directory.id == kRootInode ? directory.id : directory.parent;
+  reply.parent = directory.parent == InodeId{} ? directory.id : directory.parent;
   reply.end = true;
   const u32 most = std::clamp<u32>(op.entries_max, 1, kEntriesMax);
   const std::string prefix = dentries_key(op.directory);

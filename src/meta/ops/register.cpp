@@ -17,6 +17,8 @@ void register_namespace(OperationTable& table) {
   table.query<FindDentry>(read_dentry);
   table.query<ListTrash>(read_trash);
   table.query<ListQuota>(read_quota);
+  table.query<ListVolumes>(read_volumes);
+  table.query<FindVolume>(read_volume);
 
   table.command<Create>(apply_create);
   table.command<CreateUnnamed>(apply_create_unnamed);
@@ -41,6 +43,12 @@ void register_namespace(OperationTable& table) {
   table.command<EmptyTrash>(apply_empty_trash);
   table.command<RestoreFile>(apply_restore_file);
   table.command<RecountQuota>(apply_recount_quota);
+  table.command<CreateVolume>(apply_create_volume);
+  table.command<DeleteVolume>(apply_delete_volume);
+  table.command<SetVolume>(apply_set_volume);
+  table.command<TellVolume>(apply_tell_volume);
+  table.command<PurgeVolume>(apply_purge_volume);
+  table.command<VolumeGone>(apply_volume_gone);
   table.query<TestLock>(read_lock);
   table.command<AttachSession>(apply_attach_session);
   table.command<FenceSession>(apply_fence_session);

@@ -2,6 +2,7 @@
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"
+#include "meta/detail/volumes.h"
 #include "meta/names.h"
 #include "meta/ops/ops.h"
 
@@ -61,6 +62,7 @@ Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& 
   TRY(check_name(op.new_name));
   TRY_ASSIGN(const Inode old_parent, open_directory(context, op.old_parent, op.caller, false));
   const Inode& new_parent = there_is.directory;
+  TRY(check_same_volume(old_parent.volume, new_parent.volume));
   TRY_ASSIGN(const std::optional<DentrySlot> slot, find_settled(context, op.old_parent, op.old_name));
   if (!slot) return fail(Errc::not_found);
   const Dentry moved = slot->dentry;
@@ -82,6 +84,7 @@ Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& 
     old_name.inode = there;
     old_name.type = target->type;
   } else if (op.whiteout) {
+    TRY(check_volume_lives(context, old_parent.volume));
     Newborn left = whiteout(context, old_parent, op, now);
     old_name.inode = left.inode.id;
     old_name.type = left.inode.type;

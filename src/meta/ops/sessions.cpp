@@ -1,8 +1,10 @@
 #include "meta/detail/file_locks.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/records.h"
+#include "meta/detail/volumes.h"
 #include "meta/hlc.h"
 #include "meta/ops/ops.h"
+#include "meta/session_volume.h"
 
 namespace claudefs::meta {
 namespace {
@@ -11,12 +13,17 @@ constexpr u64 kFencedKept = 7 * 86'400'000;  // milliseconds
 
 Result<OpenSessionReply> apply_admit_session(ApplyContext& context, const AdmitSession& op) {
   if (context.shard() != ShardId{0}) return fail(Errc::invalid_argument, "sessions are opened at shard 0");
+  if (op.volume != VolumeId{}) {
+    const std::optional<Volume> volume = load_volume(context, op.volume);
+    if (!volume || volume->state != VolumeState::active) return fail(Errc::stale, "the volume was deleted");
+  }
   std::optional<DomainKeyRecord> record = context.load<DomainKeyRecord>(domain_key_key());
   if (!record) {
     record = DomainKeyRecord{op.proposed};
     context.store(domain_key_key(), *record);
   }
-  const SessionId session{context.next("session") | (op.squash_root ? kSquashedSession : 0)};
+  const u64 squashed = op.squash_root ? kSquashedSession : 0;
+  const SessionId session{context.next("session") | squashed | session_bits_of(op.volume)};
   return OpenSessionReply{session, record->key};
 }
 

@@ -49,6 +49,10 @@ std::optional<Inode> inode_of(const ReadContext& context, const Found& found) {
   return context.load<Inode>(inode_key(found.place.inode));
 }
 
+bool is_for(const Caller& caller, VolumeId volume, const Inode& inode) {
+  return is_owner(caller, inode) && (volume == VolumeId{} || volume == inode.volume);
+}
+
 // The purge does the rest, and waits for those who have it open.
 void purge_from_trash(ApplyContext& context, TrashPlace place) {
   leave_trash(context, place.inode);
@@ -64,7 +68,7 @@ Result<ListTrashReply> read_trash(const ReadContext& context, const ListTrash& o
   reply.next = rows.empty() ? op.after : rows.back().place;
   for (Found& found : rows) {
     std::optional<Inode> inode = inode_of(context, found);
-    if (!inode || !is_owner(op.caller, *inode)) continue;
+    if (!inode || !is_for(op.caller, op.volume, *inode)) continue;
     reply.rows.push_back({found.place.removed, found.record.parent, std::move(found.record.name),
                           std::move(*inode), std::move(found.record.xattrs)});
   }
@@ -79,7 +83,7 @@ Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTras
   for (const Found& found : rows) {
     reply.next = found.place;
     const std::optional<Inode> inode = inode_of(context, found);
-    if (!inode || !is_owner(op.caller, *inode)) continue;
+    if (!inode || !is_for(op.caller, op.volume, *inode)) continue;
     if (found.record.directory) {
       context.remove(trash_key(found.place.removed, found.place.inode));
       continue;
@@ -95,9 +99,9 @@ Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTras
   return reply;
 }
 
-Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op, FileType type,
-                                           Time now) {
-  return plan_new_name(context, {op.new_parent, op.new_name, op.caller}, op.inode, type,
+Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op,
+                                           const Inode& inode, Time now) {
+  return plan_new_name(context, {op.new_parent, op.new_name, op.caller}, inode,
                        TakeFromTrash{op.inode, now, op.caller});
 }
 
@@ -105,7 +109,7 @@ Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& 
   if (!is_local(context, op.inode)) return fail(Errc::cross_device);
   const Result<Inode> inode = load_inode(context, op.inode);
   if (!inode) return fail(Errc::not_found, "it is not in the trash any more");
-  TRY_ASSIGN(const Plan<InodeReply> plan, plan_restore_file(context, op, inode->type, context.now()));
+  TRY_ASSIGN(const Plan<InodeReply> plan, plan_restore_file(context, op, *inode, context.now()));
   return run_plan(context, plan);
 }
 

@@ -2,10 +2,13 @@
 
 #include "meta/audit.h"
 #include "meta/commands.h"
+#include "meta/detail/keys.h"
 #include "meta/detail/namespace.h"
 #include "meta/lease_operations.h"
 #include "meta/quota.h"
+#include "meta/session_volume.h"
 #include "meta/trash.h"
+#include "meta/volumes.h"
 
 namespace claudefs::meta {
 namespace {
@@ -14,14 +17,16 @@ class Collector {
  public:
   explicit Collector(const ReadContext& state) : state_(state) {}
 
+  void name(InodeId inode) { claims_.named.push_back(inode); }
   void change(InodeId inode) {
-    claims_.covered = true;
-    if (inode != InodeId{} && is_local(state_, inode)) claims_.changes.push_back(inode);
+    name(inode);
+    add(claims_.changes, inode);
   }
   void read(InodeId inode) {
-    claims_.covered = true;
-    if (inode != InodeId{} && is_local(state_, inode)) claims_.reads.push_back(inode);
+    name(inode);
+    add(claims_.reads, inode);
   }
+  void read_behind(InodeId parent, const std::string& name) { add(claims_.reads, behind(parent, name)); }
   InodeId behind(InodeId parent, const std::string& name) const {
     if (!is_local(state_, parent) || name.empty()) return {};
     const std::optional<DentrySlot> slot = find_dentry(state_, parent, name);
@@ -29,7 +34,7 @@ class Collector {
   }
   void change_name(InodeId parent, const std::string& name) {
     change(parent);
-    change(behind(parent, name));
+    add(claims_.changes, behind(parent, name));
   }
   void part(const Part& part) {
     if (const auto* dentry = std::get_if<ChangeDentry>(&part)) change(dentry->parent);
@@ -44,6 +49,10 @@ class Collector {
   Claims take() { return std::move(claims_); }
 
  private:
+  void add(std::vector<InodeId>& to, InodeId inode) {
+    claims_.covered = true;
+    if (inode != InodeId{} && is_local(state_, inode)) to.push_back(inode);
+  }
   const ReadContext& state_;
   Claims claims_;
 };
@@ -60,7 +69,10 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
   const auto of_inode = [&](const auto& op) { out.change(op.inode); };
   switch (kind) {
     case Lookup::kKind:
-      with<Lookup>(body, [&](const Lookup& op) { out.read(out.behind(op.parent, op.name)); });
+      with<Lookup>(body, [&](const Lookup& op) {
+        out.name(op.parent);
+        out.read_behind(op.parent, op.name);
+      });
       break;
     case GetAttributes::kKind:
       with<GetAttributes>(body, [&](const auto& op) { out.read(op.inode); });
@@ -136,6 +148,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
       break;
     case CreateUnnamed::kKind:
       out.cover();  // nobody can have anything of it yet; its maker gets a lease
+      with<CreateUnnamed>(body, [&](const auto& op) { out.name(op.parent); });
       break;
     case NoteAccessed::kKind:  // each client shows its own reads; those of others, when it asks the next time
     case CommitTransaction::kKind:  // what Prepare claimed, and its locks have kept from being shown since
@@ -145,6 +158,12 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case PurgeInodes::kKind:      // no name, no handle
     case PurgeExtents::kKind:
     case EmptyTrash::kKind:
+    case CreateVolume::kKind:  // nobody has the root; who mounts a deleted one is told by KeepAlive
+    case DeleteVolume::kKind:
+    case SetVolume::kKind:
+    case TellVolume::kKind:
+    case PurgeVolume::kKind:
+    case VolumeGone::kKind:
     case OutboxStatus::kKind:  // not about inodes
     case OutboxAck::kKind:
     case AdmitSession::kKind:
@@ -162,6 +181,18 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
       out.unknown();
   }
   return out.take();
+}
+
+Result<void> check_volume(const ReadContext& state, SessionId session, const std::vector<InodeId>& named) {
+  const VolumeId volume = volume_of(session);
+  if (volume == VolumeId{}) return {};
+  for (const InodeId id : named) {
+    if (!is_local(state, id)) continue;
+    const std::optional<Inode> inode = state.load<Inode>(inode_key(id));
+    if (inode && inode->volume != volume)
+      return fail(Errc::stale, fmt::format("inode {:#x} is in another volume", id));
+  }
+  return {};
 }
 
 std::vector<InodeId> shown_by(u16 kind, const Buffer& body, const Buffer& reply, bool found) {

@@ -13,10 +13,14 @@ struct Claims {
   std::vector<InodeId> reads;    // nobody else may hold a write lease
   SessionId session{};           // whose operation it is a part of, where it is not the sender's
   bool known = true;             // false: a kind of the name space that claims_of() has no row for
+  std::vector<InodeId> named;    // that the request itself names
 };
 // As far as the applied state tells: who is behind a name may change until the operation is executed.
 // A body that cannot be decoded claims nothing: the operation itself will say so.
 Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body);
+
+// A client of one volume gets nowhere in another: stale when one of them is of another volume.
+Result<void> check_volume(const ReadContext& state, SessionId session, const std::vector<InodeId>& named);
 
 // What an answer says of inodes, in the order in which leases on them are useful.
 std::vector<InodeId> shown_by(u16 kind, const Buffer& body, const Buffer& reply, bool found);

@@ -5,6 +5,8 @@
 #include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/records.h"
+#include "meta/detail/volumes.h"
+#include "meta/session_volume.h"
 
 CFS_DEFINE_MUTANT(recall_not_awaited, "meta: a change does not wait for the leases that it recalls");
 CFS_DEFINE_MUTANT(overdue_leases_prolonged,
@@ -294,6 +296,11 @@ runtime::Task<Result<net::Reply>> LeaseKeeper::keep_alive(net::Request request) 
     if (!record.attached || led->fencing.contains(session) || led->overdue.contains(session)) continue;
     reply.shards.push_back({led->shard, led->term, led->unreclaimed.contains(session)});
   }
+  // Any replica of shard 0 will do: the client hears it from whoever hears it first.
+  if (const ShardMachine* records = service_.machine(ShardId{0})) {
+    reply.volume_deleted = is_deleted(records->reader(), volume_of(session));
+    reply.volume_version = load_volume(records->reader(), volume_of(session)).value_or(Volume{}).version;
+  }
   co_return net::Reply{wire::encode(reply), {}};
 }
 
@@ -361,6 +368,7 @@ runtime::Task<Result<Buffer>> LeaseKeeper::acquire(cluster::ShardRequest request
   const AcquireLease op = co_await wire::decode<AcquireLease>(request.body);
   const SessionId session = request.id.session;
   co_await raft_.read_barrier(request.shard);
+  co_await check_volume(service_.machine(request.shard)->reader(), session, {op.inode});
   Claims claims;
   if (op.write && !op.only_if_free)
     claims.changes.push_back(op.inode);

@@ -1,5 +1,6 @@
 // Operations that may span shards, and those that need more than the replicated state.
 #include "meta/detail/namespace.h"
+#include "meta/detail/volumes.h"
 #include "meta/service/namespace_service.h"
 
 namespace claudefs::meta {
@@ -54,9 +55,16 @@ Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId paren
   return fail(Errc::busy, "the entry is being removed by another request");
 }
 
+bool NamespaceService::keeps_what_leaves(ShardId shard, InodeId directory) const {
+  if (trash_.keep.count() == 0) return false;
+  const ReadContext& state = service_.machine(shard)->reader();
+  const Result<Inode> inode = load_inode(state, directory);
+  return inode && keeps_removed(state, inode->volume);
+}
+
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
   Unlink op = co_await decode_as<Unlink>(id, body);
-  op.to_trash = op.to_trash && trash_.keep.count() != 0;
+  op.to_trash = op.to_trash && keeps_what_leaves(shard, op.parent);
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_unlink).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
@@ -65,7 +73,7 @@ runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::R
 runtime::Task<Result<Buffer>> NamespaceService::remove_directory(ShardId shard, cluster::RequestId id,
                                                                  Buffer body) {
   RemoveDirectory op = co_await decode_as<RemoveDirectory>(id, body);
-  op.to_trash = op.to_trash && trash_.keep.count() != 0;
+  op.to_trash = op.to_trash && keeps_what_leaves(shard, op.parent);
   const InodeId parent = op.parent;
   Result<Buffer> done = co_await run_planned(shard, id, std::move(op), plan_remove_directory).result();
   co_return again_if_overtaken(shard, parent, std::move(done));
@@ -75,8 +83,8 @@ runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::Req
   const Link op = co_await decode_as<Link>(id, body);
   if (op.inode.shard() == shard) co_return co_await service_.propose(shard, Link::kKind, id, body).result();
   const InodeReply reply = co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode));
-  const auto make_plan = [type = reply.inode.type](const ReadContext& state, const Link& asked, Time now) {
-    return plan_link(state, asked, type, now);
+  const auto make_plan = [inode = reply.inode](const ReadContext& state, const Link& asked, Time now) {
+    return plan_link(state, asked, inode, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -91,9 +99,9 @@ runtime::Task<Result<Buffer>> NamespaceService::restore_file(ShardId shard, clus
   if (!reply && reply.error().code == Errc::stale)
     co_return fail(Errc::not_found, "it is not in the trash any more");
   if (!reply) co_return fail(reply.error());
-  const auto make_plan = [type = reply->inode.type](const ReadContext& state, const RestoreFile& asked,
-                                                    Time now) {
-    return plan_restore_file(state, asked, type, now);
+  const auto make_plan = [inode = reply->inode](const ReadContext& state, const RestoreFile& asked,
+                                                Time now) {
+    return plan_restore_file(state, asked, inode, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -116,10 +124,37 @@ runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::R
   co_return std::move(done);
 }
 
+runtime::Task<Result<Buffer>> NamespaceService::create_volume(ShardId shard, cluster::RequestId id,
+                                                              Buffer body) {
+  const CreateVolume op = co_await wire::decode<CreateVolume>(body);
+  for (u32 attempt = 0;; ++attempt) {
+    const auto make_plan = [attempt](const ReadContext& state, const CreateVolume& asked, Time now) {
+      return plan_create_volume(state, asked, attempt, now);
+    };
+    Result<Buffer> result = co_await run_planned(shard, id, op, make_plan).result();
+    // Either the root's id is taken, or the name: planning again tells.
+    if (result || result.error().code != Errc::exists) co_return std::move(result);
+    (void)co_await plan_create_volume(service_.machine(shard)->reader(), op, attempt, now());
+  }
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::delete_volume(ShardId shard, cluster::RequestId id,
+                                                              Buffer body) {
+  const DeleteVolume op = co_await wire::decode<DeleteVolume>(body);
+  Result<Buffer> done = co_await run_planned(shard, id, op, plan_delete_volume).result();
+  if (!done && done.error().code == Errc::not_empty)
+    co_return fail(
+        Errc::not_empty,
+        fmt::format("the volume '{}' is not empty; `claudefs volume delete --purge {}` deletes all "
+                    "that is in it",
+                    op.name, op.name));
+  co_return std::move(done);
+}
+
 runtime::Task<Result<Buffer>> NamespaceService::open_session(ShardId shard, cluster::RequestId id,
                                                              Buffer body) {
   OpenSession op = co_await wire::decode<OpenSession>(body);
-  AdmitSession admit{std::move(op.client_name), {}, op.squash_root};
+  AdmitSession admit{std::move(op.client_name), {}, op.squash_root, op.volume};
   service_.env().random().fill_secret(admit.proposed.bytes);
   co_return co_await service_.propose(shard, AdmitSession::kKind, id, wire::encode(admit)).result();
 }
@@ -150,6 +185,8 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   procedure(Rename::kKind, &NamespaceService::rename);
   procedure(Link::kKind, &NamespaceService::link);
   procedure(RestoreFile::kKind, &NamespaceService::restore_file);
+  procedure(CreateVolume::kKind, &NamespaceService::create_volume);
+  procedure(DeleteVolume::kKind, &NamespaceService::delete_volume);
   procedure(OpenSession::kKind, &NamespaceService::open_session);
   procedure(HoldOpen::kKind, &NamespaceService::hold_open);
   const auto background = [&](Background task) {
@@ -159,6 +196,7 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   background(&NamespaceService::format);
   background(&NamespaceService::clean_up);
   background(&NamespaceService::resolve_prepared);
+  background(&NamespaceService::empty_volumes);
 }
 
 }  // namespace claudefs::meta

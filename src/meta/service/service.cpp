@@ -224,6 +224,7 @@ runtime::Task<Result<Buffer>> Service::query(ShardId shard, u16 kind, Buffer bod
 // No lease of another session is left on what it changes when it is proposed.
 runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest request, Claims claims,
                                                        cluster::LeaseGrants* grants) {
+  co_await check_volume(shards_.at(request.shard)->machine->reader(), request.id.session, claims.named);
   const SessionId session = claims.session != SessionId{} ? claims.session : request.id.session;
   const LeaseKeeper::Guard guard = co_await leases_.admit(request.shard, session, claims);
   const auto in_flight = in_flight_.find({request.shard, request.id.session, request.id.sequence});
@@ -254,6 +255,7 @@ runtime::Task<Result<Buffer>> Service::query_covered(cluster::ShardRequest reque
   for (;;) {
     const Claims claims = claims_of(machine.reader(), request.kind, request.body);
     if (!claims.covered) co_return machine.query(request.kind, request.body);
+    co_await check_volume(machine.reader(), session, claims.named);
     const LeaseKeeper::Guard guard = co_await leases_.admit(request.shard, session, claims);
     // From here to the grant nothing else runs.
     const Claims now = claims_of(machine.reader(), request.kind, request.body);

@@ -5,6 +5,7 @@
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/records.h"
+#include "meta/detail/volumes.h"
 
 namespace claudefs::meta {
 
@@ -17,6 +18,9 @@ Result<void> check_part(const ApplyContext& context, const Part& part, PrepareRe
   if (shard_of(part) != context.shard()) return fail(Errc::invalid_argument, "a part of another shard");
   for (const LockNeed& need : locks_of(part)) TRY(check_free(context, need.object, need.exclusive));
   TRY_ASSIGN(const std::optional<Inode> inode, validate(context, part));
+  // Not when it is performed: what was promised before the volume was deleted is kept, and purged.
+  if (const auto* made = std::get_if<MakeInode>(&part))
+    TRY(check_volume_lives(context, made->born.inode.volume));
   if (inode) reply.inodes.push_back(*inode);
   return {};
 }

@@ -14,7 +14,7 @@ constexpr u64 kWord = 8;
 
 runtime::Task<void> Workload::audit(Client* client) {
   auditing_ = true;
-  std::deque<InodeId> next{meta::kRootInode};
+  std::deque<InodeId> next{root_};
   while (!next.empty()) {
     Operation read = make(client, Verb::read_directory);
     read.inode = next.front();
@@ -22,6 +22,7 @@ runtime::Task<void> Workload::audit(Client* client) {
     const Outcome page = co_await perform(client, read);
     for (const auto& [name, entry] : page.entries) co_await audit_entry(client, read.inode, name, &next);
   }
+  co_await audit_volumes(client);
   auditing_ = false;
 }
 

@@ -40,7 +40,7 @@ runtime::Task<void> Workload::perform_script(Client* client, Script script) {
 
 // The root's id for "".
 runtime::Task<InodeId> Workload::find(Client* client, std::string path) {
-  if (path.empty()) co_return meta::kRootInode;
+  if (path.empty()) co_return root_;
   const auto [parent, name] = split(path);
   Operation lookup = make(client, Verb::lookup);
   lookup.inode = co_await find(client, parent);

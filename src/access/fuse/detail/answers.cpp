@@ -62,7 +62,7 @@ fuse_attr attributes_of(const client::Inode& inode) {
 fuse_entry_out entry_of(const Context& context, InodeId parent, const std::string& name,
                         const client::Inode& inode) {
   fuse_entry_out out{};
-  out.nodeid = inode.id.value;
+  out.nodeid = context.node_of(inode.id);
   out.generation = generation_of(inode);
   const Validity entry =
       validity_of(std::max(context.options.entry_valid, context.fs.give_name(parent, name)));

@@ -17,6 +17,9 @@ struct Context {
   SessionOptions options;
   LookupTable lookups;
   CallerCache callers;
+  // The kernel calls the root of whatever is mounted 1.
+  InodeId inode_of(u64 node) const { return node == FUSE_ROOT_ID ? fs.volume().root : InodeId{node}; }
+  u64 node_of(InodeId inode) const { return inode == fs.volume().root ? FUSE_ROOT_ID : inode.value; }
   // Requests that wait for a lock, by their number: an interrupt ends them.
   std::map<u64, class LockRequest*> lock_waits;
 };

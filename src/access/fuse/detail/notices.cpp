@@ -20,9 +20,9 @@ std::vector<Buffer> notice(int code, std::vector<Buffer> body) {
   return packet;
 }
 
-std::vector<Buffer> inode_notice(InodeId inode, i64 offset) {
+std::vector<Buffer> inode_notice(u64 node, i64 offset) {
   fuse_notify_inval_inode_out out{};
-  out.ino = inode.value;
+  out.ino = node;
   out.off = offset;
   std::vector<Buffer> body{bytes_of(out)};
   return notice(FUSE_NOTIFY_INVAL_INODE, std::move(body));
@@ -45,18 +45,18 @@ Task<void> Session::notify_patiently(std::vector<Buffer> packet) {
 
 // Takes no lock that a request holds: at once, beside the answers.
 void Session::forget_attributes(InodeId inode) {
-  if (!ended_) scope_.spawn(notify(inode_notice(inode, -1)));
+  if (!ended_) scope_.spawn(notify(inode_notice(context_.node_of(inode), -1)));
 }
 
 Task<void> Session::forget_content(InodeId inode) {
   if (ended_) co_return;
-  co_await notify_patiently(inode_notice(inode, 0));
+  co_await notify_patiently(inode_notice(context_.node_of(inode), 0));
 }
 
 Task<void> Session::forget_name(InodeId parent, std::string name) {
   if (ended_) co_return;
   fuse_notify_inval_entry_out out{};
-  out.parent = parent.value;
+  out.parent = context_.node_of(parent);
   out.namelen = static_cast<u32>(name.size());
   out.flags = FUSE_EXPIRE_ONLY;  // to be asked for again; older kernels drop it
   name.push_back('\0');

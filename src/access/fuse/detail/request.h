@@ -28,13 +28,14 @@ const Shape* find_shape(u32 opcode);
 
 struct Request {
   fuse_in_header header{};
+  InodeId inode{};               // what it is about: Context::inode_of
   const Shape* shape = nullptr;  // null: an opcode we do not know
   Buffer fixed;
   std::vector<std::string> names;
   Buffer data;
 
   u32 opcode() const { return header.opcode; }
-  InodeId node() const { return InodeId{header.nodeid}; }
+  InodeId node() const { return inode; }
   // The fixed struct; what the kernel did not send is zero.
   template <class T>
   T as() const {

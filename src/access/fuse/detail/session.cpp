@@ -108,6 +108,7 @@ void Session::take(Buffer packet) {
     case FUSE_DESTROY:
       return scope_.spawn(answer_error(header.unique, 0));
     default:
+      request->inode = context_.inode_of(header.nodeid);
       return scope_.spawn(serve(std::move(*request)));
   }
 }
@@ -167,7 +168,7 @@ Task<void> Session::answer(Request request, Result<Reply> outcome) {
     if (error == EIO)
       log::warn("fuse", "request failed",
                 {log::kv("request", request.shape != nullptr ? request.shape->name : "unknown"),
-                 log::kv("inode", request.header.nodeid), log::kv("error", outcome.error().to_string())});
+                 log::kv("inode", request.inode), log::kv("error", outcome.error().to_string())});
     co_await answer_error(unique, error != 0 ? error : EIO);
     co_return;
   }

@@ -111,7 +111,7 @@ Task<Result<Reply>> copy_file_range(Context& context, Request request) {
   copy.to_offset = in.off_out;
   // The answer counts in 32 bits.
   copy.length = std::min<u64>(in.len, 1u << 30);
-  if (request.header.uid != 0) co_await drop_set_id(context, InodeId{in.nodeid_out});
+  if (request.header.uid != 0) co_await drop_set_id(context, context.inode_of(in.nodeid_out));
   const u64 copied = co_await context.fs.copy_range(copy);
   fuse_write_out out{};
   out.size = static_cast<u32>(copied);

@@ -39,7 +39,7 @@ Task<Result<Reply>> batch_forget(Context& context, Request request) {
   for (u64 i = 0; i < count; ++i) {
     fuse_forget_one one{};
     std::memcpy(&one, request.data.data() + i * sizeof(one), sizeof(one));
-    forget_one(context, InodeId{one.nodeid}, one.nlookup);
+    forget_one(context, context.inode_of(one.nodeid), one.nlookup);
   }
   Reply reply;
   reply.silent = true;

@@ -37,7 +37,7 @@ Task<Result<Reply>> rmdir(Context& context, Request request) {
 }
 
 Task<Result<Reply>> rename(Context& context, Request request) {
-  const InodeId new_parent{request.as<fuse_rename_in>().newdir};
+  const InodeId new_parent = context.inode_of(request.as<fuse_rename_in>().newdir);
   return do_rename(context, std::move(request), new_parent, meta::RenameMode::replace);
 }
 
@@ -52,7 +52,7 @@ Task<Result<Reply>> rename2(Context& context, Request request) {
     mode = meta::RenameMode::exchange;
   else if (how != 0)
     co_return fail(Errc::invalid_argument, "rename: unknown flags");
-  co_return co_await do_rename(context, std::move(request), InodeId{in.newdir}, mode, whiteout);
+  co_return co_await do_rename(context, std::move(request), context.inode_of(in.newdir), mode, whiteout);
 }
 
 }  // namespace claudefs::access::fuse::verbs

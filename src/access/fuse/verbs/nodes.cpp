@@ -69,7 +69,7 @@ Task<Result<Reply>> readlink(Context& context, Request request) {
 }
 
 Task<Result<Reply>> link(Context& context, Request request) {
-  const InodeId target{request.as<fuse_link_in>().oldnodeid};
+  const InodeId target = context.inode_of(request.as<fuse_link_in>().oldnodeid);
   const client::Caller caller = caller_of(context, request);
   const client::Inode inode = co_await context.fs.link(target, request.node(), request.names[0], caller);
   co_return entry_reply(context, request.node(), request.names[0], inode);
