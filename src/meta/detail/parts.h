@@ -73,7 +73,8 @@ struct TakeFromTrash {  // a file, which gets its first name again
   InodeId inode{};
   Time at;
   Caller caller;  // must own the file
-  static auto fields(auto& self) { return std::tie(self.inode, self.at, self.caller); }
+  InodeId quota_directory{};
+  static auto fields(auto& self) { return std::tie(self.inode, self.at, self.caller, self.quota_directory); }
 };
 // The order is on the wire.
 using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock,

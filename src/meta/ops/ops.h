@@ -25,6 +25,8 @@ Result<ListInlineReply> read_inline(const ReadContext& context, const ListInline
 Result<FindDentryReply> read_dentry(const ReadContext& context, const FindDentry& op);
 Result<ListTrashReply> read_trash(const ReadContext& context, const ListTrash& op);
 Result<ListQuotaReply> read_quota(const ReadContext& context, const ListQuota& op);
+Result<ListLimitsReply> read_limits(const ReadContext& context, const ListLimits& op);
+Result<ReadQuotaRow::Reply> read_quota_row(const ReadContext& context, const ReadQuotaRow& op);
 
 // commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
 Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
@@ -50,6 +52,15 @@ Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
 Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTrash& op);
 Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& op);
 Result<RecountQuotaReply> apply_recount_quota(ApplyContext& context, const RecountQuota& op);
+Result<RecordQuota::Reply> apply_record_quota(ApplyContext& context, const RecordQuota& op);
+Result<GrantQuota::Reply> apply_grant_quota(ApplyContext& context, const GrantQuota& op);
+Result<Nothing> apply_quota_moved(ApplyContext& context, const QuotaMoved& op);
+Result<Nothing> apply_mark_soft(ApplyContext& context, const MarkSoft& op);
+Result<Nothing> apply_make_quota_directory(ApplyContext& context, const MakeQuotaDirectory& op);
+Result<Nothing> apply_limit_subject(ApplyContext& context, const LimitSubject& op);
+Result<Nothing> apply_quota_granted(ApplyContext& context, const QuotaGranted& op);
+Result<ReturnQuota::Reply> apply_return_quota(ApplyContext& context, const ReturnQuota& op);
+Result<ReserveQuotaReply> apply_reserve_quota(ApplyContext& context, const ReserveQuota& op);
 
 Result<Nothing> apply_attach_session(ApplyContext& context, const AttachSession& op);
 Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& op);
@@ -81,11 +92,11 @@ struct NewName {
   std::string name;
   Caller caller;
 };
-Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, InodeId inode,
-                                       FileType type, Part of_inode);
-Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, FileType type, Time now);
-Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op, FileType type,
-                                           Time now);
+Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, const Inode& inode,
+                                       Part of_inode);
+Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, const Inode& inode, Time now);
+Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op,
+                                           const Inode& inode, Time now);
 // `there_is`: the new parent, and what the new name has; the new parent may live in another shard.
 Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& op,
                                       const FindDentryReply& there_is, Time now);

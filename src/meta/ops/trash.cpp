@@ -95,9 +95,9 @@ Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTras
   return reply;
 }
 
-Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op, FileType type,
-                                           Time now) {
-  return plan_new_name(context, {op.new_parent, op.new_name, op.caller}, op.inode, type,
+Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op,
+                                           const Inode& inode, Time now) {
+  return plan_new_name(context, {op.new_parent, op.new_name, op.caller}, inode,
                        TakeFromTrash{op.inode, now, op.caller});
 }
 
@@ -105,7 +105,7 @@ Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& 
   if (!is_local(context, op.inode)) return fail(Errc::cross_device);
   const Result<Inode> inode = load_inode(context, op.inode);
   if (!inode) return fail(Errc::not_found, "it is not in the trash any more");
-  TRY_ASSIGN(const Plan<InodeReply> plan, plan_restore_file(context, op, inode->type, context.now()));
+  TRY_ASSIGN(const Plan<InodeReply> plan, plan_restore_file(context, op, *inode, context.now()));
   return run_plan(context, plan);
 }
 

@@ -1,6 +1,7 @@
 // Operations that may span shards, and those that need more than the replicated state.
 #include "meta/detail/namespace.h"
 #include "meta/service/namespace_service.h"
+#include "meta/service/quota_service.h"
 
 namespace claudefs::meta {
 namespace {
@@ -75,8 +76,8 @@ runtime::Task<Result<Buffer>> NamespaceService::link(ShardId shard, cluster::Req
   const Link op = co_await decode_as<Link>(id, body);
   if (op.inode.shard() == shard) co_return co_await service_.propose(shard, Link::kKind, id, body).result();
   const InodeReply reply = co_await service_.call_op(op.inode.shard(), GetAttributes(op.inode));
-  const auto make_plan = [type = reply.inode.type](const ReadContext& state, const Link& asked, Time now) {
-    return plan_link(state, asked, type, now);
+  const auto make_plan = [inode = reply.inode](const ReadContext& state, const Link& asked, Time now) {
+    return plan_link(state, asked, inode, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -91,9 +92,9 @@ runtime::Task<Result<Buffer>> NamespaceService::restore_file(ShardId shard, clus
   if (!reply && reply.error().code == Errc::stale)
     co_return fail(Errc::not_found, "it is not in the trash any more");
   if (!reply) co_return fail(reply.error());
-  const auto make_plan = [type = reply->inode.type](const ReadContext& state, const RestoreFile& asked,
-                                                    Time now) {
-    return plan_restore_file(state, asked, type, now);
+  const auto make_plan = [inode = reply->inode](const ReadContext& state, const RestoreFile& asked,
+                                                Time now) {
+    return plan_restore_file(state, asked, inode, now);
   };
   co_return co_await run_planned(shard, id, op, make_plan).result();
 }
@@ -159,6 +160,21 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   background(&NamespaceService::format);
   background(&NamespaceService::clean_up);
   background(&NamespaceService::resolve_prepared);
+
+  const auto quota = std::make_shared<QuotaService>(service);
+  using QuotaMethod = runtime::Task<Result<Buffer>> (QuotaService::*)(ShardId, cluster::RequestId, Buffer);
+  const auto quota_procedure = [&](u16 kind, QuotaMethod method) {
+    service.add_procedure(kind, [quota, method](ShardId shard, cluster::RequestId id, Buffer body) {
+      return (quota.get()->*method)(shard, id, std::move(body));
+    });
+  };
+  quota_procedure(SetQuota::kKind, &QuotaService::set_quota);
+  quota_procedure(AskQuota::kKind, &QuotaService::ask_quota);
+  quota_procedure(ReturnQuota::kKind, &QuotaService::return_quota);
+  quota_procedure(QuotaState::kKind, &QuotaService::quota_state);
+  quota_procedure(ReserveQuota::kKind, &QuotaService::reserve_quota);
+  service.add_leader_task(
+      [quota](ShardId shard, Term term) { return quota->watch_soft_limits(shard, term); });
 }
 
 }  // namespace claudefs::meta
