@@ -36,7 +36,13 @@ bool State::is_reserved(const OpenFile& file, u64 bytes) {
 Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
   auto lock = co_await file->reserve_lock.lock();
   const runtime::Instant began = env.now();
+  bool flushed = false;
   while (!is_reserved(*file, bytes)) {
+    // What was taken before anybody had a limit is committed as such.
+    if (file->dirty.bytes() + file->flushing.bytes() > file->reserved) {
+      co_await flush(file, FlushMode::everything);
+      continue;
+    }
     const ShardId shard = file->id().shard();
     meta::ReserveQuota op;
     op.inode = file->id();
@@ -46,7 +52,14 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
     const meta::Hlc as_of = leases->limited_at(shard);
     const auto owners = owners_of(file->attributes);
     const Result<meta::ReserveQuotaReply> reply = co_await command(shard, std::move(op)).result();
-    if (!reply && reply.error().code == Errc::quota_exceeded) co_return false;
+    if (!reply && reply.error().code == Errc::quota_exceeded) {
+      file->has_reserve = true;
+      if (flushed || !file->has_dirty_bytes()) co_return false;
+      // Then the write that follows is alone in its commit.
+      flushed = true;
+      co_await flush(file, FlushMode::everything);
+      continue;
+    }
     if (!reply && !co_await may_try_again(began, reply.error())) co_return fail(reply.error());
     if (!reply) continue;
     file->has_reserve |= reply->limited;

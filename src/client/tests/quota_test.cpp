@@ -143,6 +143,17 @@ TEST_F(QuotaTest, an_append_is_refused_whole) {
   EXPECT_EQ(read(a, file.handle, 0, 100'000), std::string(60'000, 'a') + std::string(4'000, 'c'));
 }
 
+TEST_F(QuotaTest, what_was_taken_before_a_limit_is_kept) {
+  const Opened file = create(a, "f", kAlice);
+  EXPECT_EQ(write(a, file.handle, 0, 500'000), Errc::ok);
+  limit(100'000);
+  EXPECT_EQ(write(a, file.handle, 500'000, 1000), Errc::quota_exceeded);
+  EXPECT_EQ(fsync(a, file.handle), Errc::ok);
+  EXPECT_EQ(read(a, file.handle, 0, 1_MiB), std::string(500'000, 'x'));
+  EXPECT_EQ(write(a, file.handle, 0, 500'000, 'y'), Errc::ok);
+  EXPECT_EQ(write(a, file.handle, 499'999, 700), Errc::quota_exceeded);
+}
+
 TEST_F(QuotaTest, reservations_end_with_the_file_the_session_and_the_owner) {
   const Opened file = create(a, "f", kAlice), other = create(b, "g", kAlice);
   limit(1_MiB);
@@ -171,6 +182,7 @@ TEST_F(QuotaTest, without_a_limit_nothing_is_asked) {
     return cluster.requests - before;
   };
   EXPECT_EQ(messages_of_a_write(file, 10), 0u);
+  EXPECT_EQ(fsync(b, file.handle), Errc::ok);
   limit(1_MiB);                                  // another's
   EXPECT_EQ(messages_of_a_write(file, 20), 1u);  // once for all files of these owners
   EXPECT_EQ(messages_of_a_write(file, 30), 0u);

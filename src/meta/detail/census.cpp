@@ -54,6 +54,7 @@ void count(const ReadContext& shard, Census& census, std::string_view key, std::
     case Table::quota_reserve: {
       const Result<ReserveRecord> record = wire::decode<ReserveRecord>(as_bytes(value));
       CFS_CHECK(record.has_value());
+      if (record->bytes == 0) break;
       for (const QuotaSubject& subject : record->subjects) census.quota.reserves[subject] += record->bytes;
       break;
     }

@@ -24,15 +24,18 @@ constexpr u64 kUnheard = 10'000;  // milliseconds
 
 i64 positive(i64 value) { return std::max<i64>(value, 0); }
 
-// `change` happens to one subject. What it lacks is refused, or held from now on.
-void change_use(ApplyContext& context, const QuotaSubject& subject, const QuotaUse& change, bool refusable) {
+// `change` happens to one subject. What it lacks is refused, or held from now on. `unaware`: it may have
+// been taken by a client that had not heard of the limit.
+void change_use(ApplyContext& context, const QuotaSubject& subject, const QuotaUse& change, bool refusable,
+                bool unaware) {
   QuotaRecord record = load_quota(context, subject);
   QuotaUse lack = lack_of(record, {positive(change.bytes), positive(change.inodes)});
   record.use += change;
   if (change.bytes <= 0) lack.bytes = 0;
   if (change.inodes <= 0) lack.inodes = 0;
   if (!lack.is_nothing() && !CFS_MUTANT(meta_quota_not_asked)) {
-    const bool unheard = lack.inodes == 0 && context.hlc() <= hlc_after(record.limited_since, kUnheard);
+    const bool unheard =
+        unaware && lack.inodes == 0 && context.hlc() <= hlc_after(record.limited_since, kUnheard);
     if (!refusable || unheard || !context.lacks(subject, lack)) {
       record.allowed += lack;
       context.emit(home_of(subject, context.shard_count()), QuotaMoved{subject, lack});
@@ -145,7 +148,7 @@ QuotaUse unused_of(const QuotaRecord& record) {
 }
 
 void add_use(ApplyContext& context, Table table, const QuotaSubject& subject, const QuotaUse& use) {
-  if (table == Table::quota_use) return change_use(context, subject, use, false);
+  if (table == Table::quota_use) return change_use(context, subject, use, false, false);
   const std::string key = quota_key(table, subject);
   QuotaRecord record = context.load<QuotaRecord>(key).value_or(QuotaRecord{});
   record.use += use;
@@ -157,7 +160,9 @@ void charge(ApplyContext& context, InodeId inode, const Charge& before, const Ch
   if (CFS_MUTANT(meta_quota_forgets_chown) && before.use.inodes != 0 && after.use.inodes != 0)
     after.uid = before.uid;
   if (before == after || (CFS_MUTANT(meta_quota_charges_the_dead) && after.use.inodes == 0)) return;
+  bool unaware = false;
   if (before.use.inodes != 0 && context.get(limited_key())) {
+    unaware = same_subjects(before, after) && !context.get(reserve_key(inode, context.request().session));
     if (!same_subjects(before, after))
       drop_reserves_on(context, inode);
     else if (after.use.bytes > before.use.bytes)
@@ -171,7 +176,7 @@ void charge(ApplyContext& context, InodeId inode, const Charge& before, const Ch
   std::erase_if(changes, [](const auto& change) { return change.second.is_nothing(); });
   const std::optional<RecountRecord> recount = context.load<RecountRecord>(recount_key());
   for (const auto& [subject, use] : changes) {
-    change_use(context, subject, use, true);
+    change_use(context, subject, use, true, unaware);
     if (recount && inode <= recount->through) add_use(context, Table::quota_recount, subject, use);
   }
 }

@@ -161,7 +161,14 @@ Task<Result<Buffer>> QuotaService::reserve_quota(ShardId shard, cluster::Request
     const Inode inode = co_await load_inode(state, op.inode);
     if (limited_in_bytes(state, charge_of(inode)).empty()) co_return wire::encode(ReserveQuotaReply{});
   }
-  co_return co_await service_.propose(shard, ReserveQuota::kKind, id, std::move(body)).result();
+  Result<Buffer> done = co_await service_.propose(shard, ReserveQuota::kKind, id, std::move(body)).result();
+  if (done || done.error().code != Errc::quota_exceeded) co_return done;
+  // From now on the session's commits to this inode are those of one that knows of the limit.
+  ReserveQuota aware;
+  aware.inode = op.inode;
+  const cluster::RequestId unnumbered{id.session, 0, 0};
+  co_await service_.propose(shard, ReserveQuota::kKind, unnumbered, wire::encode(aware));
+  co_return done;
 }
 
 ListLimitsReply QuotaService::limits_at(ShardId shard) {
