@@ -128,7 +128,8 @@ class FileSystem {
   Task<Result<void>> set_xattr(InodeId inode, std::string name, Buffer value, meta::XattrMode mode,
                                Caller caller = {});
   Task<Result<void>> remove_xattr(InodeId inode, std::string name, Caller caller = {});
-  Task<Result<FileSystemUsage>> usage();
+  // Of the cluster, or of the tightest quota of the volume and the directories that `where` is in.
+  Task<Result<FileSystemUsage>> usage(InodeId where = meta::kRootInode);
 
   // Files. A handle is valid from open until release; an unknown one is Errc::stale.
   Task<Result<Opened>> open(InodeId inode, OpenFlags flags);

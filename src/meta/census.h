@@ -18,10 +18,17 @@ struct Census {
   u64 outbox = 0;    // messages not delivered yet
   u64 inodes = 0;
   u64 entries = 0;  // of directories
-  std::map<codec::ChunkHash, u64>
-      references;                            // of extents to chunks, also of content that waits for its purge
-  std::map<QuotaSubject, QuotaUse> charged;  // what the inodes cost
-  std::map<QuotaSubject, QuotaUse> recorded;  // what quotas take that to be
+  // Of extents to chunks, also of content that waits for its purge.
+  std::map<codec::ChunkHash, u64> references;
+  struct Quota {
+    std::map<QuotaSubject, QuotaUse> charged;   // what the inodes cost
+    std::map<QuotaSubject, QuotaUse> recorded;  // what quotas take that to be
+    std::map<QuotaSubject, QuotaUse> allowed;   // held of limits
+    std::map<QuotaSubject, QuotaUse> granted;   // of those whose home this is: to all shards
+    std::map<QuotaSubject, i64> reserved;       // bytes that sessions may commit
+    std::map<QuotaSubject, i64> reserves;       // the sums of what each was promised
+    std::vector<QuotaSubject> beyond;           // that use and reserve more than is held
+  } quota;
   std::set<VolumeId> volumes;   // of inodes, and of removed directories in the trash
   std::vector<Volume> records;  // of volumes, in shard 0
 };

@@ -5,6 +5,7 @@
 
 #include "meta/detail/parts.h"
 #include "meta/operations.h"
+#include "meta/quota.h"
 #include "meta/shard_machine.h"
 
 namespace claudefs::meta {
@@ -108,6 +109,108 @@ struct Resolve {  // to the coordinator's shard: settles for good whether `txn` 
   using Reply = ResolveReply;
   TxnId txn{};
   static auto fields(auto& self) { return std::tie(self.txn); }
+};
+
+// --- quotas: docs/quotas.md. `home` is the shard that keeps a subject's limits ---
+
+struct RecordQuota {  // home: SetQuota as a command; tells every shard
+  static constexpr u16 kKind = 0x0185;
+  struct Reply {
+    Hlc version{};
+    static auto fields(auto& self) { return std::tie(self.version); }
+  };
+  QuotaSubject subject;
+  QuotaLimits limits;
+  InodeId within{};
+  static auto fields(auto& self) { return std::tie(self.subject, self.limits, self.within); }
+};
+struct MakeQuotaDirectory {  // to its shard, when all shards know what it is within. not_empty
+  static constexpr u16 kKind = 0x018f;
+  using Reply = Nothing;
+  InodeId directory{};
+  static auto fields(auto& self) { return std::tie(self.directory); }
+};
+struct LimitSubject {  // home to every shard: whether to ask before use grows
+  static constexpr u16 kKind = 0x0186;
+  using Reply = Nothing;
+  QuotaSubject subject;
+  bool bytes = false;
+  bool inodes = false;
+  Hlc version{};
+  InodeId within{};  // of a directory: the next one outwards that has a quota
+  static auto fields(auto& self) {
+    return std::tie(self.subject, self.bytes, self.inodes, self.version, self.within);
+  }
+};
+struct QuotaGranted {  // home to a shard: it may use so much more
+  static constexpr u16 kKind = 0x0187;
+  using Reply = Nothing;
+  QuotaSubject subject;
+  QuotaUse use;
+  static auto fields(auto& self) { return std::tie(self.subject, self.use); }
+};
+struct QuotaMoved {  // a shard to home: so much more (less) is granted to it
+  static constexpr u16 kKind = 0x0188;
+  using Reply = Nothing;
+  QuotaSubject subject;
+  QuotaUse use;
+  static auto fields(auto& self) { return std::tie(self.subject, self.use); }
+};
+struct GrantQuota {  // home
+  static constexpr u16 kKind = 0x0189;
+  struct Reply {
+    bool granted = false;  // QuotaGranted is on its way, or nothing limits the subject any more
+    std::string why_not;
+    static auto fields(auto& self) { return std::tie(self.granted, self.why_not); }
+  };
+  QuotaSubject subject;
+  ShardId shard{};  // who asks
+  QuotaUse need;
+  static auto fields(auto& self) { return std::tie(self.subject, self.shard, self.need); }
+};
+struct AskQuota {  // home: GrantQuota, and where that is not enough what other shards do not need comes back
+  static constexpr u16 kKind = 0x018a;
+  using Reply = GrantQuota::Reply;
+  GrantQuota ask;
+  static auto fields(auto& self) { return std::tie(self.ask); }
+};
+struct ReturnQuota {  // any shard: what it does not use goes back
+  static constexpr u16 kKind = 0x018b;
+  struct Reply {
+    QuotaUse returned;  // QuotaMoved is on its way
+    static auto fields(auto& self) { return std::tie(self.returned); }
+  };
+  QuotaSubject subject;
+  static auto fields(auto& self) { return std::tie(self.subject); }
+};
+struct MarkSoft {  // home: whether use is above the soft limits
+  static constexpr u16 kKind = 0x018c;
+  using Reply = Nothing;
+  QuotaSubject subject;
+  bool bytes_over = false;
+  bool inodes_over = false;
+  static auto fields(auto& self) { return std::tie(self.subject, self.bytes_over, self.inodes_over); }
+};
+struct ReadQuotaRow {  // query
+  static constexpr u16 kKind = 0x018d;
+  struct Reply {
+    QuotaUse use;
+    bool limited = false;
+    Hlc version{};  // of the limits that it has heard of
+    static auto fields(auto& self) { return std::tie(self.use, self.limited, self.version); }
+  };
+  QuotaSubject subject;
+  static auto fields(auto& self) { return std::tie(self.subject); }
+};
+// With Errc::quota_exceeded: what a command that was not executed would have had to ask for.
+struct QuotaNeeds {
+  struct Need {
+    QuotaSubject subject;
+    QuotaUse use;
+    static auto fields(auto& self) { return std::tie(self.subject, self.use); }
+  };
+  std::vector<Need> needs;
+  static auto fields(auto& self) { return std::tie(self.needs); }
 };
 
 // --- the leader's own ---

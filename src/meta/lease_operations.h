@@ -116,7 +116,8 @@ struct KeepAliveReply {
     ShardId shard{};
     Term term{};
     bool reclaim = false;  // the leader waits for what this session holds
-    static auto fields(auto& self) { return std::tie(self.shard, self.term, self.reclaim); }
+    Hlc limited{};         // when the shard last heard who has a quota; 0: nobody has one
+    static auto fields(auto& self) { return std::tie(self.shard, self.term, self.reclaim, self.limited); }
   };
   std::vector<Shard> shards;    // led by the node, where the session is attached
   bool fenced = false;          // in one of them

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "cluster/shard_call.h"
+#include "meta/quota.h"
 #include "meta/squash.h"
 #include "meta/types.h"
 #include "raft/state_machine.h"
@@ -48,6 +49,8 @@ class ApplyContext : public ReadContext {
   // Sends a command to another shard (or this one), exactly once, in order per destination, when this one is
   // applied.
   virtual void emit(ShardId to, u16 kind, Buffer body) = 0;
+  // Nothing of the command shall happen before `need` has been asked for. False: it has to happen.
+  virtual bool lacks(const QuotaSubject& subject, const QuotaUse& need) = 0;
   // 1, 2, 3, ... a counter of this shard.
   virtual u64 next(std::string_view counter) = 0;
   Time now() const;  // from hlc()

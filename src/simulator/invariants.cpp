@@ -111,17 +111,40 @@ std::optional<std::string> miscount(Cluster& cluster) {
 
 // Within one shard, at one moment.
 std::optional<std::string> wrong_quota(const meta::ReadContext& state) {
-  meta::Census census = meta::take_census(state);
-  for (const auto& [subject, use] : census.charged) {
-    const meta::QuotaUse recorded = std::exchange(census.recorded[subject], {});
+  meta::Census::Quota quota = meta::take_census(state).quota;
+  for (const auto& [subject, use] : quota.charged) {
+    const meta::QuotaUse recorded = std::exchange(quota.recorded[subject], {});
     if (recorded != use)
       return fmt::format("shard {}: {} is charged {} bytes and {} inodes, and has {} and {}", state.shard(),
                          to_string(subject), recorded.bytes, recorded.inodes, use.bytes, use.inodes);
   }
-  for (const auto& [subject, use] : census.recorded)
-    if (use != meta::QuotaUse{})
+  for (const auto& [subject, use] : quota.recorded)
+    if (!use.is_nothing())
       return fmt::format("shard {}: {} is charged {} bytes and {} inodes, and has none", state.shard(),
                          to_string(subject), use.bytes, use.inodes);
+  if (!quota.beyond.empty())
+    return fmt::format("shard {}: {} uses more than the shard holds of its limit", state.shard(),
+                       to_string(quota.beyond.front()));
+  if (quota.reserved != quota.reserves)
+    return fmt::format("shard {}: what is reserved of quotas is not what sessions were promised",
+                       state.shard());
+  return std::nullopt;
+}
+
+// What the home of each subject has granted is what all shards hold.
+std::optional<std::string> unbalanced_quota(Cluster& cluster) {
+  std::map<meta::QuotaSubject, meta::QuotaUse> difference;
+  for (u16 number = 0; number < cluster.options().shards; ++number) {
+    const meta::ReadContext* state = leader_of(cluster, ShardId{number});
+    if (state == nullptr) return fmt::format("shard {} has no leader", number);
+    const meta::Census::Quota quota = meta::take_census(*state).quota;
+    for (const auto& [subject, use] : quota.granted) difference[subject] += use;
+    for (const auto& [subject, use] : quota.allowed) difference[subject] += -use;
+  }
+  for (const auto& [subject, use] : difference)
+    if (!use.is_nothing())
+      return fmt::format("{}: {} bytes and {} inodes are granted that no shard holds", to_string(subject),
+                         use.bytes, use.inodes);
   return std::nullopt;
 }
 
@@ -231,6 +254,8 @@ void check_quota(Cluster& cluster, const Complain& complain) {
   for (u16 number = 0; number < cluster.options().shards; ++number)
     if (const meta::ReadContext* state = leader_of(cluster, ShardId{number}))
       if (const auto why = wrong_quota(*state)) return complain(*why);
+  // Leaders move some of it now and then.
+  if (const auto why = poll(cluster, 10s, 50ms, [&] { return unbalanced_quota(cluster); })) complain(*why);
 }
 
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain) {

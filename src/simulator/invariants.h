@@ -17,7 +17,8 @@ void check_replicas(Cluster& cluster, runtime::Duration limit, const Complain& c
 // No inode without a volume, and what was deleted is gone.
 void check_volumes(Cluster& cluster, runtime::Duration limit, const Complain& complain);
 void check_references(Cluster& cluster, runtime::Duration limit, const Complain& complain);
-// What quotas take to be used is what the inodes cost. Holds at any moment, in every shard that is led.
+// What quotas take to be used is what the inodes cost, no shard uses more of a limit than it holds, and
+// together they hold what was granted.
 void check_quota(Cluster& cluster, const Complain& complain);
 // Runs the world until every sealed segment has all its shards in place.
 void await_redundancy(Cluster& cluster, runtime::Duration limit, const Complain& complain);

@@ -149,6 +149,23 @@ void Linearizer::lost(u64 number) {
   states_ = std::move(next);
 }
 
+std::optional<std::string> Linearizer::refused(u64 number) {
+  const auto at = pending_.find(number);
+  if (at == pending_.end()) return std::nullopt;
+  std::vector<State> without;
+  for (const State& state : states_)
+    if (!state.done.contains(number)) without.push_back(state);
+  std::optional<std::string> violation;
+  if (without.empty())
+    violation =
+        fmt::format("{} was refused for a quota, and others saw that it took effect", at->second.to_string());
+  else
+    states_ = std::move(without);
+  for (State& state : states_) state.done.erase(number);
+  pending_.erase(at);
+  return violation;
+}
+
 void Linearizer::settle() {
   // Any of them may have taken effect unseen, in any order.
   for (std::size_t i = 0; i < states_.size() && states_.size() <= kStatesMax; ++i)

@@ -21,6 +21,8 @@ class Linearizer {
   std::optional<std::string> answered(u64 number, const Outcome& seen);
   // No definite answer: it may have happened, or may yet happen.
   void lost(u64 number);
+  // An answer that any state allows and that says that nothing happened: a quota was used up.
+  std::optional<std::string> refused(u64 number);
   // Operations that were lost can no longer take effect: nothing of theirs is under way.
   void settle();
 

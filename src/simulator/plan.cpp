@@ -56,6 +56,7 @@ Plan draw(u64 seed, bool dense) {
   plan.cluster.trash = random.chance(750'000);
   plan.cluster.few_proposals = random.chance(250'000);
   if (plan.cluster.servers > 3) plan.moves = static_cast<u32>(random.between(0, 4));
+  if (random.chance(400'000)) plan.limits = static_cast<u32>(random.between(1, 12));
   sim::RandomStream apart(seed, "volumes");
   plan.volumes = apart.chance(400'000);
   plan.cluster.second_volume = apart.chance(300'000);
@@ -83,6 +84,7 @@ std::string Plan::to_string() const {
   if (cluster.clock_drift_max != 0)
     out += fmt::format("; clocks drift by up to {} ppm", cluster.clock_drift_max);
   if (moves != 0) out += fmt::format("; up to {} shards a round move", moves);
+  if (limits != 0) out += fmt::format("; {} limits of quotas a round", limits);
   if (cluster.second_volume) out += "; in a second volume";
   if (volumes) out += "; volumes come and go";
   if (cluster.few_proposals) out += "; two commands a shard at once";

@@ -8,6 +8,7 @@
 #include "simulator/chaos.h"
 #include "simulator/disk_faults.h"
 #include "simulator/invariants.h"
+#include "simulator/quota_limits.h"
 #include "simulator/workload.h"
 
 namespace claudefs::simulator {
@@ -48,6 +49,7 @@ class Run {
     for (u32 round = 0; round < plan_.rounds && report_.violations.empty(); ++round) {
       workload_.resume();
       chaos_.begin_round(round);
+      change_limits(cluster_, plan_, round);
       damage_only_at_victim_ = true;
       cluster_.world().run_for(plan_.round_time);
       check_sealed_now();

@@ -43,6 +43,7 @@ struct Plan {
   std::optional<DiskFault> disk_fault;  // after the first round, in calm
   u32 moves = 0;                        // of a metadata shard to other servers, in each round
   u32 handovers = 0;          // of a file between two clients while its leader is struck, in each round
+  u32 limits = 0;             // of quotas, set in each round
   bool wrong_oracle = false;  // the canary: the oracle is told one lie
   // What shrinking leaves out: operations by (client, lane, index), scheduled faults by (round, index),
   // hand-overs among them.

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "base/probe.h"
+
 namespace claudefs::simulator {
 
 using namespace std::chrono_literals;
@@ -193,6 +195,11 @@ runtime::Task<Outcome> Workload::perform(Client* client, Operation operation) {
   Outcome seen = co_await call(client, &operation);
   under_way_.erase(number);
   note(fmt::format("answer  #{} {}", number, seen.to_string()));
+  if (seen.code == Errc::quota_exceeded) {
+    CFS_PROBE(sim_quota_refused, "an operation on names is refused for a quota");
+    if (std::optional<std::string> wrong = linearizer_.refused(number)) violation(std::move(*wrong));
+    co_return seen;
+  }
   if (!is_definite(seen.code)) {
     linearizer_.lost(number);
     ++report_.lost_operations;

@@ -73,6 +73,7 @@ Task<void> Leases::keep_alive_at(NodeId node, std::string address) {
     Link& link = links_[shard.shard];
     link.attached = true;
     if (link.term > shard.term) continue;
+    link.limited = shard.limited;
     if (link.term == shard.term && !shard.reclaim) {
       link.valid_until = std::max(link.valid_until, sent + meta::kLeaseTrusted);
     } else if (!link.reclaiming) {
@@ -192,6 +193,8 @@ Task<void> Leases::give_back(meta::Recall recall) {
     if (!flushed && file->is_dirty()) co_await env_.executor().sleep(100ms);
   }
   if (session != state_.session) co_return;
+  // Who changes the inode next may be giving it to somebody else.
+  if (const FilePtr file = state_.find_file(inode)) file->reserved = 0;
   if (recall.keep_read) {
     if ((entry = find(inode)) != nullptr) {
       entry->mode = LeaseMode::read;

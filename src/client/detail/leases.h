@@ -46,6 +46,11 @@ class Leases {
   // The inode behind a name; 0: there is none. Nothing: not known.
   std::optional<InodeId> name(InodeId parent, const std::string& name);
   bool knows_no_capability(InodeId inode) const;
+  // When the shard last heard who has a quota; 0: nobody has one there. As fresh as what is held.
+  meta::Hlc limited_at(ShardId shard) const {
+    const auto at = links_.find(shard);
+    return at == links_.end() ? meta::Hlc{} : at->second.limited;
+  }
   // Something, though perhaps not to be trusted now: the leader asks for it back before the inode changes.
   bool is_granted(InodeId inode) const {
     const auto at = entries_.find(inode);
@@ -185,6 +190,7 @@ class Leases {
     runtime::Instant valid_until{};
     bool attached = false;
     bool reclaiming = false;
+    meta::Hlc limited{};
   };
   struct Recalled {
     Term term{};

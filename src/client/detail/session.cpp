@@ -82,6 +82,8 @@ Task<Result<void>> State::ensure_current(FilePtr file) {
 void State::drop_what_is_not_committed() {
   for (auto& [inode, file] : files) {
     file->only_ours = false;
+    file->reserved = 0;
+    file->has_reserve = false;
     if (file->dirty.empty() && file->attribute_changes.empty())
       continue;  // what is being committed now finds out by itself
     CFS_PROBE(client_bytes_lost_with_session, "buffered bytes go with their session");

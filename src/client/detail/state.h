@@ -25,7 +25,8 @@ inline Error lost_with_session() {
 
 // A file with open handles, or with bytes that are still to be written back.
 struct OpenFile {
-  OpenFile(runtime::Executor& executor, Inode inode) : attributes(std::move(inode)), flush_lock(executor) {
+  OpenFile(runtime::Executor& executor, Inode inode)
+      : attributes(std::move(inode)), flush_lock(executor), reserve_lock(executor) {
     extents.reset(attributes.data_version);
   }
   InodeId id() const { return attributes.id; }
@@ -58,6 +59,12 @@ struct OpenFile {
   // Until then it is taken to have no file capability, for which the kernel asks before a write.
   runtime::Instant no_capability_until{};
   runtime::Mutex flush_lock;
+  // Of a quota: bytes of `dirty` and `flushing` that the shard will take, at least.
+  u64 reserved = 0;
+  bool has_reserve = false;   // the shard may still hold some for us
+  bool reserve_exact = true;  // and no more than we know: nothing was overwritten
+  u64 reserve_ahead = 0;      // beyond what the next write needs
+  runtime::Mutex reserve_lock;
   bool write_back_running = false;
   bool write_back_scheduled = false;
   // Write-backs that failed: a handle that has seen fewer has an error to report.
@@ -175,6 +182,8 @@ class State {
   Task<Result<void>> wait_for_room(FilePtr file, u64 bytes);
   void write_back_soon(FilePtr file);
   void write_back_now(FilePtr file);
+  // Commits it before it ends, and nothing else with it: where nothing is left to reserve, the shard decides.
+  Task<Result<void>> write_through(FilePtr file, u64 offset, Buffer data, bool append);
   // The handle's unreported failure, once.
   Result<void> take_failure(HandleId handle);
 
@@ -186,6 +195,16 @@ class State {
   // Durable when it ends. Waits while what is in the trash can make room. Errors: those of ChunkIo::store.
   Task<Result<data::StoredChunks>> store(std::vector<Buffer> chunks);
   Task<Result<meta::ShardUsageReply>> usage_of_all();  // `inodes` and `trashed_bytes` of all shards
+
+  // reserve.cpp: what is buffered of files whose owners have quotas is set aside at the shard before.
+  // May `bytes` more be buffered now?
+  bool is_reserved(const OpenFile& file, u64 bytes);
+  // Asks for them. False: there are none to be had.
+  Task<Result<bool>> reserve(FilePtr file, u64 bytes);
+  // A commit of `bytes` was answered with `after`.
+  void use_reserve(OpenFile& file, u64 bytes, const Inode& after);
+  // Of a file with nothing to commit.
+  Task<void> release_reserve(FilePtr file);
 
   // reading.cpp
   Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);
@@ -222,6 +241,12 @@ class State {
   std::map<InodeId, meta::Time> accessed;  // by reads here, not yet told
   // Removed directories that the kernel still holds, as they were: what stat(".") shows in one.
   std::map<InodeId, Inode> removed_directories;
+  // Whose files nobody limits in a shard, as long as its limits are those of `as_of`.
+  struct Unlimited {
+    meta::Hlc as_of{};
+    std::set<std::tuple<VolumeId, u32, u32, InodeId>> owners;
+  };
+  std::map<ShardId, Unlimited> unlimited;
   runtime::Mutex session_lock;
   std::unique_ptr<Leases> leases;  // none: the cluster is trusted for a second, as its options say
   runtime::Condition room;         // dirty_total fell, or a write-back ended
@@ -235,6 +260,7 @@ class State {
   Task<Result<void>> flush_attributes(FilePtr file);
   void drop_attribute_changes(OpenFile& file, std::size_t count);
   void refuse_attributes(OpenFile& file, std::size_t count, const Error& why);
+  Unlimited& unlimited_in(ShardId shard);
   Task<void> read_chunk_quietly(meta::ChunkRef ref);
   Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);
   Task<Result<Buffer>> send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body);

@@ -99,6 +99,9 @@ Task<Result<void>> commit_batch(State& state, FilePtr file, std::vector<PlannedE
       reply = co_await state.command(file->id().shard(), std::move(commit)).result();
     }
     if (reply) {
+      u64 bytes = 0;
+      for (const PlannedExtent& planned : batch) bytes += planned.bytes.size();
+      state.use_reserve(*file, bytes, reply->inode);
       state.note_own_change(reply->inode, before);
       co_return Result<void>();
     }
@@ -115,8 +118,10 @@ bool may_succeed_later(const Error& error) {
          error.code == Errc::conflict;
 }
 
-// Of the changes of attributes that ride on a write, not of the write.
-bool is_refusal(Errc code) { return code == Errc::access_denied || code == Errc::not_permitted; }
+// Of the changes of attributes that ride on a write, not of the write; for a quota perhaps of either.
+bool is_refusal(Errc code) {
+  return code == Errc::access_denied || code == Errc::not_permitted || code == Errc::quota_exceeded;
+}
 
 // What was appended is a run of its own.
 std::vector<FlushRun> runs_of(const DirtySet& dirty, FlushMode mode, std::optional<u64> appended_from) {
@@ -214,6 +219,7 @@ void State::drop_attribute_changes(OpenFile& file, std::size_t count) {
   if (!shows_flushing(file)) return;
   const auto first = file.attribute_changes.begin();
   const std::size_t there = std::min(count, file.attribute_changes.size());
+  if (there != 0) file.reserved = 0;  // another may own it now
   file.attribute_changes.erase(first, first + static_cast<std::ptrdiff_t>(there));
 }
 
@@ -295,6 +301,26 @@ Task<Result<void>> State::flush(FilePtr file, FlushMode mode) {
   co_return co_await flush_locked(file, mode).result();
 }
 
+Task<Result<void>> State::write_through(FilePtr file, u64 offset, Buffer data, bool append) {
+  auto lock = co_await file->flush_lock.lock();
+  co_await flush_locked(file, FlushMode::everything);
+  CFS_PROBE(client_write_through, "a write waits for its commit: a quota is nearly used up");
+  const runtime::Instant began = env.now();
+  for (;;) {
+    if (append) offset = visible(*file).size;
+    file->flushing_session = session;
+    file->flushing.write(offset, data);
+    file->flushing_appended_from = append ? std::optional<u64>(offset) : std::nullopt;
+    file->written_at = time_now();
+    recount(*file);
+    Result<void> done = co_await write_out(file, FlushMode::everything).result();
+    file->flushing.clear();
+    file->flushing_appended_from.reset();
+    recount(*file);
+    if (done || !co_await may_try_again(began, done.error())) co_return done;
+  }
+}
+
 void State::write_back_now(FilePtr file) {
   if (file->write_back_running || !scope.accepting()) return;
   file->write_back_running = true;
@@ -320,6 +346,7 @@ Task<void> State::run_write_back_later(FilePtr file) {
   co_await env.executor().sleep(failures == 0 ? options.write_back_after : options.retry_after);
   file->write_back_scheduled = false;
   (void)co_await flush(file, mode_of(*file)).result();
+  if (file->has_reserve) co_await release_reserve(file);
   if (file->is_dirty()) write_back_soon(file);
   drop_if_idle(file);
 }

@@ -11,6 +11,7 @@
 #include "client/file_system.h"
 #include "data/operations.h"
 #include "meta/commands.h"
+#include "meta/quota.h"
 #include "meta/shard_machine.h"
 #include "meta/shard_service.h"
 #include "store/memory_kv.h"
@@ -67,6 +68,7 @@ class FakeRouter final : public cluster::Router {
       held = wire::decode<meta::HoldOpen>(body)->inodes;
       co_return wire::encode(meta::Nothing{});
     }
+    if (kind == meta::QuotaState::kKind) co_return wire::encode(meta::QuotaStateReply{});
     if (kind == meta::OpenSession::kKind)
       co_return propose(meta::AdmitSession::kKind, {}, wire::encode(meta::AdmitSession{}));
     if (table_.find_query(kind) != nullptr) co_return machine_->query(kind, body);

@@ -173,6 +173,7 @@ class SharedCluster {
     for (u16 i = 0; i < 2; ++i)
       map.nodes.push_back(
           {NodeId{static_cast<u16>(i + 1)}, i == 0 ? "s0:1" : "s1:1", cluster::NodeState::up, {}});
+    for (cluster::NodeView& node : map.nodes) node.stats.raw_total = 1_GiB;
     map.shards.push_back({ShardId{0}, {NodeId{1}, NodeId{2}}, NodeId{static_cast<u16>(self->leader + 1)}});
     co_return net::Reply{wire::encode(map), {}};
   }

@@ -15,6 +15,7 @@ Task<Result<void>> FileSystem::release(HandleId handle) {
   const bool last = file->handles == 1 && file->is_lost_at_close(!state.leases);
   const bool pointless = last || CFS_MUTANT(client_close_without_flush);
   if (!pointless) (void)co_await state.flush(file, FlushMode::everything).result();
+  if (file->handles == 1 && file->has_reserve) co_await state.release_reserve(file);
   Result<void> failure = state.take_failure(handle);
   state.handles.erase(handle);
   if (--file->handles == 0) file->told_open = false;

@@ -54,9 +54,12 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
   auto lock = co_await file->flush_lock.lock();
   // A write-back after this would put its own time over the one that is set.
   // And what was appended before belongs before the new end, wherever it is put.
-  if (change.modified || (change.size && file->appended_from) || !file->attribute_changes.empty())
+  // And those who pay for what was written are those who owned it then.
+  if (change.modified || (change.size && file->appended_from) || change.uid || change.gid ||
+      !file->attribute_changes.empty())
     co_await state.flush_locked(file, FlushMode::everything);
   co_await apply(state, file->id(), change);
+  if (change.uid || change.gid) file->reserved = 0;
   if (change.size) {
     if (!CFS_MUTANT(client_truncate_keeps_dirty)) file->dirty.truncate(*change.size);
     if (file->dirty.empty()) file->appended_from.reset();
@@ -71,6 +74,10 @@ Task<Result<Inode>> apply_to_open(State& state, FilePtr file, AttributeChange ch
 bool may_wait(const State& state, const OpenFile& file, const AttributeChange& change) {
   if (state.leases && state.leases->held(file.id()) != LeaseMode::write &&
       !CFS_MUTANT(client_keeps_attributes_without_lease))
+    return false;
+  // A gift may be beyond the quota of who gets it.
+  if (state.leases && (change.uid || change.gid) &&
+      state.leases->limited_at(file.id().shard()) != meta::Hlc{})
     return false;
   const bool written_here = std::ranges::any_of(state.handles, [&](const auto& handle) {
     return handle.second.file.get() == &file && handle.second.flags.write;
@@ -101,7 +108,8 @@ Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange ch
     co_return fail(Errc::file_too_big, "beyond the largest file");
   const FilePtr file = state_->find_file(inode);
   if (file != nullptr && may_wait(*state_, *file, change)) co_return keep_for_later(*state_, file, change);
-  if (file != nullptr && (change.size || change.modified || !file->attribute_changes.empty()))
+  const bool in_order = change.size || change.modified || change.uid || change.gid;
+  if (file != nullptr && (in_order || !file->attribute_changes.empty()))
     co_return co_await apply_to_open(*state_, file, std::move(change));
   co_return co_await apply(*state_, inode, std::move(change));
 }

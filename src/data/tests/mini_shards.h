@@ -34,6 +34,7 @@ class MiniShard final : public meta::ApplyContext {
   const cluster::RequestId& request() const override { return id_; }
   void emit(ShardId to, u16 kind, Buffer body) override { outbox.push_back({to, kind, std::move(body)}); }
   using meta::ApplyContext::emit;
+  bool lacks(const meta::QuotaSubject&, const meta::QuotaUse&) override { return false; }
   u64 next(std::string_view counter) override { return ++counters[std::string(counter)]; }
   void set_hlc(meta::Hlc hlc) { hlc_ = hlc; }
 

@@ -13,7 +13,14 @@ u64 mix_into(u64 digest, std::string_view text) {
   return (digest ^ text.size()) * 0x100000001b3ull;
 }
 
-void count(Census& census, std::string_view key, std::string_view value) {
+void count(Census::Quota& quota, const QuotaSubject& subject, const QuotaRecord& record) {
+  if (!record.use.is_nothing()) quota.recorded[subject] = record.use;
+  if (!record.allowed.is_nothing()) quota.allowed[subject] = record.allowed;
+  if (record.reserved != 0) quota.reserved[subject] = record.reserved;
+  if (!lack_of(record, {}).is_nothing()) quota.beyond.push_back(subject);
+}
+
+void count(const ReadContext& shard, Census& census, std::string_view key, std::string_view value) {
   switch (static_cast<Table>(static_cast<u8>(key.front()))) {
     case Table::lock:
       ++census.locks;
@@ -30,13 +37,27 @@ void count(Census& census, std::string_view key, std::string_view value) {
       CFS_CHECK(inode.has_value());
       census.volumes.insert(inode->volume);
       const Charge charge = charge_of(*inode);
-      for (const QuotaSubject& subject : subjects_of(charge)) census.charged[subject] += charge.use;
+      for (const QuotaSubject& subject : subjects_of(shard, charge))
+        census.quota.charged[subject] += charge.use;
       break;
     }
     case Table::quota_use: {
       const Result<QuotaRecord> record = wire::decode<QuotaRecord>(as_bytes(value));
       CFS_CHECK(record.has_value());
-      census.recorded[subject_of_quota_key(key)] = record->use;
+      count(census.quota, subject_of_quota_key(key), *record);
+      break;
+    }
+    case Table::quota_limit: {
+      const Result<QuotaLimitRecord> record = wire::decode<QuotaLimitRecord>(as_bytes(value));
+      CFS_CHECK(record.has_value());
+      if (!record->granted.is_nothing()) census.quota.granted[subject_of_quota_key(key)] = record->granted;
+      break;
+    }
+    case Table::quota_reserve: {
+      const Result<ReserveRecord> record = wire::decode<ReserveRecord>(as_bytes(value));
+      CFS_CHECK(record.has_value());
+      if (record->bytes == 0) break;
+      for (const QuotaSubject& subject : record->subjects) census.quota.reserves[subject] += record->bytes;
       break;
     }
     case Table::trash: {
@@ -66,7 +87,7 @@ Census take_census(const ReadContext& shard) {
   census.digest = 0xcbf29ce484222325ull;
   shard.scan({}, {}, [&](std::string_view key, std::string_view value) {
     census.digest = mix_into(mix_into(census.digest, key), value);
-    if (!key.empty()) count(census, key, value);
+    if (!key.empty()) count(shard, census, key, value);
     return true;
   });
   if (shard.shard() == ShardId{0}) census.records = list_volumes(shard);

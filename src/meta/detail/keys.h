@@ -33,6 +33,8 @@ enum class Table : u8 {
   trashed = 0x16,
   quota_use = 0x17,
   quota_recount = 0x18,
+  quota_limit = 0x19,
+  quota_reserve = 0x1a,
   volume = 0x1e,
   volume_here = 0x1f,
 };
@@ -70,6 +72,7 @@ inline std::string usage_key() { return Key(Table::machine).text("u").take(); }
 inline std::string lock_count_key() { return Key(Table::machine).text("l").take(); }
 inline std::string domain_key_key() { return Key(Table::machine).text("k").take(); }
 inline std::string recount_key() { return Key(Table::machine).text("q").take(); }
+inline std::string limited_key() { return Key(Table::machine).text("Q").take(); }
 inline std::string counter_key(std::string_view name) { return Key(Table::counter).text(name).take(); }
 inline std::string session_key(SessionId session) { return Key(Table::session).be64(session.value).take(); }
 inline std::string outcomes_key(SessionId session) { return Key(Table::outcome).be64(session.value).take(); }
@@ -106,13 +109,17 @@ inline std::string trash_key(Hlc since, InodeId inode) {
 }
 inline std::string trashed_key(InodeId inode) { return Key(Table::trashed).be64(inode.value).take(); }
 inline std::string file_locks_key(InodeId inode) { return Key(Table::file_lock).be64(inode.value).take(); }
-// `table`: quota_use or quota_recount.
+// `table`: quota_use, quota_recount or quota_limit.
 inline std::string quota_key(Table table, const QuotaSubject& subject) {
   return Key(table).be16(static_cast<u16>(subject.kind)).be64(subject.volume.value).be64(subject.id).take();
 }
 inline QuotaSubject subject_of_quota_key(std::string_view key) {
   return {static_cast<QuotaKind>(number_in(key, 1, 2)), VolumeId{static_cast<u32>(number_in(key, 3))},
           number_in(key, 11)};
+}
+inline std::string reserves_key(InodeId inode) { return Key(Table::quota_reserve).be64(inode.value).take(); }
+inline std::string reserve_key(InodeId inode, SessionId session) {
+  return Key(Table::quota_reserve).be64(inode.value).be64(session.value).take();
 }
 inline std::string volume_key(VolumeId volume) { return Key(Table::volume).be64(volume.value).take(); }
 inline std::string volume_here_key(VolumeId volume) {

@@ -26,8 +26,8 @@ Time ApplyContext::now() const { return time_of(hlc()); }
 // What a command sees.
 class Machine::Context final : public ApplyContext {
  public:
-  Context(Machine& machine, Batch& batch, const cluster::RequestId& request)
-      : machine_(machine), batch_(batch), request_(request) {}
+  Context(Machine& machine, Batch& batch, const cluster::RequestId& request, bool may_refuse)
+      : machine_(machine), batch_(batch), request_(request), may_refuse_(may_refuse) {}
   std::optional<std::string> get(std::string_view key) const override { return batch_.overlay.get(key); }
   void scan(std::string_view prefix, std::string_view first,
             const std::function<bool(std::string_view, std::string_view)>& visit) const override {
@@ -53,6 +53,10 @@ class Machine::Context final : public ApplyContext {
     batch_.emitted = true;
     batch_.emitted_urgent |= kind < kFirstDataKind;
   }
+  bool lacks(const QuotaSubject& subject, const QuotaUse& need) override {
+    if (may_refuse_) needs.needs.push_back({subject, need});
+    return may_refuse_;
+  }
   u64 next(std::string_view counter) override {
     const std::string key = counter_key(counter);
     NumberRecord record = load<NumberRecord>(key).value_or(NumberRecord{});
@@ -60,11 +64,13 @@ class Machine::Context final : public ApplyContext {
     ApplyContext::store(key, record);
     return record.value;
   }
+  QuotaNeeds needs;
 
  private:
   Machine& machine_;
   Batch& batch_;
   const cluster::RequestId& request_;
+  bool may_refuse_;
 };
 
 std::vector<Buffer> Machine::apply(const std::vector<raft::Committed>& entries) {
@@ -95,15 +101,15 @@ Outcome Machine::apply_entry(Batch& batch, const Buffer& command) {
 
 Outcome Machine::apply_once(Batch& batch, const CommandEntry& entry) {
   if (entry.kind == Deliver::kKind) return deliver(batch, entry);
-  if (entry.id.session == SessionId{}) return execute(batch, entry);
+  if (entry.id.session == SessionId{}) return execute(batch, entry, true);
   if (std::optional<Outcome> before = recall(batch, entry.id)) return std::move(*before);
-  Outcome outcome = execute(batch, entry);
+  Outcome outcome = execute(batch, entry, true);
   // Without a number it may be executed again (PinChunks): there is nothing to remember it by.
   if (entry.id.sequence != 0 && !is_transient(outcome.code)) remember(batch, entry.id, outcome);
   return outcome;
 }
 
-Outcome Machine::execute(Batch& batch, const CommandEntry& entry) {
+Outcome Machine::execute(Batch& batch, const CommandEntry& entry, bool may_refuse) {
   const OperationTable::Command* command = table_.find_command(entry.kind);
   if (command == nullptr) {
     return {Errc::unsupported, fmt::format("this node knows no command {:#x}; upgrade it", entry.kind), {}};
@@ -111,12 +117,14 @@ Outcome Machine::execute(Batch& batch, const CommandEntry& entry) {
   const std::size_t mark = batch.overlay.mark();
   const std::size_t to_self = batch.to_self.size();
   const bool emitted = batch.emitted;
-  Context context(*this, batch, entry.id);
+  Context context(*this, batch, entry.id, may_refuse);
   Result<Buffer> result = (*command)(context, entry.body);
-  if (result) return {Errc::ok, {}, std::move(*result)};
+  const bool lacks = result && !context.needs.needs.empty();
+  if (result && !lacks) return {Errc::ok, {}, std::move(*result)};
   batch.overlay.undo_to(mark);
   batch.to_self.resize(to_self);
   batch.emitted = emitted;
+  if (lacks) return {Errc::quota_exceeded, "a quota is asked for", wire::encode(context.needs)};
   return {result.error().code, std::move(result.error().text), {}};
 }
 
@@ -124,7 +132,7 @@ void Machine::run_to_self(Batch& batch) {
   while (!batch.to_self.empty()) {
     const CommandEntry message = std::move(batch.to_self.front());
     batch.to_self.pop_front();
-    const Outcome outcome = execute(batch, message);
+    const Outcome outcome = execute(batch, message, false);
     if (outcome.code != Errc::ok)
       log::error(
           "meta", "a message of a shard to itself failed",
@@ -155,7 +163,7 @@ Outcome Machine::deliver(Batch& batch, const CommandEntry& entry) {
     const CommandEntry& message = op->messages[i];
     hlc_ = std::max(hlc_, Hlc{message.hlc.value + 1});  // an effect is later than its cause
     CommandEntry inner{message.kind, hlc_, {}, message.body};
-    const Outcome outcome = execute(batch, inner);
+    const Outcome outcome = execute(batch, inner, false);
     if (outcome.code != Errc::ok)
       log::error("meta", "a message of another shard failed",
                  {log::kv("shard", stored_.shard()), log::kv("from", op->source),

@@ -50,7 +50,8 @@ class Machine final : public ShardMachine {
 
   Outcome apply_entry(Batch& batch, const Buffer& command);
   Outcome apply_once(Batch& batch, const CommandEntry& entry);
-  Outcome execute(Batch& batch, const CommandEntry& entry);
+  // `may_refuse`: whoever sent it can be told that a quota is in the way.
+  Outcome execute(Batch& batch, const CommandEntry& entry, bool may_refuse);
   Outcome deliver(Batch& batch, const CommandEntry& entry);
   void run_to_self(Batch& batch);
   std::optional<Outcome> recall(const Batch& batch, const cluster::RequestId& id) const;
@@ -74,7 +75,8 @@ Result<store::KvBatch> decode_snapshot_piece(ShardId shard, const Buffer& piece)
 
 // Errors that say "not now": the same request may be executed later, so its outcome is not recorded.
 inline bool is_transient(Errc code) {
-  return code == Errc::busy || code == Errc::conflict || code == Errc::cross_device;
+  return code == Errc::busy || code == Errc::conflict || code == Errc::cross_device ||
+         code == Errc::quota_exceeded;
 }
 
 }  // namespace claudefs::meta

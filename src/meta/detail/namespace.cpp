@@ -1,11 +1,14 @@
 #include "meta/detail/namespace.h"
 
+#include "base/mutant.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/quota.h"
 #include "meta/names.h"
 
 namespace claudefs::meta {
+
+CFS_DEFINE_MUTANT(meta_quota_moves_freely, "meta: files are moved out of a directory with a quota");
 
 Result<Inode> load_inode(const ReadContext& context, InodeId id) {
   if (std::optional<Inode> inode = context.load<Inode>(inode_key(id))) return std::move(*inode);
@@ -37,6 +40,12 @@ Result<void> check_name(std::string_view name) {
       name.find('\0') != name.npos)
     return fail(Errc::invalid_argument, "not a name that a directory can hold");
   return {};
+}
+
+Result<void> check_same_quota(InodeId of_one, InodeId of_other) {
+  if (of_one == of_other || CFS_MUTANT(meta_quota_moves_freely)) return {};
+  return fail(Errc::cross_device,
+              "it would leave or enter a directory with a quota: copy it, then remove it");
 }
 
 std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name,

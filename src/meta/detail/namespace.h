@@ -19,6 +19,9 @@ bool is_local(const ReadContext& context, InodeId id);
 // Errors: invalid_argument (empty, ".", "..", with '/' or NUL), name_too_long.
 Result<void> check_name(std::string_view name);
 
+// What is in one directory is charged as what is in the other. Errors: cross_device.
+Result<void> check_same_quota(InodeId of_one, InodeId of_other);
+
 struct DentrySlot {
   u64 cookie = 0;
   Dentry dentry;

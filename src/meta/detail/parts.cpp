@@ -97,6 +97,7 @@ Validated check(const ReadContext& context, const TakeFromTrash& part) {
   if (!is_owner(part.caller, *inode))
     return fail(Errc::not_permitted, "only its owner and root take a file out of the trash");
   inode->nlink = 1;
+  inode->quota_directory = part.quota_directory;
   inode->changed = std::max(inode->changed, part.at);
   return *inode;
 }

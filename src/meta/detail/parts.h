@@ -74,7 +74,8 @@ struct TakeFromTrash {  // a file, which gets its first name again
   InodeId inode{};
   Time at;
   Caller caller;  // must own the file
-  static auto fields(auto& self) { return std::tie(self.inode, self.at, self.caller); }
+  InodeId quota_directory{};
+  static auto fields(auto& self) { return std::tie(self.inode, self.at, self.caller, self.quota_directory); }
 };
 // In shard 0, which coordinates what is done with volumes: these two are never prepared, and lock nothing.
 struct MakeVolume {

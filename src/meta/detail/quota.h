@@ -1,9 +1,10 @@
-// What each subject of quotas is charged in this shard.
+// What each subject of quotas is charged in this shard, and what it may be.
 #pragma once
 
 #include <vector>
 
 #include "meta/detail/keys.h"
+#include "meta/detail/records.h"
 #include "meta/shard_machine.h"
 
 namespace claudefs::meta {
@@ -18,12 +19,28 @@ struct Charge {
   bool operator==(const Charge&) const = default;
 };
 Charge charge_of(const Inode& inode);
-std::vector<QuotaSubject> subjects_of(const Charge& charge);
+// Directories with quotas in one another are all charged.
+std::vector<QuotaSubject> subjects_of(const ReadContext& context, const Charge& charge);
 
-// `inode` goes from `before` to `after`: called for every change of an inode, and by nobody else.
+// `inode` goes from `before` to `after`: called for every change of an inode, and by nobody else. What grows
+// beyond what the shard holds is refused (ApplyContext::lacks), or held from now on where it cannot be.
 void charge(ApplyContext& context, InodeId inode, const Charge& before, const Charge& after);
+// Refuses what charge() would refuse for a new inode, which comes later.
+void expect_inode(ApplyContext& context, const Inode& inode);
 
-// Sums of a table of them: quota_use, or quota_recount.
+// Sums of a table of them: quota_use, or quota_recount. What grows is held.
 void add_use(ApplyContext& context, Table table, const QuotaSubject& subject, const QuotaUse& use);
+
+QuotaRecord load_quota(const ReadContext& context, const QuotaSubject& subject);
+void store_quota(ApplyContext& context, const QuotaSubject& subject, const QuotaRecord& record);
+// What the subject lacks in this shard for `use` more, where it is limited.
+QuotaUse lack_of(const QuotaRecord& record, const QuotaUse& use);
+// Of this shard's part: held, and neither used nor reserved.
+QuotaUse unused_of(const QuotaRecord& record);
+
+// Those who are charged for the inode and have a limit on bytes.
+std::vector<QuotaSubject> limited_in_bytes(const ReadContext& context, const Charge& charge);
+void drop_reserve(ApplyContext& context, InodeId inode, SessionId session);
+void drop_reserves_of(ApplyContext& context, SessionId session);
 
 }  // namespace claudefs::meta

@@ -64,10 +64,46 @@ struct TrashRecord {
     return std::tie(self.parent, self.name, self.bytes, self.directory, self.xattrs);
   }
 };
-// What a shard's inodes cost one subject.
+// What a shard's inodes cost one subject, and what they may.
 struct QuotaRecord {
   QuotaUse use;
-  static auto fields(auto& self) { return std::tie(self.use); }
+  bool bytes_limited = false;
+  bool inodes_limited = false;
+  QuotaUse allowed;  // of what is limited: use and what is reserved are never more
+  i64 reserved = 0;  // bytes that sessions may commit
+  Hlc version{};     // of the limits, as last told
+  Hlc limited_since{};
+  InodeId
+      within{};  // of a directory: the next one outwards that has a quota; what it is charged, that is too
+  bool is_limited() const { return bytes_limited || inodes_limited; }
+  bool is_needed() const { return !use.is_nothing() || is_limited() || reserved != 0 || within != InodeId{}; }
+  static auto fields(auto& self) {
+    return std::tie(self.use, self.bytes_limited, self.inodes_limited, self.allowed, self.reserved,
+                    self.version, self.limited_since, self.within);
+  }
+};
+// At a subject's home.
+struct QuotaLimitRecord {
+  QuotaLimits limits;
+  QuotaUse granted;
+  Hlc version{};
+  Hlc bytes_over_since{};
+  Hlc inodes_over_since{};
+  static auto fields(auto& self) {
+    return std::tie(self.limits, self.granted, self.version, self.bytes_over_since, self.inodes_over_since);
+  }
+};
+// Set aside for a session's commits to an inode, at each of `subjects`.
+struct ReserveRecord {
+  i64 bytes = 0;
+  std::vector<QuotaSubject> subjects;
+  static auto fields(auto& self) { return std::tie(self.bytes, self.subjects); }
+};
+// Of a shard: how many rows are limited, and when that changed last.
+struct LimitedRecord {
+  u64 rows = 0;
+  Hlc changed{};
+  static auto fields(auto& self) { return std::tie(self.rows, self.changed); }
 };
 // A recount under way: the inodes up to `through` are in its sums, which follow every change of them.
 struct RecountRecord {

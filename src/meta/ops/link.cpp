@@ -14,6 +14,10 @@ Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName
   TRY(check_same_volume(inode.volume, parent.volume));
   TRY(check_access(context, parent, name.caller, kMayWrite));
   if (inode.type == FileType::directory) return fail(Errc::not_permitted, "directories have one name");
+  if (auto* restored = std::get_if<TakeFromTrash>(&of_inode))
+    restored->quota_directory = parent.quota_directory;
+  else
+    TRY(check_same_quota(inode.quota_directory, parent.quota_directory));
   return Plan<InodeReply>{
       {std::move(of_inode), ChangeDentry{name.parent, name.name, {}, inode.id, inode.type}},
       [id = inode.id](const After& after) { return InodeReply{after.at(id)}; },

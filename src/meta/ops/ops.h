@@ -28,6 +28,8 @@ Result<ListTrashReply> read_trash(const ReadContext& context, const ListTrash& o
 Result<ListQuotaReply> read_quota(const ReadContext& context, const ListQuota& op);
 Result<ListVolumesReply> read_volumes(const ReadContext& context, const ListVolumes& op);
 Result<Volume> read_volume(const ReadContext& context, const FindVolume& op);
+Result<ListLimitsReply> read_limits(const ReadContext& context, const ListLimits& op);
+Result<ReadQuotaRow::Reply> read_quota_row(const ReadContext& context, const ReadQuotaRow& op);
 
 // commands. Errc::cross_device from those that have a plan: it spans shards, use a transaction.
 Result<InodeReply> apply_create(ApplyContext& context, const Create& op);
@@ -53,6 +55,15 @@ Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
 Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTrash& op);
 Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& op);
 Result<RecountQuotaReply> apply_recount_quota(ApplyContext& context, const RecountQuota& op);
+Result<RecordQuota::Reply> apply_record_quota(ApplyContext& context, const RecordQuota& op);
+Result<GrantQuota::Reply> apply_grant_quota(ApplyContext& context, const GrantQuota& op);
+Result<Nothing> apply_quota_moved(ApplyContext& context, const QuotaMoved& op);
+Result<Nothing> apply_mark_soft(ApplyContext& context, const MarkSoft& op);
+Result<Nothing> apply_make_quota_directory(ApplyContext& context, const MakeQuotaDirectory& op);
+Result<Nothing> apply_limit_subject(ApplyContext& context, const LimitSubject& op);
+Result<Nothing> apply_quota_granted(ApplyContext& context, const QuotaGranted& op);
+Result<ReturnQuota::Reply> apply_return_quota(ApplyContext& context, const ReturnQuota& op);
+Result<ReserveQuotaReply> apply_reserve_quota(ApplyContext& context, const ReserveQuota& op);
 
 Result<Volume> apply_create_volume(ApplyContext& context, const CreateVolume& op);
 Result<Volume> apply_delete_volume(ApplyContext& context, const DeleteVolume& op);

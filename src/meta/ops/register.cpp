@@ -19,6 +19,8 @@ void register_namespace(OperationTable& table) {
   table.query<ListQuota>(read_quota);
   table.query<ListVolumes>(read_volumes);
   table.query<FindVolume>(read_volume);
+  table.query<ListLimits>(read_limits);
+  table.query<ReadQuotaRow>(read_quota_row);
 
   table.command<Create>(apply_create);
   table.command<CreateUnnamed>(apply_create_unnamed);
@@ -49,6 +51,15 @@ void register_namespace(OperationTable& table) {
   table.command<TellVolume>(apply_tell_volume);
   table.command<PurgeVolume>(apply_purge_volume);
   table.command<VolumeGone>(apply_volume_gone);
+  table.command<RecordQuota>(apply_record_quota);
+  table.command<GrantQuota>(apply_grant_quota);
+  table.command<QuotaMoved>(apply_quota_moved);
+  table.command<MarkSoft>(apply_mark_soft);
+  table.command<LimitSubject>(apply_limit_subject);
+  table.command<MakeQuotaDirectory>(apply_make_quota_directory);
+  table.command<QuotaGranted>(apply_quota_granted);
+  table.command<ReturnQuota>(apply_return_quota);
+  table.command<ReserveQuota>(apply_reserve_quota);
   table.query<TestLock>(read_lock);
   table.command<AttachSession>(apply_attach_session);
   table.command<FenceSession>(apply_fence_session);

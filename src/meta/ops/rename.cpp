@@ -77,6 +77,7 @@ Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& 
     return plan;
   }
   TRY(check_access(context, old_parent, op.caller, kMayWrite));
+  TRY(check_same_quota(old_parent.quota_directory, new_parent.quota_directory));
   const InodeId there = target ? target->inode : InodeId{};
   if (target && !exchange) leave(plan.parts, *target, new_parent, op, now);
   ChangeDentry old_name{op.old_parent, op.old_name, moved.inode, {}, FileType::none};

@@ -1,5 +1,5 @@
 #include "meta/detail/file_locks.h"
-#include "meta/detail/keys.h"
+#include "meta/detail/quota.h"
 #include "meta/detail/records.h"
 #include "meta/detail/volumes.h"
 #include "meta/hlc.h"
@@ -47,6 +47,7 @@ Result<Nothing> apply_fence_session(ApplyContext& context, const FenceSession& o
   // The outcomes stay: what was executed before, and is asked for again now, must not be told that it was
   // refused.
   drop_locks_of(context, op.session);
+  drop_reserves_of(context, op.session);
   return Nothing{};
 }
 

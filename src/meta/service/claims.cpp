@@ -140,6 +140,9 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
         for (const Part& part : op.parts) out.part(part);
       });
       break;
+    case MakeQuotaDirectory::kKind:
+      with<MakeQuotaDirectory>(body, [&](const auto& op) { out.change(op.directory); });
+      break;
     case RepairInode::kKind:
       with<RepairInode>(body, of_inode);
       break;
@@ -175,6 +178,14 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case Format::kKind:
     case Expire::kKind:
     case RecountQuota::kKind:
+    case RecordQuota::kKind:
+    case GrantQuota::kKind:
+    case QuotaMoved::kKind:
+    case MarkSoft::kKind:
+    case LimitSubject::kKind:
+    case QuotaGranted::kKind:
+    case ReturnQuota::kKind:
+    case ReserveQuota::kKind:
     case Decide::kKind:  // a step of the operation that has claimed
       break;
     default:

@@ -288,13 +288,12 @@ runtime::Task<Result<net::Reply>> LeaseKeeper::keep_alive(net::Request request) 
     // Only a leader that is one now may prolong leases.
     if (!raft_.holds_lease(led->shard) && !co_await raft_.read_barrier(led->shard).result()) continue;
     if (led->over) continue;
-    const auto record = service_.machine(led->shard)
-                            ->reader()
-                            .load<SessionRecord>(session_key(session))
-                            .value_or(SessionRecord{});
+    const ReadContext& state = service_.machine(led->shard)->reader();
+    const auto record = state.load<SessionRecord>(session_key(session)).value_or(SessionRecord{});
     reply.fenced |= record.fenced;
     if (!record.attached || led->fencing.contains(session) || led->overdue.contains(session)) continue;
-    reply.shards.push_back({led->shard, led->term, led->unreclaimed.contains(session)});
+    const auto limited = state.load<LimitedRecord>(limited_key()).value_or(LimitedRecord{});
+    reply.shards.push_back({led->shard, led->term, led->unreclaimed.contains(session), limited.changed});
   }
   // Any replica of shard 0 will do: the client hears it from whoever hears it first.
   if (const ShardMachine* records = service_.machine(ShardId{0})) {

@@ -2,6 +2,7 @@
 #include "meta/detail/namespace.h"
 #include "meta/detail/volumes.h"
 #include "meta/service/namespace_service.h"
+#include "meta/service/quota_service.h"
 
 namespace claudefs::meta {
 namespace {
@@ -197,6 +198,21 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   background(&NamespaceService::clean_up);
   background(&NamespaceService::resolve_prepared);
   background(&NamespaceService::empty_volumes);
+
+  const auto quota = std::make_shared<QuotaService>(service);
+  using QuotaMethod = runtime::Task<Result<Buffer>> (QuotaService::*)(ShardId, cluster::RequestId, Buffer);
+  const auto quota_procedure = [&](u16 kind, QuotaMethod method) {
+    service.add_procedure(kind, [quota, method](ShardId shard, cluster::RequestId id, Buffer body) {
+      return (quota.get()->*method)(shard, id, std::move(body));
+    });
+  };
+  quota_procedure(SetQuota::kKind, &QuotaService::set_quota);
+  quota_procedure(AskQuota::kKind, &QuotaService::ask_quota);
+  quota_procedure(ReturnQuota::kKind, &QuotaService::return_quota);
+  quota_procedure(QuotaState::kKind, &QuotaService::quota_state);
+  quota_procedure(ReserveQuota::kKind, &QuotaService::reserve_quota);
+  service.add_leader_task(
+      [quota](ShardId shard, Term term) { return quota->watch_soft_limits(shard, term); });
 }
 
 }  // namespace claudefs::meta

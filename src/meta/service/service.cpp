@@ -7,6 +7,7 @@
 #include "base/probe.h"
 #include "meta/hlc.h"
 #include "meta/operations.h"
+#include "meta/service/quota_service.h"
 
 namespace claudefs::meta {
 
@@ -18,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr runtime::Duration kBusyPatience = 1s;  // how long a request waits for a transaction to end
 constexpr runtime::Duration kCheckpointEvery = 10s;
+constexpr int kQuotaAttempts = 4;  // others may take what was asked for
 
 cluster::ShardReply reply_of(Result<Buffer> result) {
   if (result) return {Errc::ok, {}, {}, std::move(*result)};
@@ -275,18 +277,23 @@ runtime::Task<Result<Buffer>> Service::query_covered(cluster::ShardRequest reque
 runtime::Task<Result<Buffer>> Service::propose(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
   const auto at = shards_.find(shard);
   if (at == shards_.end()) co_return fail(Errc::not_leader, fmt::format("shard {} is not here", shard));
-  // Leading again in a later term: others may have been granted leases in between.
-  const auto in_flight = in_flight_.find({shard, id.session, id.sequence});
-  if (in_flight != in_flight_.end() && in_flight->second->admitted != Term{} &&
-      in_flight->second->admitted != at->second->leading)
-    co_return fail(Errc::not_leader, fmt::format("shard {} has another leader", shard));
   const ShardMachine& machine = *at->second->machine;
-  const Hlc stamp = std::max(hlc_of(parts_.env.wall_now()), Hlc{machine.last_hlc().value + 1});
-  const CommandEntry entry{kind, stamp, id, std::move(body)};
-  const Buffer reply = co_await parts_.raft.propose(shard, wire::encode(entry));
-  Outcome outcome = co_await wire::decode<Outcome>(reply);
-  if (outcome.code != Errc::ok) co_return fail(outcome.code, std::move(outcome.text));
-  co_return std::move(outcome.body);
+  for (int attempt = 1;; ++attempt) {
+    // Leading again in a later term: others may have been granted leases in between.
+    const auto in_flight = in_flight_.find({shard, id.session, id.sequence});
+    if (in_flight != in_flight_.end() && in_flight->second->admitted != Term{} &&
+        in_flight->second->admitted != at->second->leading)
+      co_return fail(Errc::not_leader, fmt::format("shard {} has another leader", shard));
+    const Hlc stamp = std::max(hlc_of(parts_.env.wall_now()), Hlc{machine.last_hlc().value + 1});
+    const CommandEntry entry{kind, stamp, id, body};
+    const Buffer reply = co_await parts_.raft.propose(shard, wire::encode(entry));
+    Outcome outcome = co_await wire::decode<Outcome>(reply);
+    if (outcome.code == Errc::ok) co_return std::move(outcome.body);
+    if (outcome.code != Errc::quota_exceeded) co_return fail(outcome.code, std::move(outcome.text));
+    if (attempt == kQuotaAttempts) co_return fail(Errc::busy, "others use what is granted of a quota");
+    QuotaNeeds needs = co_await wire::decode<QuotaNeeds>(outcome.body);
+    co_await obtain_quota(*this, shard, std::move(needs));
+  }
 }
 
 runtime::Task<Result<Buffer>> Service::call(ShardId shard, u16 kind, Buffer body) {

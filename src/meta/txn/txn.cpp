@@ -4,6 +4,7 @@
 #include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
+#include "meta/detail/quota.h"
 #include "meta/detail/records.h"
 #include "meta/detail/volumes.h"
 
@@ -41,6 +42,7 @@ Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
   for (const Part& part : op.parts) {
     if (Result<void> good = check_part(context, part, reply); !good)
       return PrepareReply{good.error().code, std::move(good.error().text), {}};
+    if (const auto* made = std::get_if<MakeInode>(&part)) expect_inode(context, made->born.inode);
   }
   if (!record) record = PreparedRecord{op.txn, op.coordinator, context.hlc(), op.step, {}};
   record->step = op.step;

@@ -2,9 +2,9 @@
 
 namespace claudefs::access::fuse::verbs {
 
-Task<Result<Reply>> statfs(Context& context, Request) {
+Task<Result<Reply>> statfs(Context& context, Request request) {
   constexpr u64 kBlock = 4096;
-  const client::FileSystemUsage usage = co_await context.fs.usage();
+  const client::FileSystemUsage usage = co_await context.fs.usage(request.node());
   fuse_statfs_out out{};
   out.st.blocks = usage.total_bytes / kBlock;
   out.st.bfree = usage.free_bytes / kBlock;
