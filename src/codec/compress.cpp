@@ -26,8 +26,8 @@ std::size_t compress_lz4(ByteSpan plain, MutableByteSpan out) {
   return looks_compressible(plain) ? static_cast<std::size_t>(pack(plain, out)) : 0;
 }
 
-// It looks by itself whether it pays, and finds what LZ4's samples do not show.
-// The memory stays with the thread.
+// It looks by itself whether it pays, and finds what LZ4's samples do not show. The memory stays with the
+// thread.
 std::size_t compress_zstd(int level, ByteSpan plain, MutableByteSpan out) {
   thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
                                                                                   ZSTD_freeCCtx);
