@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
 
 #include "base/check.h"
 
@@ -27,12 +26,8 @@ std::size_t compress_lz4(ByteSpan plain, MutableByteSpan out) {
 }
 
 // It looks by itself whether it pays, and finds what LZ4's samples do not show.
-// The memory stays with the thread.
 std::size_t compress_zstd(int level, ByteSpan plain, MutableByteSpan out) {
-  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
-                                                                                  ZSTD_freeCCtx);
-  const std::size_t got =
-      ZSTD_compressCCtx(context.get(), out.data(), out.size(), plain.data(), plain.size(), level);
+  const std::size_t got = ZSTD_compress(out.data(), out.size(), plain.data(), plain.size(), level);
   return ZSTD_isError(got) != 0 ? 0 : got;
 }
 }  // namespace
@@ -71,10 +66,7 @@ Result<> decompress_lz4(ByteSpan packed, MutableByteSpan out) {
 }
 
 Result<> decompress_zstd(ByteSpan packed, MutableByteSpan out) {
-  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
-                                                                                  ZSTD_freeDCtx);
-  const std::size_t got =
-      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), packed.data(), packed.size());
+  const std::size_t got = ZSTD_decompress(out.data(), out.size(), packed.data(), packed.size());
   if (ZSTD_isError(got) != 0 || got != out.size())
     return fail(Errc::corrupt, "zstd frame does not give the length it should");
   return {};

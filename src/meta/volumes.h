@@ -15,8 +15,8 @@ inline constexpr const char* kDefaultVolumeName = "default";
 
 // Stored: never renumber.
 enum class VolumeState : u8 { active = 0, deleting = 1 };
-// How a volume's clients write, and what becomes of what they remove. Clients
-// follow a change within seconds; what is there stays as it is.
+// How a volume's clients write, and what becomes of what they remove. Clients follow a change within seconds;
+// what is there stays as it is.
 struct VolumePolicy {
   codec::Compression compression;
   bool trash = true;  // what is removed is kept, if the cluster keeps anything

@@ -64,9 +64,9 @@ Result<meta::PolicyChange> policy_of(const std::vector<std::string>& words) {
     } else if (key == "compression" && compression_of(value)) {
       out.compression = compression_of(value);
     } else {
-      return fail(Errc::invalid_argument, fmt::format("'{}' is no policy: "
-                                                      "compression=off|lz4|zstd[:1-{}], trash=on|off",
-                                                      word, codec::kZstdLevelMost));
+      return fail(Errc::invalid_argument,
+                  fmt::format("'{}' is no policy; there are compression=off|lz4|zstd[:1-{}] and trash=on|off",
+                              word, codec::kZstdLevelMost));
     }
   }
   return out;
@@ -115,9 +115,7 @@ runtime::Task<Result<void>> set(client::FileSystem& files, Options options) {
   const meta::PolicyChange policy = co_await policy_of(options.policy);
   const meta::Volume volume = co_await files.set_volume(options.name, policy);
   fmt::print(
-      "volume '{}': compression={} trash={}; mounts follow within "
-      "seconds, what is stored stays as it "
-      "is\n",
+      "volume '{}': compression={} trash={}; mounts follow within seconds, what is stored stays as it is\n",
       volume.name, text_of(volume.policy.compression), volume.policy.trash ? "on" : "off");
   co_return Result<void>();
 }

@@ -15,8 +15,8 @@ namespace {
 constexpr std::string_view kMagic = "CFCK";
 constexpr std::uint8_t kVersion = 2;  // that we read
 
-// The first that knows the encoding: it is also the least that can read such a
-// chunk.
+// The first that knows the encoding.
+// Also the least that can read such a chunk.
 std::uint8_t version_of(ChunkEncoding encoding) { return encoding == ChunkEncoding::zstd ? 2 : 1; }
 
 constexpr std::uint8_t kEncrypted = 1;

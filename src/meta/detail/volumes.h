@@ -24,8 +24,8 @@ std::unexpected<Error> no_such_volume(const ReadContext& context, std::string_vi
 Result<void> check_volume_name(std::string_view name);
 VolumeId next_volume(const ReadContext& context);
 
-Result<void> change_policy(VolumePolicy& policy,
-                           const PolicyChange& change);  // invalid_argument
+// Errors: invalid_argument.
+Result<void> change_policy(VolumePolicy& policy, const PolicyChange& change);
 void tell_shards(ApplyContext& context, const Volume& volume);
 
 // In any shard. What is removed from it goes to the trash.
