@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include <fmt/chrono.h>
@@ -19,6 +20,7 @@
 #include "app/text.h"
 #include "base/log.h"
 #include "meta/hlc.h"
+#include "meta/volumes.h"
 
 namespace claudefs::app {
 using namespace std::chrono_literals;
@@ -28,7 +30,7 @@ constexpr runtime::Duration kMountsHear = 1s;
 
 struct Options {
   std::string file = kClusterFile;
-  std::string volume = "default";
+  std::string volume;  // empty: the directory's, else the default one
   std::string user, group, directory;
   std::string bytes, soft_bytes;
   std::optional<i64> inodes, soft_inodes;
@@ -41,14 +43,6 @@ using client::QuotaTable;
 using meta::QuotaKind;
 using meta::QuotaSubject;
 
-Result<VolumeId> volume_of(const std::string& name) {
-  if (name == "default") return VolumeId{1};
-  char* end = nullptr;
-  const unsigned long number = std::strtoul(name.c_str(), &end, 10);
-  if (end != name.c_str() && *end == '\0' && number != 0) return VolumeId{static_cast<u32>(number)};
-  return fail(Errc::invalid_argument, fmt::format("there is no volume {}; the first one is `default`", name));
-}
-
 template <class Entry>
 Result<u64> id_of(const std::string& text, const char* what, Entry* (*find)(const char*),
                   u32 (*id)(const Entry&)) {
@@ -60,33 +54,53 @@ Result<u64> id_of(const std::string& text, const char* what, Entry* (*find)(cons
               fmt::format("this machine knows no {} {}; give the number", what, text));
 }
 
+// A subject whose volume only the cluster knows by its name.
+struct Named {
+  QuotaSubject subject;
+  std::string volume;
+};
+
 // A mount shows inodes under their own numbers.
-Result<InodeId> directory_of(const std::string& path) {
+Result<Named> directory_of(const std::string& path, const std::string& volume) {
   struct stat found{};
-  if (!path_in_mount(absolute_path(path)))
+  const std::optional<MountedPath> mounted = path_in_mount(absolute_path(path));
+  if (!mounted)
     return fail(Errc::invalid_argument, fmt::format("{} is in no ClaudeFS mount of this machine", path));
+  if (!volume.empty() && volume != mounted->volume)
+    return fail(Errc::invalid_argument,
+                fmt::format("{} is in volume '{}': leave --volume out", path, mounted->volume));
   if (::stat(path.c_str(), &found) != 0)
     return fail(errc_of_errno(errno), fmt::format("{}: {}", path, std::strerror(errno)));
-  return InodeId{found.st_ino};
+  return Named{{QuotaKind::directory, {}, found.st_ino}, mounted->volume};
 }
 
-Result<QuotaSubject> subject_of(const Options& options) {
-  TRY_ASSIGN(const VolumeId volume, volume_of(options.volume));
+Result<Named> subject_of(const Options& options) {
+  if (!options.directory.empty()) return directory_of(options.directory, options.volume);
+  Named out{{}, options.volume.empty() ? meta::kDefaultVolumeName : options.volume};
   if (!options.user.empty()) {
     TRY_ASSIGN(const u64 id, id_of<passwd>(options.user, "user", ::getpwnam,
                                            [](const passwd& e) -> u32 { return e.pw_uid; }));
-    return QuotaSubject{QuotaKind::user, volume, id};
-  }
-  if (!options.group.empty()) {
+    out.subject = {QuotaKind::user, {}, id};
+  } else if (!options.group.empty()) {
     TRY_ASSIGN(const u64 id, id_of<struct group>(options.group, "group", ::getgrnam,
                                                  [](const struct group& e) -> u32 { return e.gr_gid; }));
-    return QuotaSubject{QuotaKind::group, volume, id};
+    out.subject = {QuotaKind::group, {}, id};
   }
-  if (!options.directory.empty()) {
-    TRY_ASSIGN(const InodeId inode, directory_of(options.directory));
-    return QuotaSubject{QuotaKind::directory, volume, inode.value};
-  }
-  return QuotaSubject{QuotaKind::volume, volume, 0};
+  return out;
+}
+
+using VolumeNames = std::map<VolumeId, std::string>;
+
+runtime::Task<Result<VolumeNames>> volume_names(cluster::Router& router) {
+  VolumeNames out;
+  const meta::ListVolumesReply all = co_await router.call(ShardId{0}, meta::ListVolumes());
+  for (const meta::Volume& volume : all.volumes) out[volume.id] = volume.name;
+  co_return out;
+}
+
+std::string name_in(const VolumeNames& names, VolumeId volume) {
+  const auto at = names.find(volume);
+  return at == names.end() ? fmt::format("deleted {}", volume) : at->second;
 }
 
 std::string_view kind_name(QuotaKind kind) {
@@ -95,7 +109,7 @@ std::string_view kind_name(QuotaKind kind) {
   return kNames[number < std::size(kNames) ? number : 0];
 }
 
-// As this machine knows it.
+// As this machine knows it; of a volume nothing.
 std::string name_of(const QuotaSubject& subject) {
   const auto id = static_cast<u32>(subject.id);
   switch (subject.kind) {
@@ -108,7 +122,7 @@ std::string name_of(const QuotaSubject& subject) {
     case QuotaKind::directory:
       return fmt::format("{:x}", subject.id);
     default:
-      return std::to_string(subject.volume.value);
+      return "";
   }
 }
 
@@ -116,10 +130,11 @@ i64 second_of(meta::Hlc since, u64 grace_seconds) {
   return since == meta::Hlc{} ? 0 : meta::time_of(since).seconds + static_cast<i64>(grace_seconds);
 }
 
-nlohmann::json to_json(const QuotaSubject& subject, const QuotaLine& line) {
+nlohmann::json to_json(const QuotaSubject& subject, const QuotaLine& line, const VolumeNames& names) {
   const meta::QuotaLimits& limits = line.limits;
   return {{"kind", kind_name(subject.kind)},
           {"volume", subject.volume.value},
+          {"volume_name", name_in(names, subject.volume)},
           {"id", subject.id},
           {"bytes", line.use.bytes},
           {"inodes", line.use.inodes},
@@ -141,23 +156,24 @@ std::string grace_of(const QuotaLine& line) {
   return first == 0 ? "" : fmt::format("{:%F %H:%M}", fmt::gmtime(static_cast<std::time_t>(first)));
 }
 
-std::string to_text(const QuotaTable& table) {
+std::string to_text(const QuotaTable& table, const VolumeNames& names) {
   std::vector<std::vector<std::string>> rows = {
       {"volume", "quota of", "", "used", "soft", "limit", "inodes", "soft", "limit", "grace ends (UTC)"}};
   for (const auto& [subject, line] : table)
-    rows.push_back({std::to_string(subject.volume.value), std::string(kind_name(subject.kind)),
-                    name_of(subject), format_size(static_cast<u64>(std::max<i64>(0, line.use.bytes))),
+    rows.push_back({name_in(names, subject.volume), std::string(kind_name(subject.kind)), name_of(subject),
+                    format_size(static_cast<u64>(std::max<i64>(0, line.use.bytes))),
                     size_or_dash(line.limits.soft.bytes), size_or_dash(line.limits.hard.bytes),
                     std::to_string(line.use.inodes), number_or_dash(line.limits.soft.inodes),
                     number_or_dash(line.limits.hard.inodes), grace_of(line)});
   return format_table(rows);
 }
 
-void print(const QuotaTable& table, bool json) {
-  if (!json) return (void)std::fputs(to_text(table).c_str(), stdout);
+runtime::Task<Result<void>> print(cluster::Router& router, QuotaTable table, bool json) {
+  const VolumeNames names = co_await volume_names(router);
   nlohmann::json all = nlohmann::json::array();
-  for (const auto& [subject, line] : table) all.push_back(to_json(subject, line));
-  std::fputs((all.dump(2) + "\n").c_str(), stdout);
+  for (const auto& [subject, line] : table) all.push_back(to_json(subject, line, names));
+  std::fputs((json ? all.dump(2) + "\n" : to_text(table, names)).c_str(), stdout);
+  co_return Result<void>();
 }
 
 // What is not said stays as it is.
@@ -195,21 +211,26 @@ Result<void> run_with(const Options& options, Work work) {
 }
 
 runtime::Task<Result<void>> report(cluster::Router& router, Options options) {
-  const QuotaTable table = co_await client::read_quotas(router);
-  print(table, options.json);
-  co_return Result<void>();
+  QuotaTable table = co_await client::read_quotas(router);
+  co_return co_await print(router, std::move(table), options.json).result();
 }
 
-runtime::Task<Result<void>> show(cluster::Router& router, Options options, QuotaSubject subject) {
+runtime::Task<Result<QuotaSubject>> found(cluster::Router& router, Named named) {
+  const meta::Volume volume = co_await router.call(ShardId{0}, meta::FindVolume(named.volume));
+  named.subject.volume = volume.id;
+  co_return named.subject;
+}
+
+runtime::Task<Result<void>> show(cluster::Router& router, Options options, Named named) {
+  const QuotaSubject subject = co_await found(router, named);
   QuotaTable table = co_await client::read_quotas(router);
   QuotaTable one;
   one[subject] = table[subject];
-  print(one, options.json);
-  co_return Result<void>();
+  co_return co_await print(router, std::move(one), options.json).result();
 }
 
-runtime::Task<Result<void>> set(runtime::Env& env, cluster::Router& router, Options options,
-                                QuotaSubject subject) {
+runtime::Task<Result<void>> set(runtime::Env& env, cluster::Router& router, Options options, Named named) {
+  const QuotaSubject subject = co_await found(router, named);
   QuotaTable table = co_await client::read_quotas(router);
   const meta::QuotaLimits limits = co_await changed(table[subject].limits, options);
   co_await client::set_quota(router, subject, limits);
@@ -217,8 +238,9 @@ runtime::Task<Result<void>> set(runtime::Env& env, cluster::Router& router, Opti
   co_return Result<void>();
 }
 
-runtime::Task<Result<void>> clear(cluster::Router& router, QuotaSubject subject) {
-  return client::set_quota(router, subject, meta::QuotaLimits());
+runtime::Task<Result<void>> clear(cluster::Router& router, Named named) {
+  const QuotaSubject subject = co_await found(router, named);
+  co_return co_await client::set_quota(router, subject, meta::QuotaLimits()).result();
 }
 
 Result<void> run_set(const Options& options) {
@@ -226,7 +248,7 @@ Result<void> run_set(const Options& options) {
       !options.grace_days)
     return fail(Errc::invalid_argument,
                 "say what the limit is: --bytes, --inodes, --soft-bytes, --soft-inodes");
-  TRY_ASSIGN(const QuotaSubject subject, subject_of(options));
+  TRY_ASSIGN(const Named subject, subject_of(options));
   return run_with(options, [options, subject](runtime::Env& env, cluster::Router& router) {
     return set(env, router, options, subject);
   });
@@ -242,8 +264,7 @@ CLI::App* add_verb(Cli& cli, CLI::App* group, const Shared& options, const char*
 }
 
 void add_subject(CLI::App* verb, const Shared& options) {
-  verb->add_option("--volume", options->volume, "of this volume, or of users and groups in it")
-      ->capture_default_str();
+  verb->add_option("--volume", options->volume, "of this volume, or of users and groups in it (default)");
   CLI::Option* user = verb->add_option("--user", options->user, "of this user: name or number");
   verb->add_option("--group", options->group, "of this group: name or number")->excludes(user);
   verb->add_option("--directory", options->directory, "of all that is in this directory: a path in a mount");
@@ -261,7 +282,7 @@ void add_quota(Cli& cli) {
       });
   verb->add_flag("--json", options->json, "for scripts");
   verb = add_verb(cli, group, options, "show", "what one uses and may", [](const Options& o) -> Result<void> {
-    TRY_ASSIGN(const QuotaSubject subject, subject_of(o));
+    TRY_ASSIGN(const Named subject, subject_of(o));
     return run_with(
         o, [o, subject](runtime::Env&, cluster::Router& router) { return show(router, o, subject); });
   });
@@ -279,7 +300,7 @@ void add_quota(Cli& cli) {
       ->check(CLI::NonNegativeNumber);
   verb = add_verb(
       cli, group, options, "clear", "take all limits of one away", [](const Options& o) -> Result<void> {
-        TRY_ASSIGN(const QuotaSubject subject, subject_of(o));
+        TRY_ASSIGN(const Named subject, subject_of(o));
         return run_with(o,
                         [subject](runtime::Env&, cluster::Router& router) { return clear(router, subject); });
       });

@@ -121,13 +121,14 @@ runtime::Task<Result<void>> NamespaceService::expire(ShardId shard) {
   co_return Result<void>();
 }
 
-// A transaction whose end this shard has not heard of: its coordinator may have died before it decided. Its
-// age is what this leader saw of it: stamps come from clocks that may be set.
+// A transaction whose end this shard has not heard of: its coordinator may have died before it decided.
+// Stamps come from clocks that may be set, and leaders may come and go: old is what either takes to be.
 runtime::Task<void> NamespaceService::resolve_prepared(ShardId shard, Term) {
   std::map<TxnId, runtime::Instant> seen;
   for (;;) {
     co_await service_.env().executor().sleep(500ms);
     const runtime::Instant now = service_.env().now();
+    const Hlc late = hlc_before(hlc_of(service_.env().wall_now()), kPreparedAge / 1ms);
     std::map<TxnId, runtime::Instant> still;
     std::vector<Prepare> waiting;
     const std::string table = key_of_table(Table::prepared);
@@ -137,7 +138,7 @@ runtime::Task<void> NamespaceService::resolve_prepared(ShardId shard, Term) {
       const auto before = seen.find(prepared->txn);
       const runtime::Instant since = before == seen.end() ? now : before->second;
       still.emplace(prepared->txn, since);
-      if (now - since >= kPreparedAge) waiting.push_back(std::move(*prepared));
+      if (prepared->at < late || now - since >= kPreparedAge) waiting.push_back(std::move(*prepared));
       return waiting.size() < 64;
     });
     seen = std::move(still);
