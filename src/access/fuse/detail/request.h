@@ -40,7 +40,7 @@ struct Request {
   template <class T>
   T as() const {
     T out{};
-    std::memcpy(&out, fixed.data(), std::min(sizeof(T), fixed.size()));
+    if (!fixed.empty()) std::memcpy(&out, fixed.data(), std::min(sizeof(T), fixed.size()));
     return out;
   }
 };
