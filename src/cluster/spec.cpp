@@ -125,7 +125,21 @@ u64 mix(u64 x) {
 
 }  // namespace
 
+namespace {
+
+// Nothing in it is anything else; and the parser's behaviour is undefined on some characters that are not.
+Result<void> check_ascii(std::string_view text) {
+  const auto strange =
+      std::ranges::find_if(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  if (strange == text.end()) return {};
+  return fail(Errc::invalid_argument, fmt::format("cluster file: line {}: a character that is not ASCII",
+                                                  1 + std::count(text.begin(), strange, '\n')));
+}
+
+}  // namespace
+
 Result<ClusterSpec> parse_spec(std::string_view toml) {
+  TRY(check_ascii(toml));
   const toml::parse_result parsed = toml::parse(toml);
   if (!parsed)
     return fail(Errc::invalid_argument,

@@ -62,6 +62,7 @@ TEST(Spec, NamesTheMistakeAndItsLine) {
   };
   const std::vector<Case> cases = {
       {with("shards = 16", "shards = "), Errc::invalid_argument, {"line 6"}},
+      {with("shards = 16", "sh\u00e4rds = 16"), Errc::invalid_argument, {"line 6", "ASCII"}},
       {with("shards = 16", "shards = 0"), Errc::invalid_argument, {"line 6", "cluster.shards", "1 to 16384"}},
       {with("shards = 16", "shard = 16"), Errc::invalid_argument, {"line 6", "shard", "misspelt"}},
       {with("shards = 16\n", ""), Errc::invalid_argument, {"line 2", "cluster.shards", "missing"}},
