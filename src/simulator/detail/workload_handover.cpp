@@ -30,6 +30,7 @@ struct Workload::Handover {
     Client* client;
     u64 life;
     std::optional<OpenFile> file;
+    u64 looks = 0;  // under way: a kernel closes no file that is being read
   } sides[2];
   InodeId directory{}, inode{};
   std::string name;
@@ -85,8 +86,13 @@ runtime::Task<Result<void>> Workload::open_shared(std::shared_ptr<Handover> shar
 }
 
 runtime::Task<void> Workload::look(std::shared_ptr<Handover> shared, unsigned side) {
-  const Handover::Side own = shared->sides[side];
-  if (own.file) (void)co_await read(own.client, *own.file, 0, kRegion).result();
+  Handover::Side& own = shared->sides[side];
+  if (own.file) {
+    ++own.looks;
+    (void)co_await read(own.client, *own.file, 0, kRegion).result();
+    if (--own.looks == 0 && shared->over && own.file)
+      co_await release(own.client, *std::exchange(own.file, std::nullopt));
+  }
   end_turn(*own.client);
 }
 
@@ -100,7 +106,8 @@ runtime::Task<void> Workload::turn(std::shared_ptr<Handover> shared, unsigned si
   } else {
     shared->over = true;
   }
-  if (shared->over && own.file) co_await release(own.client, *std::exchange(own.file, std::nullopt));
+  if (shared->over && own.file && own.looks == 0)
+    co_await release(own.client, *std::exchange(own.file, std::nullopt));
   if (!shared->over || shared->sides[1 - side].file)
     give_turn(shared, 1 - side, false, draw_pause(shared->random));
   end_turn(*own.client);
