@@ -29,6 +29,8 @@ struct UnitTest {
 };
 constexpr UnitTest kUnitTests[] = {
     {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
+    {"data_segment_safe_after_one_message", "test_data",
+     "Background.ASegmentStaysWhileTheIndexMayStillPointToIt", true},
     {"meta_permission_", "test_meta", "Permission.mutants_are_noticed"},
     {"meta_appends_where_told", "test_meta", "Permission.mutants_are_noticed"},
     {"overdue_leases_prolonged", "test_client",

@@ -117,7 +117,9 @@ std::vector<QuotaSubject> subjects_of(const ReadContext& context, const Charge& 
                                 {QuotaKind::user, charge.volume, charge.uid},
                                 {QuotaKind::group, charge.volume, charge.gid}};
   for (InodeId at = charge.directory; at != InodeId{};) {
-    out.push_back({QuotaKind::directory, charge.volume, at.value});
+    const QuotaSubject subject{QuotaKind::directory, charge.volume, at.value};
+    if (std::ranges::find(out, subject) != out.end()) break;  // a circle, which only a bad message makes
+    out.push_back(subject);
     at = load_quota(context, out.back()).within;
   }
   return out;
