@@ -38,6 +38,8 @@ constexpr UnitTest kUnitTests[] = {
     {"client_believes_guessed_path", "test_client", "ResolveTest.*"},
     {"fenced_waits_for_leases", "test_client",
      "LeasesTest.a_late_request_of_an_old_session_waits_for_no_lease"},
+    {"crossed_grant_ends_lease", "test_client",
+     "LeasesTest.a_grant_that_crosses_a_recall_does_not_end_what_is_being_flushed", true},
     {"meta_quota_moves_freely", "test_meta", "QuotaDirectories.its_mutant_is_noticed"},
     {"client_buffers_beyond_quota", "test_client",
      "QuotaTest.a_write_is_refused_before_it_is_taken_and_what_was_taken_stays", true},
