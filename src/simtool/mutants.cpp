@@ -28,6 +28,7 @@ struct UnitTest {
   bool fails_with_it = false;
 };
 constexpr UnitTest kUnitTests[] = {
+    {"store_partner_not_checked", "test_store", "DevicesTest.*", true},
     {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
     {"data_segment_safe_after_one_message", "test_data",
      "Background.ASegmentStaysWhileTheIndexMayStillPointToIt", true},
