@@ -5,6 +5,8 @@
 
 namespace claudefs::client {
 
+CFS_DEFINE_MUTANT(client_reserve_outlives_limits,
+                  "client: what was set aside of one limit counts for one that came later");
 CFS_DEFINE_MUTANT(client_buffers_beyond_quota, "client: a write is taken before its bytes are reserved");
 
 namespace {
@@ -30,6 +32,8 @@ bool State::is_reserved(const OpenFile& file, u64 bytes) {
   const ShardId shard = file.id().shard();
   if (leases->limited_at(shard) == meta::Hlc{}) return true;
   if (unlimited_in(shard).owners.contains(owners_of(file.attributes))) return true;
+  if (file.reserved_as_of != leases->limited_at(shard) && !CFS_MUTANT(client_reserve_outlives_limits))
+    return false;
   return file.dirty.bytes() + file.flushing.bytes() + bytes + kRounding <= file.reserved;
 }
 
@@ -44,6 +48,12 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
       continue;
     }
     const ShardId shard = file->id().shard();
+    if (file->reserved != 0 && file->reserved_as_of != leases->limited_at(shard)) {
+      // What was taken on the strength of it is committed as what was taken before the new limit.
+      co_await flush(file, FlushMode::everything);
+      co_await give_back_reserve(file);
+      continue;
+    }
     meta::ReserveQuota op;
     op.inode = file->id();
     op.least = file->dirty.bytes() + file->flushing.bytes() + bytes + kRounding - file->reserved;
@@ -68,6 +78,7 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
     if (session != used) continue;
     if (!reply->limited && as_of == leases->limited_at(shard)) unlimited_in(shard).owners.insert(owners);
     file->reserved += reply->bytes;
+    file->reserved_as_of = as_of;
     file->reserve_ahead = std::min(kAheadMost, std::max(kAheadFirst, 2 * file->reserve_ahead));
   }
   co_return true;
@@ -85,7 +96,10 @@ void State::use_reserve(OpenFile& file, u64 bytes, const Inode& after) {
 
 Task<void> State::release_reserve(FilePtr file) {
   auto lock = co_await file->reserve_lock.lock();
-  if (!file->has_reserve || file->has_dirty_bytes()) co_return;
+  if (file->has_reserve && !file->has_dirty_bytes()) co_await give_back_reserve(file);
+}
+
+Task<void> State::give_back_reserve(FilePtr file) {
   file->reserved = 0;
   file->has_reserve = false;
   file->reserve_exact = true;

@@ -61,6 +61,7 @@ struct OpenFile {
   runtime::Mutex flush_lock;
   // Of a quota: bytes of `dirty` and `flushing` that the shard will take, at least.
   u64 reserved = 0;
+  meta::Hlc reserved_as_of{};  // of the limits: of others nothing is set aside yet
   bool has_reserve = false;   // the shard may still hold some for us
   bool reserve_exact = true;  // and no more than we know: nothing was overwritten
   u64 reserve_ahead = 0;      // beyond what the next write needs
@@ -205,6 +206,7 @@ class State {
   void use_reserve(OpenFile& file, u64 bytes, const Inode& after);
   // Of a file with nothing to commit.
   Task<void> release_reserve(FilePtr file);
+  Task<void> give_back_reserve(FilePtr file);
 
   // reading.cpp
   Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);

@@ -57,10 +57,9 @@ Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId paren
 }
 
 bool NamespaceService::keeps_what_leaves(ShardId shard, InodeId directory) const {
-  if (trash_.keep.count() == 0) return false;
   const ReadContext& state = service_.machine(shard)->reader();
   const Result<Inode> inode = load_inode(state, directory);
-  return inode && keeps_removed(state, inode->volume);
+  return inode && keeps_removed(state, inode->volume, trash_);
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
