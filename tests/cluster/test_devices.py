@@ -53,6 +53,11 @@ def server(pg, node, *more, data=None, fast=None):
     return call(argv + list(more), 15, env=clean_environment(pg.work))
 
 
+def pair(pg, node):
+    done = server(pg, node, "--pair-devices")
+    check(done.code == 0, "--pair-devices: %s" % done.err)
+
+
 def figures_agree(pg):
     status = pg.status()
     for node in status["nodes"]:
@@ -62,7 +67,9 @@ def figures_agree(pg):
         check(data["directory"] == pg.data(node["id"]) and fast["directory"] == pg.fast(node["id"]), "directories %s" % node["devices"])
         check(0 < fast["used"] <= fast["total"] == 256 << 20, "the fast device: %s" % fast)
         check(0 < data["used"] < data["total"] == 1 << 30, "the data device: %s" % data)
-        check(data["used"] + fast["used"] == node["raw_used"], "%s and %s are not %s" % (data["used"], fast["used"], node["raw_used"]))
+        # The node's own figure is of its last heartbeat.
+        check(abs(data["used"] + fast["used"] - node["raw_used"]) < 8 << 20, "%s and %s are not %s" % (
+            data["used"], fast["used"], node["raw_used"]))
         check(data["fault"] == fast["fault"] == "", "devices %s" % node["devices"])
     text = pg.verb("status").out
     check(all(pg.fast(n) in text for n in (1, 2, 3)), "status does not show the devices:\n%s" % text)
@@ -100,17 +107,19 @@ def lose(pg, base, done, node, fast):
     os.rename(lost, away)
     write(base, len(done))
     done.append(len(done))
-    for _ in range(2):
-        one_line(server(pg, node), os.path.basename(lost) + " is empty", "node %d" % node, "mount", "--pair-devices")
-    must([claudefs(), "server", "--cluster", pg.cluster_file, "--node", str(node), "--data", pg.data(node), "--fast", pg.fast(node),
-          "--pair-devices"], 20, env=clean_environment(pg.work))
+    one_line(server(pg, node), os.path.basename(lost) + " is empty", "node %d" % node, "mount", "--pair-devices")
+    pair(pg, node)
     pg.start(node)
     seconds, _ = pg.wait_whole(60)
     compare(base, done)
     pg.kill(node)
-    shutil.rmtree(lost)
+    now = os.path.join(pg.work, "now-%d" % node)
+    os.rename(lost, now)
     os.rename(away, lost)  # it was not lost after all; but the node has promised more since
     one_line(server(pg, node), "not of the same time", "--pair-devices")
+    shutil.rmtree(lost)
+    os.rename(now, lost)
+    pg.start(node)
     return seconds
 
 
@@ -132,16 +141,8 @@ def two_devices(context):
     pg.start(1)
     pg.wait_whole(60)
     took = [lose(pg, base, done, 1, fast=True)]
-    # The old fast device lies there again: emptied, it is as good as a new one.
-    shutil.rmtree(pg.fast(1))
-    must([claudefs(), "server", "--cluster", pg.cluster_file, "--node", "1", "--data", pg.data(1), "--fast", pg.fast(1),
-          "--pair-devices"], 20, env=clean_environment(pg.work))
-    pg.start(1)
     pg.wait_whole(60)
     took.append(lose(pg, base, done, 2, fast=False))
-    shutil.rmtree(pg.data(2))
-    server(pg, 2, "--pair-devices")
-    pg.start(2)
     pg.wait_whole(60)
     compare(base, done)
     pg.fsck()
@@ -175,8 +176,7 @@ def moved_out_and_full(context):
     one_line(server(pg, 1), "--fast", "move journal, meta and raft", "--pair-devices")
     for name in ("journal", "meta", "raft"):
         must(["mv", os.path.join(pg.data(1), name), pg.fast(1)], 60)
-    must([claudefs(), "server", "--cluster", pg.cluster_file, "--node", "1", "--data", pg.data(1), "--fast", pg.fast(1),
-          "--pair-devices"], 20, env=clean_environment(pg.work))
+    pair(pg, 1)
     one_line(server(pg, 1, fast=""), "--fast", "journal")
     state = os.path.join(pg.directory, "playground.json")
     with open(state) as f:
@@ -225,5 +225,5 @@ def fill(pg, base):
 
 
 def run(context):
-    context.steps.run("two_devices", two_devices, context, limit=90)
-    context.steps.run("moved_out_and_full", moved_out_and_full, context, limit=60)
+    context.steps.run("two_devices", two_devices, context, limit=150)
+    context.steps.run("moved_out_and_full", moved_out_and_full, context, limit=120)

@@ -17,7 +17,7 @@ Owner owner(u16 node = 7, int cluster = 1) {
   return out;
 }
 
-class DevicesTest : public testing::Test {
+class DevicesTest : public ::testing::Test {
  protected:
   Result<Devices> open(const std::string& data, const std::string& fast, Owner who = owner()) {
     return claudefs::store::run(*reactor, open_devices(reactor->env(), {data, fast}, who));
