@@ -29,6 +29,7 @@ struct UnitTest {
 };
 constexpr UnitTest kUnitTests[] = {
     {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
+    {"data_base_becomes_delta", "test_data", "Reduction.mutants_are_noticed"},
     {"meta_permission_", "test_meta", "Permission.mutants_are_noticed"},
     {"meta_appends_where_told", "test_meta", "Permission.mutants_are_noticed"},
     {"overdue_leases_prolonged", "test_client",
