@@ -15,7 +15,7 @@ namespace claudefs::meta {
 
 // What leaders do about it.
 struct TrashPolicy {
-  runtime::Duration keep{};                   // then it is emptied; 0: nothing enters
+  runtime::Duration keep{};  // then it is emptied, unless a volume says another time; 0: nothing enters
   std::function<bool()> is_space_short = {};  // then it is emptied sooner, oldest first; empty: never
 };
 
@@ -77,6 +77,13 @@ struct EmptyTrash {  // to every shard: the caller's own, all for root, oldest f
   static auto fields(auto& self) {
     return std::tie(self.after, self.before, self.rows_max, self.bytes_max, self.caller, self.volume);
   }
+};
+
+struct ExpireTrash {  // the leader's own: what has been there for as long as its volume keeps it
+  static constexpr u16 kKind = 0x0173;
+  using Reply = Nothing;
+  std::vector<TrashPlace> places;
+  static auto fields(auto& self) { return std::tie(self.places); }
 };
 
 // Gives a file in the trash a name again: to the shard of that name's directory; may span shards. not_found

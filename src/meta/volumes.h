@@ -12,6 +12,8 @@
 namespace claudefs::meta {
 
 inline constexpr const char* kDefaultVolumeName = "default";
+inline constexpr u32 kTrashOfCluster = ~u32{0};   // as long as the cluster keeps it
+inline constexpr u32 kTrashHoursMost = 24 * 366;  // that a volume may say itself
 
 // Stored: never renumber.
 enum class VolumeState : u8 { active = 0, deleting = 1 };
@@ -19,13 +21,13 @@ enum class VolumeState : u8 { active = 0, deleting = 1 };
 // what is there stays as it is.
 struct VolumePolicy {
   codec::Compression compression;
-  bool trash = true;  // what is removed is kept, if the cluster keeps anything
-  static auto fields(auto& self) { return std::tie(self.compression, self.trash); }
+  u32 trash_hours = kTrashOfCluster;  // how long what is removed is kept; 0: not at all
+  static auto fields(auto& self) { return std::tie(self.compression, self.trash_hours); }
 };
 struct PolicyChange {  // only what is set changes
   std::optional<codec::Compression> compression;
-  std::optional<bool> trash;
-  static auto fields(auto& self) { return std::tie(self.compression, self.trash); }
+  std::optional<u32> trash_hours;
+  static auto fields(auto& self) { return std::tie(self.compression, self.trash_hours); }
 };
 struct Volume {
   VolumeId id{};
@@ -96,9 +98,9 @@ struct TellVolume {  // from shard 0
   static constexpr u16 kKind = 0x01a4;
   using Reply = Nothing;
   VolumeId volume{};
-  bool deleted = false;  // nothing new of it is made from here on
-  bool trash = true;     // its policy
-  static auto fields(auto& self) { return std::tie(self.volume, self.deleted, self.trash); }
+  bool deleted = false;               // nothing new of it is made from here on
+  u32 trash_hours = kTrashOfCluster;  // its policy
+  static auto fields(auto& self) { return std::tie(self.volume, self.deleted, self.trash_hours); }
 };
 struct PurgeVolumeReply {
   bool more = false;  // ask again for the same

@@ -65,24 +65,20 @@ void Chaos::begin_round(u32 round) {
       strike(kind, random);
     });
   }
-  for (u32 index = 0; index < plan_.handovers; ++index) {
-    sim::RandomStream random(plan_.seed, "hand-over", (u64{round} << 32) | index);
-    const std::pair<u32, u32> id{round, kFirstHandover + index};
+  strike_often(round, "hand-over", kFirstHandover, plan_.handovers, &Chaos::hand_over);
+  strike_often(round, "move", kFirstMove, plan_.moves, &Chaos::move_shard);
+}
+
+void Chaos::strike_often(u32 round, std::string_view stream, u32 first, u32 count,
+                         void (Chaos::*what)(sim::RandomStream)) {
+  for (u32 index = 0; index < count; ++index) {
+    sim::RandomStream random(plan_.seed, stream, (u64{round} << 32) | index);
+    const std::pair<u32, u32> id{round, first + index};
     const runtime::Duration at = random.between_times(0s, plan_.round_time);
     if (plan_.skip_faults.contains(id)) continue;
-    after(at, [this, random, id] {
+    after(at, [this, random, id, what] {
       report_.faults_begun.push_back(id);
-      hand_over(random);
-    });
-  }
-  for (u32 index = 0; index < plan_.moves; ++index) {
-    sim::RandomStream random(plan_.seed, "move", (u64{round} << 32) | index);
-    const std::pair<u32, u32> id{round, kFirstMove + index};
-    const runtime::Duration at = random.between_times(0s, plan_.round_time);
-    if (plan_.skip_faults.contains(id)) continue;
-    after(at, [this, random, id] {
-      report_.faults_begun.push_back(id);
-      move_shard(random);
+      (this->*what)(random);
     });
   }
 }

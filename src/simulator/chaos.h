@@ -45,6 +45,8 @@ class Chaos {
   void start_client(Client& client);
 
  private:
+  void strike_often(u32 round, std::string_view stream, u32 first, u32 count,
+                    void (Chaos::*what)(sim::RandomStream));
   void hand_over(sim::RandomStream random);
   void move_shard(sim::RandomStream random);
   void strike_handover(InodeId inode, Client& writer, sim::RandomStream random);

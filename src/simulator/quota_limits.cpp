@@ -1,6 +1,7 @@
 #include "simulator/quota_limits.h"
 
 #include "meta/quota.h"
+#include "meta/volumes.h"
 
 namespace claudefs::simulator {
 
@@ -19,11 +20,11 @@ meta::QuotaLimits draw_limits(sim::RandomStream& random) {
   return out;
 }
 
-meta::QuotaSubject draw_subject(sim::RandomStream& random) {
+meta::QuotaSubject draw_subject(sim::RandomStream& random, VolumeId volume) {
   const u64 kind = random.between(0, 9);
-  if (kind == 0) return {meta::QuotaKind::volume, VolumeId{1}, 0};
-  if (kind < 7) return {meta::QuotaKind::user, VolumeId{1}, random.between(0, 4)};
-  return {meta::QuotaKind::group, VolumeId{1}, random.between(0, 2)};
+  if (kind == 0) return {meta::QuotaKind::volume, volume, 0};
+  if (kind < 7) return {meta::QuotaKind::user, volume, random.between(0, 4)};
+  return {meta::QuotaKind::group, volume, random.between(0, 2)};
 }
 
 runtime::Task<void> set_later(Server* server, runtime::Duration after, meta::SetQuota op) {
@@ -37,10 +38,12 @@ runtime::Task<void> set_later(Server* server, runtime::Duration after, meta::Set
 
 void change_limits(Cluster& cluster, const Plan& plan, u32 round) {
   sim::RandomStream random(plan.seed, "limits", round);
+  // The one in which everybody works: the second is the first that is made.
+  const VolumeId volume{meta::kDefaultVolume.value + (plan.cluster.second_volume ? 1 : 0)};
   for (u32 i = 0; i < plan.limits; ++i) {
     Server& server = *cluster.servers()[random.between(0, cluster.servers().size() - 1)];
     const runtime::Duration after = random.between_times(0s, plan.round_time);
-    const meta::QuotaSubject subject = draw_subject(random);
+    const meta::QuotaSubject subject = draw_subject(random, volume);
     const meta::SetQuota op{subject, draw_limits(random)};
     if (server.serves()) server.scope->spawn(set_later(&server, after, op));
   }

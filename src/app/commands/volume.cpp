@@ -13,7 +13,7 @@
 namespace claudefs::app {
 namespace {
 
-constexpr const char* kPolicyHelp = "compression=off|lz4|zstd[:LEVEL], trash=on|off";
+constexpr const char* kPolicyHelp = "compression=off|lz4|zstd[:LEVEL], trash=on|off|HOURSh|DAYSd";
 
 struct Options {
   std::string file = kClusterFile;
@@ -52,21 +52,39 @@ std::optional<codec::Compression> compression_of(std::string_view text) {
   return codec::Compression{codec::Compressor::zstd, level};
 }
 
+std::string trash_text(u32 hours) {
+  if (hours == 0) return "off";
+  if (hours == meta::kTrashOfCluster) return "on";
+  return hours % 24 == 0 ? fmt::format("{}d", hours / 24) : fmt::format("{}h", hours);
+}
+
+// on, off, or a number of hours (h) or days (d). Whether that is too long the servers say.
+std::optional<u32> trash_of(std::string_view text) {
+  if (text == "on") return meta::kTrashOfCluster;
+  if (text == "off") return 0;
+  u32 count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (error != std::errc() || count == 0 || count > meta::kTrashHoursMost || (unit != "h" && unit != "d"))
+    return std::nullopt;
+  return unit == "d" ? count * 24 : count;
+}
+
 Result<meta::PolicyChange> policy_of(const std::vector<std::string>& words) {
   meta::PolicyChange out;
   for (const std::string& word : words) {
     const std::size_t equals = std::min(word.find('='), word.size());
     const std::string key = word.substr(0, equals);
     const std::string value = equals < word.size() ? word.substr(equals + 1) : "";
-    const bool on = value == "on";
-    if (key == "trash" && (on || value == "off")) {
-      out.trash = on;
+    if (key == "trash" && trash_of(value)) {
+      out.trash_hours = trash_of(value);
     } else if (key == "compression" && compression_of(value)) {
       out.compression = compression_of(value);
     } else {
       return fail(Errc::invalid_argument,
-                  fmt::format("'{}' is no policy; there are compression=off|lz4|zstd[:1-{}] and trash=on|off",
-                              word, codec::kZstdLevelMost));
+                  fmt::format("'{}' is no policy; there are compression=off|lz4|zstd[:1-{}] and "
+                              "trash=on|off|HOURSh|DAYSd, of {} days at most",
+                              word, codec::kZstdLevelMost, meta::kTrashHoursMost / 24));
     }
   }
   return out;
@@ -83,7 +101,7 @@ nlohmann::json to_json(const meta::Volume& volume) {
           {"root", fmt::format("{:x}", volume.root)},
           {"created", volume.created.seconds},
           {"compression", text_of(volume.policy.compression)},
-          {"trash", volume.policy.trash},
+          {"trash", trash_text(volume.policy.trash_hours)},
           {"state", volume.state == meta::VolumeState::active ? "active" : "deleting"},
           {"shards_to_go", volume.holding.size()}};
 }
@@ -96,7 +114,7 @@ runtime::Task<Result<void>> list(client::FileSystem& files, Options options) {
     all.push_back(to_json(volume));
     rows.push_back({volume.name, std::to_string(volume.id.value), fmt::format("{:x}", volume.root),
                     fmt::format("{:%F %T}", fmt::gmtime(static_cast<std::time_t>(volume.created.seconds))),
-                    text_of(volume.policy.compression), volume.policy.trash ? "on" : "off",
+                    text_of(volume.policy.compression), trash_text(volume.policy.trash_hours),
                     state_of(volume)});
   }
   std::fputs((options.json ? all.dump(2) + "\n" : format_table(rows)).c_str(), stdout);
@@ -116,7 +134,7 @@ runtime::Task<Result<void>> set(client::FileSystem& files, Options options) {
   const meta::Volume volume = co_await files.set_volume(options.name, policy);
   fmt::print(
       "volume '{}': compression={} trash={}; mounts follow within seconds, what is stored stays as it is\n",
-      volume.name, text_of(volume.policy.compression), volume.policy.trash ? "on" : "off");
+      volume.name, text_of(volume.policy.compression), trash_text(volume.policy.trash_hours));
   co_return Result<void>();
 }
 

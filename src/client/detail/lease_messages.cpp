@@ -64,7 +64,8 @@ Task<void> Leases::keep_alive_at(NodeId node, std::string address) {
     released_.resize(released_.size() - std::min(released_.size(), message.released.size()));
   if (!reply || session != state_.session) co_return;
   if (reply->message.volume_deleted) state_.end_volume();
-  state_.scope.spawn(state_.follow_volume(reply->message.volume_version));
+  if (reply->message.volume_version > state_.volume.version && state_.scope.accepting())
+    state_.scope.spawn(state_.follow_volume());
   if (reply->message.fenced) {
     (void)co_await state_.renew_session(session).result();
     co_return;

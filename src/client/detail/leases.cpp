@@ -6,6 +6,9 @@
 #include "base/mutant.h"
 #include "client/detail/state.h"
 
+CFS_DEFINE_MUTANT(
+    crossed_grant_ends_lease,
+    "client: an answer that crossed a recall ends the lease before what is buffered is flushed");
 CFS_DEFINE_MUTANT(older_answer_overtakes,
                   "client: of two questions of the kernel the older is answered with what was asked first");
 CFS_DEFINE_MUTANT(lease_outlives_its_time, "client: a lease is trusted after its time");
@@ -63,6 +66,9 @@ void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
     if (recalled != recalled_.end() &&
         (grants.term < recalled->second.term ||
          (grants.term == recalled->second.term && grants.sequence < recalled->second.sequence))) {
+      // What is held goes when what hangs on it has been flushed, not by this.
+      const Entry* held = find(lease.inode);
+      if (held != nullptr && held->term == grants.term && !CFS_MUTANT(crossed_grant_ends_lease)) continue;
       lease.mode = std::min(lease.mode, recalled->second.left);
       if (lease.mode == LeaseMode::none) continue;
     }

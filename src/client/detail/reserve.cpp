@@ -1,10 +1,14 @@
 // Quotas and what is buffered: docs/quotas.md.
+#include <algorithm>
+
 #include "base/mutant.h"
 #include "client/detail/state.h"
 #include "meta/quota.h"
 
 namespace claudefs::client {
 
+CFS_DEFINE_MUTANT(client_reserve_outlives_limits,
+                  "client: what was set aside of one limit counts for one that came later");
 CFS_DEFINE_MUTANT(client_buffers_beyond_quota, "client: a write is taken before its bytes are reserved");
 
 namespace {
@@ -30,6 +34,8 @@ bool State::is_reserved(const OpenFile& file, u64 bytes) {
   const ShardId shard = file.id().shard();
   if (leases->limited_at(shard) == meta::Hlc{}) return true;
   if (unlimited_in(shard).owners.contains(owners_of(file.attributes))) return true;
+  if (file.reserved_as_of != leases->limited_at(shard) && !CFS_MUTANT(client_reserve_outlives_limits))
+    return false;
   return file.dirty.bytes() + file.flushing.bytes() + bytes + kRounding <= file.reserved;
 }
 
@@ -46,7 +52,8 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
     const ShardId shard = file->id().shard();
     meta::ReserveQuota op;
     op.inode = file->id();
-    op.least = file->dirty.bytes() + file->flushing.bytes() + bytes + kRounding - file->reserved;
+    const u64 needed = file->dirty.bytes() + file->flushing.bytes() + bytes + kRounding;
+    op.least = needed - std::min(needed, file->reserved);
     op.most = op.least + file->reserve_ahead;
     const SessionId used = session;
     const meta::Hlc as_of = leases->limited_at(shard);
@@ -68,6 +75,7 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
     if (session != used) continue;
     if (!reply->limited && as_of == leases->limited_at(shard)) unlimited_in(shard).owners.insert(owners);
     file->reserved += reply->bytes;
+    file->reserved_as_of = as_of;
     file->reserve_ahead = std::min(kAheadMost, std::max(kAheadFirst, 2 * file->reserve_ahead));
   }
   co_return true;

@@ -26,7 +26,21 @@ Error volume_gone(const std::string& name) {
   return {Errc::stale, fmt::format("the volume '{}' was deleted; unmount it", name)};
 }
 
+bool is_silence(Errc code) {
+  return code == Errc::timed_out || code == Errc::unavailable || code == Errc::connection_lost;
+}
+
 }  // namespace
+
+Task<Result<Buffer>> State::send_watched(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
+  Outage::Watch watch(outage, shard);
+  Result<Buffer> reply = co_await send(shard, kind, id, std::move(body)).result();
+  if (!reply && is_silence(reply.error().code))
+    watch.gave_up(reply.error());
+  else
+    watch.answered();
+  co_return reply;
+}
 
 Task<Result<Buffer>> State::send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) {
   if (volume_deleted) co_return fail(volume_gone(volume.name));
@@ -123,8 +137,8 @@ Task<Result<void>> State::find_volume() {
   co_return Result<void>();
 }
 
-Task<void> State::follow_volume(u64 version) {
-  if (version <= volume.version || volume.id == VolumeId{} || volume_asked) co_return;
+Task<void> State::follow_volume() {
+  if (volume.id == VolumeId{} || volume_asked) co_return;
   volume_asked = true;
   Result<meta::Volume> now = co_await router.call(ShardId{0}, meta::FindVolume(volume.name)).result();
   volume_asked = false;

@@ -61,6 +61,7 @@ struct OpenFile {
   runtime::Mutex flush_lock;
   // Of a quota: bytes of `dirty` and `flushing` that the shard will take, at least.
   u64 reserved = 0;
+  meta::Hlc reserved_as_of{};  // of the limits: of others nothing is set aside yet
   bool has_reserve = false;   // the shard may still hold some for us
   bool reserve_exact = true;  // and no more than we know: nothing was overwritten
   u64 reserve_ahead = 0;      // beyond what the next write needs
@@ -122,8 +123,8 @@ class State {
   // What is buffered may be changed, and what was read is what is there.
   Task<Result<Leases::Use>> use_for_writing(FilePtr file);
   Task<Result<void>> ensure_current(FilePtr file);
-  // They say that its policy has this version.
-  Task<void> follow_volume(u64 version);
+  // They say that its policy has another version.
+  Task<void> follow_volume();
 
   // open_files.cpp
   FilePtr find_file(InodeId inode) const;
@@ -264,30 +265,17 @@ class State {
   Task<void> read_chunk_quietly(meta::ChunkRef ref);
   Task<void> fetch_chunk(meta::ChunkRef ref, std::shared_ptr<ChunkRead> read);
   Task<Result<Buffer>> send(ShardId shard, u16 kind, cluster::RequestId id, Buffer body);
+  Task<Result<Buffer>> send_watched(ShardId shard, u16 kind, cluster::RequestId id, Buffer body);
   Task<Result<void>> find_volume();
   void drop_what_is_not_committed();
 };
-
-namespace detail {
-inline bool is_silence(Errc code) {
-  return code == Errc::timed_out || code == Errc::unavailable || code == Errc::connection_lost;
-}
-}  // namespace detail
 
 template <class Op>
 Task<Result<typename Op::Reply>> State::ask(ShardId shard, Op op) {
   const Buffer body = wire::encode(op);
   for (int attempt = 1;; ++attempt) {
     const SessionId used = session;
-    Result<Buffer> reply;
-    {
-      Outage::Watch watch(outage, shard);
-      reply = co_await send(shard, Op::kKind, {}, body).result();
-      if (!reply && detail::is_silence(reply.error().code))
-        watch.gave_up(reply.error());
-      else
-        watch.answered();
-    }
+    Result<Buffer> reply = co_await send_watched(shard, Op::kKind, {}, body).result();
     if (reply) co_return wire::decode<typename Op::Reply>(*reply);
     if (reply.error().code != Errc::fenced || attempt == 2) co_return fail(std::move(reply.error()));
     co_await renew_session(used);
@@ -301,13 +289,8 @@ Task<Result<typename Op::Reply>> State::command(ShardId shard, Op op) {
     const SessionId used = session;
     Result<Buffer> reply;
     {
-      Outage::Watch watch(outage, shard);
       RequestSequence::Number number = sequence.next();
-      reply = co_await send(shard, Op::kKind, number.id(used), body).result();
-      if (!reply && detail::is_silence(reply.error().code))
-        watch.gave_up(reply.error());
-      else
-        watch.answered();
+      reply = co_await send_watched(shard, Op::kKind, number.id(used), body).result();
     }
     if (reply) co_return wire::decode<typename Op::Reply>(*reply);
     if (reply.error().code != Errc::fenced || attempt == 2) co_return fail(std::move(reply.error()));

@@ -75,6 +75,23 @@ TEST_F(LeasesTest, a_write_is_seen_by_the_next_read_of_another) {
   }
 }
 
+// An answer that grants what is being recalled comes when the recall does its work.
+TEST_F(LeasesTest, a_grant_that_crosses_a_recall_does_not_end_what_is_being_flushed) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, std::string(40'000, 'x')).has_value());
+  create(b, "g");  // a holds the directory no longer, so that its lookup is a message
+  cluster.next_answer_after = 1200ms;
+  runtime::Scope scope(a.node.executor());
+  bool found = false;
+  scope.spawn([](SharedCluster::Client* at, bool* done) -> runtime::Task<void> {
+    *done = (co_await at->fs->lookup(meta::kRootInode, "f").result()).has_value();
+  }(&a, &found));
+  cluster.world.run_for(500ms);
+  a.chunks->delay = 5s;
+  EXPECT_EQ(size_of(b, file.inode.id), 40'000u);
+  EXPECT_TRUE(found);
+}
+
 TEST_F(LeasesTest, attributes_and_names_are_seen_at_once) {
   const Opened file = create(a, "f");
   for (int i = 1; i < 20; ++i) {

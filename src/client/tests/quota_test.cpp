@@ -154,6 +154,22 @@ TEST_F(QuotaTest, what_was_taken_before_a_limit_is_kept) {
   EXPECT_EQ(write(a, file.handle, 499'999, 700), Errc::quota_exceeded);
 }
 
+TEST_F(QuotaTest, a_limit_that_comes_later_binds_what_was_set_aside_of_another) {
+  const Opened file = create(a, "f", kAlice);
+  limit(1_MiB);
+  EXPECT_EQ(write(a, file.handle, 0, 10'000), Errc::ok);
+  EXPECT_EQ(write(a, file.handle, 10'000, 20'000), Errc::ok);  // and some is set aside for the next
+  meta::SetQuota group{{QuotaKind::group, VolumeId{1}, 1001}, {}};
+  group.limits.hard = {10'000, 0};
+  EXPECT_TRUE(ask(group).unheard.empty());
+  cluster.world.run_for(1s);
+  EXPECT_EQ(write(a, file.handle, 30'000, 1000), Errc::quota_exceeded);
+  EXPECT_EQ(fsync(a, file.handle), Errc::ok);
+  EXPECT_EQ(read(a, file.handle, 0, 1_MiB), std::string(30'000, 'x'));
+  EXPECT_EQ(write(a, file.handle, 0, 30'000, 'y'), Errc::ok);
+  EXPECT_EQ(fsync(a, file.handle), Errc::ok);
+}
+
 TEST_F(QuotaTest, reservations_end_with_the_file_the_session_and_the_owner) {
   const Opened file = create(a, "f", kAlice), other = create(b, "g", kAlice);
   limit(1_MiB);

@@ -91,9 +91,17 @@ class SharedCluster {
   std::size_t leader;
   Term term{};
   std::vector<raft::Committed> log;
-  u64 requests = 0;  // of clients to shards
+  u64 requests = 0;                        // of clients to shards
+  runtime::Duration next_answer_after{0};  // the next request's answer waits that long
 
  private:
+  static runtime::Task<Result<net::Reply>> answer_later(sim::Node* node,
+                                                        runtime::Task<Result<net::Reply>> work,
+                                                        runtime::Duration after) {
+    Result<net::Reply> reply = co_await std::move(work).result();
+    if (after.count() != 0) co_await node->executor().sleep(after);
+    co_return reply;
+  }
   class Host final : public raft::Host {
    public:
     Host(SharedCluster& cluster, std::size_t self) : cluster_(cluster), self_(self) {}
@@ -157,10 +165,11 @@ class SharedCluster {
     meta::register_namespace(*server.service);
     EXPECT_TRUE(server.service->add_shard(ShardId{0}, {NodeId{1}, NodeId{2}}).has_value());
     const net::MethodTable::Handler serve = *server.methods.find(cluster::ShardRequest::kMethod);
-    server.counted.add(cluster::ShardRequest::kMethod, [this, serve](net::Request request) {
-      ++requests;
-      return serve(std::move(request));
-    });
+    server.counted.add(
+        cluster::ShardRequest::kMethod, [this, at = &server.node, serve](net::Request request) {
+          ++requests;
+          return answer_later(at, serve(std::move(request)), std::exchange(next_answer_after, {}));
+        });
     server.counted.add(meta::KeepAlive::kMethod, *server.methods.find(meta::KeepAlive::kMethod));
     server.counted.add(cluster::GetMap::kMethod, [this](net::Request) { return map(this); });
     server.service->start();

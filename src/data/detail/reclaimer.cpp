@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "data/detail/hlc.h"
 #include "meta/operations.h"
 
@@ -11,10 +12,25 @@ namespace claudefs::data {
 using namespace std::chrono_literals;
 using runtime::Task;
 
+CFS_DEFINE_MUTANT(data_segment_safe_after_one_message,
+                  "data: a segment goes although the message that says what lives in it may be under way");
+
 constexpr runtime::Duration kRound = 1s;
 constexpr runtime::Duration kSafeFor = 1500ms;
 constexpr int kBatchesARound = 64;
 constexpr std::size_t kSegmentsAStep = 512;
+
+void SafePoints::observe(Hlc least, Hlc greatest) {
+  if (ceiling_ && least >= *ceiling_) {
+    two_ = std::max(two_, *candidate_);
+    candidate_.reset();
+    ceiling_.reset();
+  } else if (candidate_ && !ceiling_) {
+    ceiling_ = greatest;
+  }
+  if (!candidate_) candidate_ = least;
+  if (CFS_MUTANT(data_segment_safe_after_one_message)) two_ = least;
+}
 
 Task<void> Reclaimer::run(ShardId shard) {
   RateMeter& rate = rates_.insert_or_assign(shard, RateMeter(background_.env)).first->second;
@@ -84,7 +100,7 @@ Task<void> Reclaimer::remove_segments(ShardId shard, RateMeter& rate) {
     if (op.segments.empty()) co_return;
     const std::optional<Hlc> safe = co_await safe_point();
     if (!safe) co_return;
-    op.safe = *safe;
+    op.safe = points_.of_two_messages();
     const auto removed = co_await background_.router.call(shard, std::move(op)).result();
     if (!removed) co_return;
     std::vector<ShardTarget> targets;
@@ -108,11 +124,13 @@ Task<std::optional<Hlc>> Reclaimer::safe_point() {
   for (u16 shard = 0; shard < background_.router.shard_count(); ++shard)
     asks.push_back(background_.router.call(ShardId{shard}, meta::OutboxStatus{}));
   if (asks.empty()) co_return std::nullopt;
-  Hlc least{~u64{0}};
+  Hlc least{~u64{0}}, greatest{};
   for (const auto& reply : co_await runtime::join_all(background_.env.executor(), std::move(asks))) {
     if (!reply) co_return std::nullopt;
     least = std::min({least, reply->clock, reply->delivered});
+    greatest = std::max(greatest, reply->clock);
   }
+  points_.observe(least, greatest);
   safe_ = least;
   co_return safe_;
 }

@@ -58,7 +58,7 @@ TEST(Compaction, WhatDiesWholeIsGoneWithinSeconds) {
   const StoredChunks gone = rig.store(noises(40, 90'000, 100));
   const u64 before = rig.bytes_held();
   rig.drop(gone, [](std::size_t) { return true; });
-  rig.world.run_for(15s);
+  rig.world.run_for(20s);
   EXPECT_LT(rig.bytes_held(), before * 6 / 10);
 }
 

@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "data/detail/hlc.h"
 #include "data/ops/ops.h"
@@ -73,8 +75,12 @@ class MiniShards {
     command<PinBases>(apply_pin_bases);
     command<ReduceChunks>(apply_reduce_chunks);
     command<SegmentsReduced>(apply_segments_reduced);
-    calls_[meta::OutboxStatus::kKind] = [](MiniShard& shard, const Buffer&) -> Result<Buffer> {
-      return wire::encode(meta::OutboxStatusReply{shard.hlc(), shard.hlc()});
+    calls_[meta::OutboxStatus::kKind] = [this](MiniShard& shard, const Buffer&) -> Result<Buffer> {
+      meta::OutboxStatusReply reply{shard.hlc(), shard.hlc()};
+      for (const Held& held : held_)
+        if (held.from == shard.shard())
+          reply.delivered = std::min(reply.delivered, meta::Hlc{held.emitted.value - 1});
+      return wire::encode(reply);
     };
   }
   u16 count() const { return static_cast<u16>(shards_.size()); }
@@ -96,9 +102,31 @@ class MiniShards {
     while (!target.outbox.empty()) {
       const MiniShard::Message message = std::move(target.outbox.front());
       target.outbox.pop_front();
-      CFS_CHECK(call(message.to, message.kind, message.body, now).has_value());
+      if (holding_.contains(message.kind))
+        held_.push_back({to, target.hlc(), message});
+      else
+        CFS_CHECK(call(message.to, message.kind, message.body, now).has_value());
     }
     return out;
+  }
+  // Messages of this kind are under way until released.
+  void hold(u16 kind) { holding_.insert(kind); }
+  void release(u16 kind, meta::Hlc now) {
+    holding_.erase(kind);
+    for (const Held& held : std::exchange(held_, {})) {
+      if (held.message.kind == kind)
+        CFS_CHECK(call(held.message.to, kind, held.message.body, now).has_value());
+      else
+        held_.push_back(held);
+    }
+  }
+  // As a command of another module would.
+  template <class Op>
+  void emit(ShardId from, ShardId to, const Op& op, meta::Hlc now) {
+    MiniShard& source = shard(from);
+    source.set_hlc(std::max(meta::Hlc{source.hlc().value + 1}, now));
+    CFS_CHECK(holding_.contains(Op::kKind));
+    held_.push_back({from, source.hlc(), {to, Op::kKind, wire::encode(op)}});
   }
   template <class Op>
   Result<typename Op::Reply> call(ShardId to, const Op& op, meta::Hlc now) {
@@ -141,6 +169,13 @@ class MiniShards {
       return wire::encode(reply);
     };
   }
+  struct Held {
+    ShardId from{};
+    meta::Hlc emitted{};
+    MiniShard::Message message;
+  };
+  std::set<u16> holding_;
+  std::vector<Held> held_;
   std::vector<std::unique_ptr<MiniShard>> shards_;
   std::map<u16, std::function<Result<Buffer>(MiniShard&, const Buffer&)>> calls_;
 };

@@ -3,6 +3,7 @@
 // lose shards.
 #include <gtest/gtest.h>
 
+#include "base/tests/with_mutant.h"
 #include "data/tests/service_rig.h"
 #include "meta/commands.h"
 
@@ -158,6 +159,30 @@ TEST(Background, NothingIsFreedWhileAShardDoesNotAnswer) {
   rig.refer(stored, -1);
   rig.world.run_for(20min);
   for (const StoredChunk& chunk : stored.chunks) EXPECT_TRUE(rig.shards.chunk(chunk.ref.hash));
+}
+
+// A commit's message to the index arrived late, and the one that this caused is still under way.
+TEST(Background, ASegmentStaysWhileTheIndexMayStillPointToIt) {
+  Rig rig(3);
+  const std::vector<Buffer> plain = noises(10, 90'000, 1);
+  const Result<StoredChunks> stored = rig.wait(rig.io->store(plain));
+  ASSERT_TRUE(stored);
+  const auto now = [&] { return hlc_of(rig.env.wall_now()); };
+  rig.shards.hold(meta::ChunkDeltas::kKind);
+  rig.shards.hold(SegmentDelta::kKind);
+  for (const StoredChunk& chunk : stored->chunks) {
+    meta::ChunkDeltas op;
+    op.deltas.push_back({chunk.ref.hash, 1, chunk.ref.hint, chunk.ref.chunk_length});
+    rig.shards.emit(ShardId{0}, meta::shard_of_chunk(chunk.ref.hash, rig.shards.count()), op, now());
+  }
+  rig.world.run_for(15min);  // the writer's promise is long over
+  rig.shards.release(meta::ChunkDeltas::kKind, now());
+  rig.world.run_for(1min);
+  for (const StoredChunk& chunk : stored->chunks)
+    EXPECT_EQ(rig.shards.segment(chunk.ref.hint.segment).state, SegmentState::sealed);
+  rig.shards.release(SegmentDelta::kKind, now());
+  rig.world.run_for(1min);
+  rig.expect_reads(plain, *stored);
 }
 
 // Files in one map, as meta/ would keep them.

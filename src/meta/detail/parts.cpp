@@ -184,7 +184,7 @@ void act(ApplyContext& context, const MakeVolume& part) {
   CFS_PROBE(meta_volume_made, "a volume is made");
   (void)context.next("volume");
   context.store(volume_key(part.volume.id), part.volume);
-  if (!part.volume.policy.trash) tell_shards(context, part.volume);
+  if (part.volume.policy.trash_hours != kTrashOfCluster) tell_shards(context, part.volume);
 }
 
 void act(ApplyContext& context, const DropVolume& part) {

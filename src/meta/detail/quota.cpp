@@ -117,7 +117,9 @@ std::vector<QuotaSubject> subjects_of(const ReadContext& context, const Charge& 
                                 {QuotaKind::user, charge.volume, charge.uid},
                                 {QuotaKind::group, charge.volume, charge.gid}};
   for (InodeId at = charge.directory; at != InodeId{};) {
-    out.push_back({QuotaKind::directory, charge.volume, at.value});
+    const QuotaSubject subject{QuotaKind::directory, charge.volume, at.value};
+    if (std::ranges::find(out, subject) != out.end()) break;  // a circle, which only a bad message makes
+    out.push_back(subject);
     at = load_quota(context, out.back()).within;
   }
   return out;
@@ -160,9 +162,12 @@ void charge(ApplyContext& context, InodeId inode, const Charge& before, const Ch
   if (CFS_MUTANT(meta_quota_forgets_chown) && before.use.inodes != 0 && after.use.inodes != 0)
     after.uid = before.uid;
   if (before == after || (CFS_MUTANT(meta_quota_charges_the_dead) && after.use.inodes == 0)) return;
-  bool unaware = false;
+  bool taken_before = false;  // by a client that may not have heard of limits
+  std::vector<QuotaSubject> reserved;
   if (before.use.inodes != 0 && context.get(limited_key())) {
-    unaware = same_subjects(before, after) && !context.get(reserve_key(inode, context.request().session));
+    taken_before = same_subjects(before, after);
+    if (const auto held = context.load<ReserveRecord>(reserve_key(inode, context.request().session)))
+      reserved = held->subjects;
     if (!same_subjects(before, after))
       drop_reserves_on(context, inode);
     else if (after.use.bytes > before.use.bytes)
@@ -176,6 +181,8 @@ void charge(ApplyContext& context, InodeId inode, const Charge& before, const Ch
   std::erase_if(changes, [](const auto& change) { return change.second.is_nothing(); });
   const std::optional<RecountRecord> recount = context.load<RecountRecord>(recount_key());
   for (const auto& [subject, use] : changes) {
+    // What is set aside for one subject may have been taken before another was limited.
+    const bool unaware = taken_before && std::ranges::find(reserved, subject) == reserved.end();
     change_use(context, subject, use, true, unaware);
     if (recount && inode <= recount->through) add_use(context, Table::quota_recount, subject, use);
   }

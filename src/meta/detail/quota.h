@@ -32,6 +32,8 @@ void expect_inode(ApplyContext& context, const Inode& inode);
 void add_use(ApplyContext& context, Table table, const QuotaSubject& subject, const QuotaUse& use);
 
 QuotaRecord load_quota(const ReadContext& context, const QuotaSubject& subject);
+// At its home shard: none where nothing limits it.
+QuotaLimitRecord load_limit(const ReadContext& context, const QuotaSubject& subject);
 void store_quota(ApplyContext& context, const QuotaSubject& subject, const QuotaRecord& record);
 // What the subject lacks in this shard for `use` more, where it is limited.
 QuotaUse lack_of(const QuotaRecord& record, const QuotaUse& use);

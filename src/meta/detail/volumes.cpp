@@ -81,7 +81,11 @@ VolumeId next_volume(const ReadContext& context) {
 }
 
 Result<void> change_policy(VolumePolicy& policy, const PolicyChange& change) {
-  if (change.trash) policy.trash = *change.trash;
+  const u32 hours = change.trash_hours.value_or(policy.trash_hours);
+  if (hours != kTrashOfCluster && hours > kTrashHoursMost)
+    return fail(Errc::invalid_argument,
+                fmt::format("a volume keeps what is removed for {} hours at most", kTrashHoursMost));
+  policy.trash_hours = hours;
   if (!change.compression) return {};
   const codec::Compression how = *change.compression;
   const bool zstd = how.by == codec::Compressor::zstd;
@@ -94,12 +98,35 @@ Result<void> change_policy(VolumePolicy& policy, const PolicyChange& change) {
 }
 
 void tell_shards(ApplyContext& context, const Volume& volume) {
-  const TellVolume news{volume.id, volume.state == VolumeState::deleting, volume.policy.trash};
+  const TellVolume news{volume.id, volume.state == VolumeState::deleting, volume.policy.trash_hours};
   for (u16 shard = 0; shard < context.shard_count(); ++shard) context.emit(ShardId{shard}, news);
 }
 
-bool keeps_removed(const ReadContext& context, VolumeId volume) {
-  return context.load<VolumeHere>(volume_here_key(volume)).value_or(VolumeHere{}).trash;
+bool keeps_removed(const ReadContext& context, VolumeId volume, const TrashPolicy& of_cluster) {
+  const VolumeHere here = context.load<VolumeHere>(volume_here_key(volume)).value_or(VolumeHere{});
+  return here.trash_hours == kTrashOfCluster ? of_cluster.keep.count() != 0 : here.trash_hours != 0;
+}
+
+// What came to the trash before that was turned off stays as long as the cluster says.
+static runtime::Duration time_in_trash(const VolumeHere& here, const TrashPolicy& of_cluster) {
+  if (here.trash_hours == 0 || here.trash_hours == kTrashOfCluster) return of_cluster.keep;
+  return std::chrono::hours(here.trash_hours);
+}
+
+runtime::Duration time_in_trash(const ReadContext& context, VolumeId volume, const TrashPolicy& of_cluster) {
+  return time_in_trash(context.load<VolumeHere>(volume_here_key(volume)).value_or(VolumeHere{}), of_cluster);
+}
+
+runtime::Duration least_time_in_trash(const ReadContext& context, const TrashPolicy& of_cluster) {
+  runtime::Duration least = of_cluster.keep;
+  const std::string table = key_of_table(Table::volume_here);
+  context.scan(table, table, [&](std::string_view, std::string_view value) {
+    const Result<VolumeHere> here = wire::decode<VolumeHere>(as_bytes(value));
+    CFS_CHECK(here.has_value());
+    least = std::min(least, time_in_trash(*here, of_cluster));
+    return true;
+  });
+  return least;
 }
 
 bool is_deleted(const ReadContext& context, VolumeId volume) {

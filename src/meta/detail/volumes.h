@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "meta/shard_machine.h"
+#include "meta/trash.h"
 #include "meta/volumes.h"
 
 namespace claudefs::meta {
@@ -11,8 +12,8 @@ namespace claudefs::meta {
 // Stored under Table::volume_here: of volumes that shard 0 has told this shard of.
 struct VolumeHere {
   bool deleted = false;
-  bool trash = true;
-  static auto fields(auto& self) { return std::tie(self.deleted, self.trash); }
+  u32 trash_hours = kTrashOfCluster;
+  static auto fields(auto& self) { return std::tie(self.deleted, self.trash_hours); }
 };
 
 // In shard 0. The default volume is there without a record.
@@ -29,7 +30,10 @@ Result<void> change_policy(VolumePolicy& policy, const PolicyChange& change);
 void tell_shards(ApplyContext& context, const Volume& volume);
 
 // In any shard. What is removed from it goes to the trash.
-bool keeps_removed(const ReadContext& context, VolumeId volume);
+bool keeps_removed(const ReadContext& context, VolumeId volume, const TrashPolicy& of_cluster);
+// How long what is in the trash stays there: of a volume, and the least of all volumes.
+runtime::Duration time_in_trash(const ReadContext& context, VolumeId volume, const TrashPolicy& of_cluster);
+runtime::Duration least_time_in_trash(const ReadContext& context, const TrashPolicy& of_cluster);
 // stale: nothing may be made in it any more.
 bool is_deleted(const ReadContext& context, VolumeId volume);
 Result<void> check_volume_lives(const ReadContext& context, VolumeId volume);

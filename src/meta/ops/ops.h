@@ -53,6 +53,7 @@ Result<Nothing> apply_purge_inodes(ApplyContext& context, const PurgeInodes& op)
 Result<PurgeReply> apply_purge_extents(ApplyContext& context, const PurgeExtents& op);
 Result<PurgeReply> apply_expire(ApplyContext& context, const Expire& op);
 Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTrash& op);
+Result<Nothing> apply_expire_trash(ApplyContext& context, const ExpireTrash& op);
 Result<InodeReply> apply_restore_file(ApplyContext& context, const RestoreFile& op);
 Result<RecountQuotaReply> apply_recount_quota(ApplyContext& context, const RecountQuota& op);
 Result<RecordQuota::Reply> apply_record_quota(ApplyContext& context, const RecordQuota& op);

@@ -10,10 +10,6 @@ namespace {
 
 constexpr QuotaUse kGrantMost{1 << 30, 65536};  // beyond what is asked for
 
-QuotaLimitRecord load_limit(const ReadContext& context, const QuotaSubject& subject) {
-  return context.load<QuotaLimitRecord>(quota_key(Table::quota_limit, subject)).value_or(QuotaLimitRecord{});
-}
-
 void store_limit(ApplyContext& context, const QuotaSubject& subject, const QuotaLimitRecord& record) {
   std::string key = quota_key(Table::quota_limit, subject);
   const bool limited = record.limits.limits_bytes() || record.limits.limits_inodes();
@@ -48,6 +44,10 @@ std::string text_of(const QuotaSubject& subject, const Limit& limit, std::string
 }
 
 }  // namespace
+
+QuotaLimitRecord load_limit(const ReadContext& context, const QuotaSubject& subject) {
+  return context.load<QuotaLimitRecord>(quota_key(Table::quota_limit, subject)).value_or(QuotaLimitRecord{});
+}
 
 Result<RecordQuota::Reply> apply_record_quota(ApplyContext& context, const RecordQuota& op) {
   const QuotaLimits& limits = op.limits;

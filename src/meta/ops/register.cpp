@@ -43,6 +43,7 @@ void register_namespace(OperationTable& table) {
   table.command<PurgeExtents>(apply_purge_extents);
   table.command<Expire>(apply_expire);
   table.command<EmptyTrash>(apply_empty_trash);
+  table.command<ExpireTrash>(apply_expire_trash);
   table.command<RestoreFile>(apply_restore_file);
   table.command<RecountQuota>(apply_recount_quota);
   table.command<CreateVolume>(apply_create_volume);

@@ -9,6 +9,8 @@
 #include "meta/detail/permission.h"
 #include "meta/detail/records.h"
 #include "meta/detail/trash.h"
+#include "meta/detail/volumes.h"
+#include "meta/hlc.h"
 #include "meta/ops/ops.h"
 
 namespace claudefs::meta {
@@ -16,6 +18,7 @@ namespace claudefs::meta {
 namespace {
 
 constexpr u32 kRowsMost = 4096;
+constexpr u32 kDueAtOnce = 512;              // rows that a leader looks at in a second
 constexpr std::size_t kBytesMost = 4 << 20;  // of rows, and one more
 
 struct Found {
@@ -53,10 +56,17 @@ bool is_for(const Caller& caller, VolumeId volume, const Inode& inode) {
   return is_owner(caller, inode) && (volume == VolumeId{} || volume == inode.volume);
 }
 
-// The purge does the rest, and waits for those who have it open.
-void purge_from_trash(ApplyContext& context, TrashPlace place) {
+// False: it is being restored. The purge does the rest, and waits for those who have it open.
+bool remove_from_trash(ApplyContext& context, const Found& found) {
+  const TrashPlace place = found.place;
+  if (found.record.directory) {
+    context.remove(trash_key(place.removed, place.inode));
+    return true;
+  }
+  if (!check_free(context, inode_lock(place.inode), true)) return false;
   leave_trash(context, place.inode);
   context.store(orphan_key(place.inode), OrphanRecord{place.removed, true});
+  return true;
 }
 
 }  // namespace
@@ -84,12 +94,7 @@ Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTras
     reply.next = found.place;
     const std::optional<Inode> inode = inode_of(context, found);
     if (!inode || !is_for(op.caller, op.volume, *inode)) continue;
-    if (found.record.directory) {
-      context.remove(trash_key(found.place.removed, found.place.inode));
-      continue;
-    }
-    if (!check_free(context, inode_lock(found.place.inode), true)) continue;  // it is being restored
-    purge_from_trash(context, found.place);
+    if (!remove_from_trash(context, found) || found.record.directory) continue;
     ++reply.files;
     reply.bytes += found.record.bytes;
     if (reply.bytes < op.bytes_max) continue;
@@ -97,6 +102,31 @@ Result<EmptyTrashReply> apply_empty_trash(ApplyContext& context, const EmptyTras
     break;
   }
   return reply;
+}
+
+DueTrash due_trash(const ReadContext& context, TrashPlace after, Hlc now, const TrashPolicy& of_cluster) {
+  const auto before = [&](runtime::Duration keep) {
+    return hlc_before(now, static_cast<u64>(keep / std::chrono::milliseconds(1)));
+  };
+  std::vector<Found> rows;
+  const bool end =
+      rows_behind(context, after, before(least_time_in_trash(context, of_cluster)), kDueAtOnce, rows);
+  DueTrash out;
+  for (const Found& found : rows) {
+    const std::optional<Inode> inode = inode_of(context, found);
+    if (inode && found.place.removed < before(time_in_trash(context, inode->volume, of_cluster)))
+      out.places.push_back(found.place);
+  }
+  if (!end) out.next = rows.back().place;
+  return out;
+}
+
+Result<Nothing> apply_expire_trash(ApplyContext& context, const ExpireTrash& op) {
+  for (const TrashPlace place : op.places) {
+    std::optional<TrashRecord> record = context.load<TrashRecord>(trash_key(place.removed, place.inode));
+    if (record) remove_from_trash(context, {place, std::move(*record)});
+  }
+  return Nothing{};
 }
 
 Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op,

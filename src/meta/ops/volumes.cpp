@@ -136,7 +136,7 @@ Result<Volume> apply_set_volume(ApplyContext& context, const SetVolume& op) {
 }
 
 Result<Nothing> apply_tell_volume(ApplyContext& context, const TellVolume& op) {
-  context.store(volume_here_key(op.volume), VolumeHere{op.deleted, op.trash});
+  context.store(volume_here_key(op.volume), VolumeHere{op.deleted, op.trash_hours});
   if (op.deleted) context.put(volume_purge_key(op.volume), "");
   return Nothing{};
 }

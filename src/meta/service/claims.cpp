@@ -161,6 +161,7 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
     case PurgeInodes::kKind:      // no name, no handle
     case PurgeExtents::kKind:
     case EmptyTrash::kKind:
+    case ExpireTrash::kKind:
     case CreateVolume::kKind:  // nobody has the root; who mounts a deleted one is told by KeepAlive
     case DeleteVolume::kKind:
     case SetVolume::kKind:

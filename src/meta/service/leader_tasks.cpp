@@ -3,6 +3,7 @@
 #include "base/probe.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/records.h"
+#include "meta/detail/trash.h"
 #include "meta/service/namespace_service.h"
 
 namespace claudefs::meta {
@@ -88,26 +89,21 @@ runtime::Task<Result<void>> NamespaceService::purge(ShardId shard, runtime::Inst
   }
 }
 
-// What is older than the cluster keeps it. Where space is short the oldest give way too, an eighth at a time:
-// it takes up to half a minute until the disks show what has become free.
+// Where space is short the oldest give way too, an eighth at a time: it takes up to half a minute until the
+// disks show what has become free.
 runtime::Task<Result<void>> NamespaceService::empty_trash(ShardId shard, bool look_at_space) {
   const ReadContext& state = service_.machine(shard)->reader();
-  const std::string table = key_of_table(Table::trash);
-  std::optional<Hlc> oldest;
-  state.scan(table, table, [&](std::string_view key, std::string_view) {
-    oldest = Hlc{number_in(key, 1)};
-    return false;
-  });
-  if (!oldest) co_return Result<void>();
-  EmptyTrash op;
-  const u64 keep = static_cast<u64>(trash_.keep / 1ms);
-  op.before = hlc_before(hlc_of(service_.env().wall_now()), keep);
   if (look_at_space && trash_.is_space_short && trash_.is_space_short()) {
     const auto usage = state.load<ShardUsageReply>(usage_key()).value_or(ShardUsageReply{});
+    EmptyTrash op;
     op.before = Hlc{~u64{0}};
     op.bytes_max = usage.trashed_bytes / kShareForSpace;
+    co_await service_.propose_op(shard, std::move(op));
   }
-  if (*oldest < op.before) co_await service_.propose_op(shard, std::move(op));
+  TrashPlace& looked_at = trash_looked_at_[shard];
+  DueTrash due = due_trash(state, looked_at, hlc_of(service_.env().wall_now()), trash_);
+  looked_at = due.next;
+  if (!due.places.empty()) co_await service_.propose_op(shard, ExpireTrash{std::move(due.places)});
   co_return Result<void>();
 }
 

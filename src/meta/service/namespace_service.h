@@ -48,6 +48,7 @@ class NamespaceService {
 
   ShardService& service_;
   TrashPolicy trash_;
+  std::map<ShardId, TrashPlace> trash_looked_at_;  // for what is due
   Coordinator coordinator_;
   std::map<std::pair<InodeId, SessionId>, runtime::Instant> held_open_;  // when the session last said so
   bool is_held(ShardId shard, InodeId inode) const;

@@ -57,10 +57,9 @@ Result<Buffer> NamespaceService::again_if_overtaken(ShardId shard, InodeId paren
 }
 
 bool NamespaceService::keeps_what_leaves(ShardId shard, InodeId directory) const {
-  if (trash_.keep.count() == 0) return false;
   const ReadContext& state = service_.machine(shard)->reader();
   const Result<Inode> inode = load_inode(state, directory);
-  return inode && keeps_removed(state, inode->volume);
+  return inode && keeps_removed(state, inode->volume, trash_);
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::unlink(ShardId shard, cluster::RequestId id, Buffer body) {
@@ -168,51 +167,45 @@ runtime::Task<Result<Buffer>> NamespaceService::hold_open(ShardId, cluster::Requ
 
 namespace {
 
-using Method = runtime::Task<Result<Buffer>> (NamespaceService::*)(ShardId, cluster::RequestId, Buffer);
-using Background = runtime::Task<void> (NamespaceService::*)(ShardId, Term);
+template <class T>
+void procedure(ShardService& service, const std::shared_ptr<T>& own, u16 kind,
+               runtime::Task<Result<Buffer>> (T::*method)(ShardId, cluster::RequestId, Buffer)) {
+  service.add_procedure(kind, [own, method](ShardId shard, cluster::RequestId id, Buffer body) {
+    return (own.get()->*method)(shard, id, std::move(body));
+  });
+}
+template <class T>
+void background(ShardService& service, const std::shared_ptr<T>& own,
+                runtime::Task<void> (T::*task)(ShardId, Term)) {
+  service.add_leader_task([own, task](ShardId shard, Term term) { return (own.get()->*task)(shard, term); });
+}
 
 }  // namespace
 
 void register_namespace(ShardService& service, TrashPolicy trash) {
   const auto own = std::make_shared<NamespaceService>(service, std::move(trash));
-  const auto procedure = [&](u16 kind, Method method) {
-    service.add_procedure(kind, [own, method](ShardId shard, cluster::RequestId id, Buffer body) {
-      return (own.get()->*method)(shard, id, std::move(body));
-    });
-  };
-  procedure(MakeDirectory::kKind, &NamespaceService::make_directory);
-  procedure(Unlink::kKind, &NamespaceService::unlink);
-  procedure(RemoveDirectory::kKind, &NamespaceService::remove_directory);
-  procedure(Rename::kKind, &NamespaceService::rename);
-  procedure(Link::kKind, &NamespaceService::link);
-  procedure(RestoreFile::kKind, &NamespaceService::restore_file);
-  procedure(CreateVolume::kKind, &NamespaceService::create_volume);
-  procedure(DeleteVolume::kKind, &NamespaceService::delete_volume);
-  procedure(OpenSession::kKind, &NamespaceService::open_session);
-  procedure(HoldOpen::kKind, &NamespaceService::hold_open);
-  const auto background = [&](Background task) {
-    service.add_leader_task(
-        [own, task](ShardId shard, Term term) { return (own.get()->*task)(shard, term); });
-  };
-  background(&NamespaceService::format);
-  background(&NamespaceService::clean_up);
-  background(&NamespaceService::resolve_prepared);
-  background(&NamespaceService::empty_volumes);
+  procedure(service, own, MakeDirectory::kKind, &NamespaceService::make_directory);
+  procedure(service, own, Unlink::kKind, &NamespaceService::unlink);
+  procedure(service, own, RemoveDirectory::kKind, &NamespaceService::remove_directory);
+  procedure(service, own, Rename::kKind, &NamespaceService::rename);
+  procedure(service, own, Link::kKind, &NamespaceService::link);
+  procedure(service, own, RestoreFile::kKind, &NamespaceService::restore_file);
+  procedure(service, own, CreateVolume::kKind, &NamespaceService::create_volume);
+  procedure(service, own, DeleteVolume::kKind, &NamespaceService::delete_volume);
+  procedure(service, own, OpenSession::kKind, &NamespaceService::open_session);
+  procedure(service, own, HoldOpen::kKind, &NamespaceService::hold_open);
+  background(service, own, &NamespaceService::format);
+  background(service, own, &NamespaceService::clean_up);
+  background(service, own, &NamespaceService::resolve_prepared);
+  background(service, own, &NamespaceService::empty_volumes);
 
   const auto quota = std::make_shared<QuotaService>(service);
-  using QuotaMethod = runtime::Task<Result<Buffer>> (QuotaService::*)(ShardId, cluster::RequestId, Buffer);
-  const auto quota_procedure = [&](u16 kind, QuotaMethod method) {
-    service.add_procedure(kind, [quota, method](ShardId shard, cluster::RequestId id, Buffer body) {
-      return (quota.get()->*method)(shard, id, std::move(body));
-    });
-  };
-  quota_procedure(SetQuota::kKind, &QuotaService::set_quota);
-  quota_procedure(AskQuota::kKind, &QuotaService::ask_quota);
-  quota_procedure(ReturnQuota::kKind, &QuotaService::return_quota);
-  quota_procedure(QuotaState::kKind, &QuotaService::quota_state);
-  quota_procedure(ReserveQuota::kKind, &QuotaService::reserve_quota);
-  service.add_leader_task(
-      [quota](ShardId shard, Term term) { return quota->watch_soft_limits(shard, term); });
+  procedure(service, quota, SetQuota::kKind, &QuotaService::set_quota);
+  procedure(service, quota, AskQuota::kKind, &QuotaService::ask_quota);
+  procedure(service, quota, ReturnQuota::kKind, &QuotaService::return_quota);
+  procedure(service, quota, QuotaState::kKind, &QuotaService::quota_state);
+  procedure(service, quota, ReserveQuota::kKind, &QuotaService::reserve_quota);
+  background(service, quota, &QuotaService::watch_soft_limits);
 }
 
 }  // namespace claudefs::meta

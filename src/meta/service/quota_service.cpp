@@ -18,31 +18,28 @@ constexpr int kRounds = 3;  // what comes back may be granted to others who ask
 
 }  // namespace
 
-// All that the shards hold and do not need comes back to the home.
-Task<Result<QuotaUse>> QuotaService::collect(QuotaSubject subject) {
-  std::vector<Task<Result<ReturnQuota::Reply>>> asked;
+// Of every shard, all at once; the sum of what `figure` names in their answers.
+template <class Op>
+Task<Result<QuotaUse>> QuotaService::sum_of(Op op, QuotaUse Op::Reply::* figure) {
+  std::vector<Task<Result<typename Op::Reply>>> asked;
   for (u16 shard = 0; shard < service_.shard_count(); ++shard)
-    asked.push_back(service_.call_op(ShardId{shard}, ReturnQuota{subject}));
+    asked.push_back(service_.call_op(ShardId{shard}, op));
   QuotaUse sum;
-  for (Result<ReturnQuota::Reply>& reply :
+  for (Result<typename Op::Reply>& reply :
        co_await runtime::join_all(service_.env().executor(), std::move(asked))) {
     if (!reply) co_return fail(std::move(reply.error()));
-    sum += reply->returned;
+    sum += (*reply).*figure;
   }
   co_return sum;
 }
 
+// All that the shards hold and do not need comes back to the home.
+Task<Result<QuotaUse>> QuotaService::collect(QuotaSubject subject) {
+  return sum_of(ReturnQuota{subject}, &ReturnQuota::Reply::returned);
+}
+
 Task<Result<QuotaUse>> QuotaService::use_of_all(QuotaSubject subject) {
-  std::vector<Task<Result<ReadQuotaRow::Reply>>> asked;
-  for (u16 shard = 0; shard < service_.shard_count(); ++shard)
-    asked.push_back(service_.call_op(ShardId{shard}, ReadQuotaRow{subject}));
-  QuotaUse sum;
-  for (Result<ReadQuotaRow::Reply>& reply :
-       co_await runtime::join_all(service_.env().executor(), std::move(asked))) {
-    if (!reply) co_return fail(std::move(reply.error()));
-    sum += reply->use;
-  }
-  co_return sum;
+  return sum_of(ReadQuotaRow{subject}, &ReadQuotaRow::Reply::use);
 }
 
 Task<std::vector<ShardId>> QuotaService::await_heard(QuotaSubject subject, bool limited, Hlc version) {
@@ -105,8 +102,7 @@ Task<Result<Buffer>> QuotaService::quota_state(ShardId shard, cluster::RequestId
   co_await service_.barrier(shard);
   QuotaStateReply reply;
   reply.within = load_quota(service_.machine(shard)->reader(), op.subject).within;
-  for (const ListLimitsReply::Row& row : limits_at(shard).rows)
-    if (row.subject == op.subject) reply.limits = row.limits;
+  reply.limits = load_limit(service_.machine(shard)->reader(), op.subject).limits;
   if (reply.limits.limits_bytes() || reply.limits.limits_inodes())
     reply.use = co_await use_of_all(op.subject);
   co_return wire::encode(reply);
@@ -119,11 +115,7 @@ Task<Result<Buffer>> QuotaService::ask_quota(ShardId shard, cluster::RequestId, 
   if (round == nullptr)
     rounds_[subject] = round = std::make_shared<runtime::Mutex>(service_.env().executor());
   const auto turn = co_await round->lock();
-  const auto granted = [&]() -> QuotaUse {
-    for (const ListLimitsReply::Row& row : limits_at(shard).rows)
-      if (row.subject == subject) return row.granted;
-    return {};
-  };
+  const auto granted = [&] { return load_limit(service_.machine(shard)->reader(), subject).granted; };
   GrantQuota::Reply reply;
   for (int attempt = 1;; ++attempt) {
     reply = co_await service_.propose_op(shard, op.ask);
@@ -171,15 +163,12 @@ Task<Result<Buffer>> QuotaService::reserve_quota(ShardId shard, cluster::Request
   co_return done;
 }
 
-ListLimitsReply QuotaService::limits_at(ShardId shard) {
-  return *read_limits(service_.machine(shard)->reader(), ListLimits{});
-}
-
 Task<void> QuotaService::watch_soft_limits(ShardId shard, Term) {
   for (;;) {
     co_await service_.env().executor().sleep(kWatchEvery);
-    for (ListLimitsReply::Row& row : limits_at(shard).rows)
-      if (!row.limits.soft.is_nothing()) (void)co_await watch(shard, std::move(row)).result();
+    const ListLimitsReply limits = *read_limits(service_.machine(shard)->reader(), ListLimits{});
+    for (const ListLimitsReply::Row& row : limits.rows)
+      if (!row.limits.soft.is_nothing()) (void)co_await watch(shard, row).result();
   }
 }
 

@@ -25,12 +25,13 @@ class QuotaService {
   runtime::Task<void> watch_soft_limits(ShardId shard, Term term);
 
  private:
+  template <class Op>
+  runtime::Task<Result<QuotaUse>> sum_of(Op op, QuotaUse Op::Reply::* figure);
   runtime::Task<Result<QuotaUse>> collect(QuotaSubject subject);
   runtime::Task<Result<QuotaUse>> use_of_all(QuotaSubject subject);
   runtime::Task<Result<void>> watch(ShardId shard, ListLimitsReply::Row row);
   runtime::Task<std::vector<ShardId>> await_heard(QuotaSubject subject, bool limited, Hlc version);
   runtime::Task<Result<RecordQuota>> record_of(SetQuota op);
-  ListLimitsReply limits_at(ShardId shard);
 
   ShardService& service_;
   // Who asks for a subject waits for who asked before: one round over the shards at a time.

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "meta/census.h"
 #include "meta/detail/keys.h"
 #include "meta/session_volume.h"
@@ -189,7 +191,7 @@ TEST(Volumes, what_was_deleted_goes_and_nothing_else) {
 TEST(Volumes, policies_change_and_reach_every_shard) {
   Cluster cluster(3, 4, 1);
   const codec::Compression zstd{codec::Compressor::zstd, 9};
-  CreateVolume create{"data", {zstd, false}};
+  CreateVolume create{"data", {zstd, 0}};
   const Volume data = *cluster.call(kRecords, create);
   EXPECT_EQ(data.policy.compression, zstd);
   for (const codec::Compression wrong :
@@ -199,7 +201,7 @@ TEST(Volumes, policies_change_and_reach_every_shard) {
   EXPECT_EQ(code_of(cluster.call(kRecords, SetVolume{"nothing", {}})), Errc::not_found);
   const Volume set = *cluster.call(kRecords, SetVolume{"default", {zstd, {}}});
   EXPECT_EQ(set.policy.compression, zstd);
-  EXPECT_TRUE(set.policy.trash);
+  EXPECT_EQ(set.policy.trash_hours, kTrashOfCluster);
   EXPECT_GT(set.version, 1u);
   EXPECT_EQ(names(cluster), (std::vector<std::string>{"default", "data"}));
   EXPECT_EQ(cluster.call(kRecords, FindVolume{"data"})->version, data.version);
@@ -215,10 +217,47 @@ TEST(Volumes, policies_change_and_reach_every_shard) {
   for (int i = 0; i < 8; ++i) directories.push_back(directory_in(cluster, data.root, std::to_string(i)));
   for (const InodeId directory : directories) EXPECT_FALSE(goes_to_trash(directory, "f"));
   EXPECT_TRUE(goes_to_trash(kRootInode, "f"));
-  ASSERT_TRUE(cluster.call(kRecords, SetVolume{"data", {{}, true}}));
+  ASSERT_TRUE(cluster.call(kRecords, SetVolume{"data", {{}, kTrashOfCluster}}));
   cluster.run_for(5s);
   for (const InodeId directory : directories) EXPECT_TRUE(goes_to_trash(directory, "g"));
   EXPECT_EQ(cluster.call(kRecords, FindVolume{"data"})->policy.compression, zstd);
+}
+
+// And what was removed from others stays beside it.
+TEST(Volumes, each_keeps_what_is_removed_as_long_as_it_says) {
+  Cluster cluster(4, 1, 1);
+  cluster.keep_trash = 2h;
+  cluster.restart(0);
+  const Volume brief = *cluster.call(kRecords, CreateVolume{"brief", {{}, 1}});
+  const Volume long_kept = *cluster.call(kRecords, CreateVolume{"long", {{}, 5}});
+  EXPECT_EQ(code_of(cluster.call(kRecords, SetVolume{"long", {{}, kTrashHoursMost + 1}})),
+            Errc::invalid_argument);
+  cluster.run_for(5s);
+  const InodeId roots[] = {kRootInode, brief.root, long_kept.root};
+  std::vector<InodeId> files;
+  for (int i = 0; i < 600; ++i) {  // more than are looked at at once, those that stay before those that go
+    const InodeId root = i < 590 ? long_kept.root : roots[i % 3];
+    files.push_back(file_in(cluster, root, std::to_string(i)));
+    Unlink unlink{root, std::to_string(i)};
+    unlink.to_trash = true;
+    EXPECT_TRUE(cluster.call(root.shard(), unlink)->in_trash);
+  }
+  const auto left = [&] {
+    std::array<int, 3> out{};
+    for (int i = 0; i < 600; ++i)
+      if (cluster.call(files[i].shard(), GetAttributes{files[i]})) ++out[i < 590 ? 2 : i % 3];
+    return out;
+  };
+  const auto all = left();
+  cluster.run_for(59min);
+  EXPECT_EQ(left(), all);
+  cluster.run_for(3min);
+  EXPECT_EQ(left(), (std::array<int, 3>{all[0], 0, all[2]}));
+  cluster.run_for(1h);
+  EXPECT_EQ(left(), (std::array<int, 3>{0, 0, all[2]}));
+  ASSERT_TRUE(cluster.call(kRecords, SetVolume{"long", {{}, 1}}));
+  cluster.run_for(3min);
+  EXPECT_EQ(left(), (std::array<int, 3>{0, 0, 0}));
 }
 
 // However often it is tried, and whoever leads: one record, one root.

@@ -34,7 +34,7 @@ runtime::Task<void> Workload::use_volume(Client* client, Random* random) {
   note(fmt::format("volume  client {} makes {}", client->number, name));
   volumes_[name] = VolumeFate::unsure;
   meta::PolicyChange policy = draw_policy(*random);
-  policy.trash = random->coin();
+  policy.trash_hours = random->coin() ? meta::kTrashOfCluster : static_cast<u32>(random->between(0, 2));
   const Result<meta::Volume> made = co_await client->files().create_volume(name, policy).result();
   note(fmt::format("volume  {}: {}", name, made ? "made" : made.error().to_string()));
   if (!made) {

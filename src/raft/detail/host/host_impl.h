@@ -106,6 +106,7 @@ class HostImpl final : public Host {
   struct Told;
   runtime::Task<bool> try_rejoin();
   runtime::Task<Told> ask_all();
+  runtime::Task<void> ask_one(Told* told, NodeId node);
   bool host_told(const Told& told);
   bool is_complete(Told& told);
   void doubt_if_it_does(Group& group);

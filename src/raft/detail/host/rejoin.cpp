@@ -72,30 +72,34 @@ struct HostImpl::Told {
   std::set<NodeId> silent;
 };
 
-// Of every node: who the members are now, a node without memory cannot know.
+// Of every node, all at once: who the members are now, a node without memory cannot know.
 runtime::Task<HostImpl::Told> HostImpl::ask_all() {
   std::set<NodeId> peers(options_.nodes.begin(), options_.nodes.end());
   for (auto& [id, group] : groups_)
     for (NodeId node : group->core.configuration().everyone()) peers.insert(node);
   peers.erase(options_.self);
   Told told;
-  for (NodeId node : peers) {
-    auto reply = co_await net::call(client_, address_of_(node), AskStand(), kAskTimeout).result();
-    if (!reply) {
-      told.silent.insert(node);
-      continue;
-    }
-    const StandReply& said = reply->message;
-    if (!said.remembers) told.forgetful.push_back(node);
-    for (std::size_t i = 0; i < said.groups.size(); ++i) {
-      const GroupStand& group = said.groups[i];
-      Stand stand{group.term, group.end, {}};
-      if (i < said.members.size() && !CFS_MUTANT(raft_host_asks_first_members))
-        stand.configuration = said.members[i];
-      told.groups[group.group][node] = std::move(stand);
-    }
+  std::vector<runtime::Task<void>> questions;
+  for (NodeId node : peers) questions.push_back(ask_one(&told, node));
+  co_await runtime::join_all(env_.executor(), std::move(questions));
+  co_return told;
+}
+
+runtime::Task<void> HostImpl::ask_one(Told* told, NodeId node) {
+  auto reply = co_await net::call(client_, address_of_(node), AskStand(), kAskTimeout).result();
+  if (!reply) {
+    told->silent.insert(node);
+    co_return;
   }
-  co_return std::move(told);
+  const StandReply& said = reply->message;
+  if (!said.remembers) told->forgetful.push_back(node);
+  for (std::size_t i = 0; i < said.groups.size(); ++i) {
+    const GroupStand& group = said.groups[i];
+    Stand stand{group.term, group.end, {}};
+    if (i < said.members.size() && !CFS_MUTANT(raft_host_asks_first_members))
+      stand.configuration = said.members[i];
+    told->groups[group.group][node] = std::move(stand);
+  }
 }
 
 // Hosts what this node was made a member of, and forgot. False when that cannot be.
