@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "codec/aead.h"
+#include "codec/delta.h"
 #include "codec/detail/chunk_layout.h"
 
 namespace claudefs::codec {

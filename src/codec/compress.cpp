@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <memory>
 
 #include "base/check.h"
 
@@ -32,15 +30,6 @@ std::size_t compress_zstd(int level, ByteSpan plain, MutableByteSpan out) {
   const std::size_t got = ZSTD_compress(out.data(), out.size(), plain.data(), plain.size(), level);
   return ZSTD_isError(got) != 0 ? 0 : got;
 }
-
-// Beyond it a delta gets little shorter and much slower.
-constexpr int kDeltaLevel = 6;
-constexpr int kWindowLogLeast = 10;  // of zstd
-
-struct FreeContext {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-};
 }  // namespace
 
 std::size_t compressed_room(std::size_t plain_size) {
@@ -80,32 +69,6 @@ Result<> decompress_zstd(ByteSpan packed, MutableByteSpan out) {
   const std::size_t got = ZSTD_decompress(out.data(), out.size(), packed.data(), packed.size());
   if (ZSTD_isError(got) != 0 || got != out.size())
     return fail(Errc::corrupt, "zstd frame does not give the length it should");
-  return {};
-}
-
-std::size_t compress_delta(ByteSpan plain, ByteSpan base, MutableByteSpan out) {
-  const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
-  CFS_CHECK(context != nullptr);
-  // The window must reach from the end of the content to the beginning of the base.
-  const int window = std::max<int>(kWindowLogLeast, std::bit_width(plain.size() + base.size()));
-  const std::size_t set[] = {
-      ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, kDeltaLevel),
-      ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, window),
-      ZSTD_CCtx_refPrefix(context.get(), base.data(), base.size()),
-  };
-  for (const std::size_t code : set) CFS_CHECK(ZSTD_isError(code) == 0);
-  const std::size_t got = ZSTD_compress2(context.get(), out.data(), out.size(), plain.data(), plain.size());
-  return ZSTD_isError(got) != 0 ? 0 : got;
-}
-
-Result<> decompress_delta(ByteSpan packed, ByteSpan base, MutableByteSpan out) {
-  const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
-  CFS_CHECK(context != nullptr);
-  CFS_CHECK(ZSTD_isError(ZSTD_DCtx_refPrefix(context.get(), base.data(), base.size())) == 0);
-  const std::size_t got =
-      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), packed.data(), packed.size());
-  if (ZSTD_isError(got) != 0 || got != out.size())
-    return fail(Errc::corrupt, "zstd frame does not give with its base the length it should");
   return {};
 }
 

@@ -1,5 +1,5 @@
-// Compression of chunks: LZ4 blocks, with a cheap look first whether it pays, or zstd frames, also
-// against the content of another chunk. Pure and thread-safe.
+// Compression of chunks: LZ4 blocks, with a cheap look first whether it pays, or zstd frames. Pure and
+// thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -33,10 +33,5 @@ std::size_t compressed_room(std::size_t plain_size);
 // Errors: corrupt, when `packed` is not what exactly out.size() bytes became; `out` is then undefined.
 Result<> decompress_lz4(ByteSpan packed, MutableByteSpan out);
 Result<> decompress_zstd(ByteSpan packed, MutableByteSpan out);
-
-// A zstd frame of what `base` does not have. Returns its length, or 0 where it does not fit into `out`.
-std::size_t compress_delta(ByteSpan plain, ByteSpan base, MutableByteSpan out);
-// Errors: corrupt, when with this base `packed` does not give exactly out.size() bytes.
-Result<> decompress_delta(ByteSpan packed, ByteSpan base, MutableByteSpan out);
 
 }  // namespace claudefs::codec
