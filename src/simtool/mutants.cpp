@@ -43,6 +43,8 @@ constexpr UnitTest kUnitTests[] = {
     {"crossed_grant_ends_lease", "test_client",
      "LeasesTest.a_grant_that_crosses_a_recall_does_not_end_what_is_being_flushed", true},
     {"meta_quota_moves_freely", "test_meta", "QuotaDirectories.its_mutant_is_noticed"},
+    {"write_outlives_its_lease", "test_client",
+     "QuotaTest.a_write_that_outlives_its_session_asks_for_the_lease_anew", true},
     {"client_reserve_outlives_limits", "test_client",
      "QuotaTest.a_limit_that_comes_later_binds_what_was_set_aside_of_another", true},
     {"client_buffers_beyond_quota", "test_client",

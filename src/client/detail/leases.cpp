@@ -296,6 +296,7 @@ void Leases::forget(InodeId inode) {
 
 void Leases::drop_all() {
   ++counts_.sessions_lost;
+  ++era_;
   links_.clear();
   released_.clear();
   ++clock_;

@@ -111,28 +111,33 @@ class Leases {
   // A write that is answered while the kernel waits for attributes of the file voids them, too: it would go
   // on with the size that it has. Not while a use of the lease is held.
   Task<void> questions_first(InodeId inode);
-  // Uses that a recall waits for.
+  // Uses that a recall waits for. They end with the session: what it held then is another's.
   class [[nodiscard]] Use {
    public:
     Use() = default;
-    Use(Leases* leases, InodeId inode) : leases_(leases), inode_(inode) {}
-    Use(Use&& other) noexcept : leases_(std::exchange(other.leases_, nullptr)), inode_(other.inode_) {}
+    Use(Leases* leases, InodeId inode) : leases_(leases), inode_(inode), era_(leases->era_) {}
+    Use(Use&& other) noexcept
+        : leases_(std::exchange(other.leases_, nullptr)), inode_(other.inode_), era_(other.era_) {}
     Use& operator=(Use&& other) noexcept {
       if (this != &other) {
         release();
         leases_ = std::exchange(other.leases_, nullptr);
         inode_ = other.inode_;
+        era_ = other.era_;
       }
       return *this;
     }
     ~Use() { release(); }
     void release() {
+      if (leases_ != nullptr && has_ended()) leases_ = nullptr;
       if (leases_ != nullptr) std::exchange(leases_, nullptr)->unuse(inode_);
     }
+    bool has_ended() const { return leases_ != nullptr && leases_->era_ != era_; }
 
    private:
     Leases* leases_ = nullptr;
     InodeId inode_{};
+    u64 era_ = 0;
   };
   // Holding the write lease: only then may changes of content be buffered.
   Task<Result<Use>> use_for_writing(InodeId inode);
@@ -237,6 +242,7 @@ class Leases {
   u64 in_flight_ = 0;
   bool hurry_ = false;
   LeaseCounts counts_;
+  u64 era_ = 0;  // of the session
   runtime::Condition changed_;
   runtime::Condition lock_released_;
   runtime::Condition tick_;

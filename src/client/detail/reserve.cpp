@@ -1,6 +1,4 @@
 // Quotas and what is buffered: docs/quotas.md.
-#include <algorithm>
-
 #include "base/mutant.h"
 #include "client/detail/state.h"
 #include "meta/quota.h"
@@ -50,10 +48,15 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
       continue;
     }
     const ShardId shard = file->id().shard();
+    if (file->reserved != 0 && file->reserved_as_of != leases->limited_at(shard)) {
+      // What was taken on the strength of it is committed as what was taken before the new limit.
+      co_await flush(file, FlushMode::everything);
+      co_await give_back_reserve(file);
+      continue;
+    }
     meta::ReserveQuota op;
     op.inode = file->id();
-    const u64 needed = file->dirty.bytes() + file->flushing.bytes() + bytes + kRounding;
-    op.least = needed - std::min(needed, file->reserved);
+    op.least = file->dirty.bytes() + file->flushing.bytes() + bytes + kRounding - file->reserved;
     op.most = op.least + file->reserve_ahead;
     const SessionId used = session;
     const meta::Hlc as_of = leases->limited_at(shard);
@@ -93,7 +96,10 @@ void State::use_reserve(OpenFile& file, u64 bytes, const Inode& after) {
 
 Task<void> State::release_reserve(FilePtr file) {
   auto lock = co_await file->reserve_lock.lock();
-  if (!file->has_reserve || file->has_dirty_bytes()) co_return;
+  if (file->has_reserve && !file->has_dirty_bytes()) co_await give_back_reserve(file);
+}
+
+Task<void> State::give_back_reserve(FilePtr file) {
   file->reserved = 0;
   file->has_reserve = false;
   file->reserve_exact = true;

@@ -206,6 +206,7 @@ class State {
   void use_reserve(OpenFile& file, u64 bytes, const Inode& after);
   // Of a file with nothing to commit.
   Task<void> release_reserve(FilePtr file);
+  Task<void> give_back_reserve(FilePtr file);
 
   // reading.cpp
   Task<Result<void>> load_extents(FilePtr file, u64 offset, u64 end);

@@ -133,6 +133,30 @@ TEST_F(QuotaTest, clients_that_buffer_share_what_is_left) {
   EXPECT_LE(used().bytes, static_cast<i64>(1_MiB));
 }
 
+// While it waits for room in the quota its session ends, and somebody else writes.
+TEST_F(QuotaTest, a_write_that_outlives_its_session_asks_for_the_lease_anew) {
+  const Opened file = create(a, "f", kAlice);
+  OpenFlags flags;
+  flags.write = true;
+  const auto there = cluster.run(b, b.fs->open(file.inode.id, flags));
+  ASSERT_TRUE(there.has_value());
+  limit(1_MiB);
+  EXPECT_EQ(write(a, file.handle, 0, 10, '-'), Errc::ok);
+  cluster.world.isolate("a");
+  runtime::Scope scope(a.node.executor());
+  bool written = false;
+  scope.spawn([](FileSystem* fs, HandleId handle, bool* done) -> runtime::Task<void> {
+    *done = (co_await fs->write(handle, 0, Buffer::adopt(std::string(3'000, 'a'))).result()).has_value();
+  }(a.fs.get(), file.handle, &written));
+  cluster.world.run_for(12s);
+  EXPECT_EQ(write(b, there->handle, 0, 10, 'b'), Errc::ok);
+  cluster.world.heal();
+  ASSERT_TRUE(cluster.world.run_until([&] { return written; }, 20s));
+  EXPECT_EQ(a.fs->lease_stats().sessions_lost, 1u);
+  EXPECT_EQ(read(b, there->handle, 0, 10), std::string(10, 'a'));
+  EXPECT_EQ(read(a, file.handle, 0, 10), std::string(10, 'a'));
+}
+
 TEST_F(QuotaTest, an_append_is_refused_whole) {
   const Opened file = create(a, "f", kAlice);
   limit(64_KiB);
