@@ -60,7 +60,8 @@ void Reducer::summarize(ShardId shard, StorageSummaryReply& reply) const {
 
 bool Reducer::is_full() const {
   return std::ranges::any_of(background_.router.map().nodes, [](const cluster::NodeView& node) {
-    return node.stats.shard_bytes > node.stats.shard_bytes_max / 100 * kFullFrom;
+    return node.stats.shard_bytes_max != 0 &&
+           node.stats.shard_bytes > node.stats.shard_bytes_max / 100 * kFullFrom;
   });
 }
 
@@ -150,6 +151,7 @@ Task<Result<std::vector<Reducer::BatchPtr>>> Reducer::find_chunks(std::vector<Se
 Task<Result<void>> Reducer::read_chunks(BatchPtr batch) {
   ChunkIo* io = co_await chunks_.io();
   for (ReductionBatch::Chunk& chunk : batch->chunks) {
+    if (batch->unread.contains(chunk.from.segment)) continue;  // each would be waited for
     Result<Buffer> plain = co_await io->read({chunk.hash, chunk.from, chunk.chunk_length, 0}).result();
     if (plain) {
       chunk.plain = std::move(*plain);
