@@ -115,7 +115,8 @@ runtime::Task<Result<void>> Node::start_services() {
                                       *service_,
                                       options_.self,
                                       options_.scrub_every,
-                                      [this] { return files_to_scrub(); }};
+                                      [this] { return files_to_scrub(); },
+                                      options_.reduce_after};
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();
   std::function<cluster::Heartbeat()> own = [this] {
