@@ -37,8 +37,11 @@ std::string home() {
 }
 
 Result<void> save(const PlaygroundOptions& options) {
-  const nlohmann::json state = {
-      {"version", 1}, {"nodes", options.nodes}, {"mount", options.mount}, {"size", options.size_bytes}};
+  const nlohmann::json state = {{"version", 1},
+                                {"nodes", options.nodes},
+                                {"mount", options.mount},
+                                {"size", options.size_bytes},
+                                {"fast_size", options.fast_bytes}};
   return write_file(options.directory + "/playground.json", state.dump(2) + "\n");
 }
 
@@ -72,6 +75,7 @@ Result<Playground> Playground::open(const std::string& directory) {
   out.options_.nodes = state.value("nodes", 0u);
   out.options_.mount = state.value("mount", std::string());
   out.options_.size_bytes = state.value("size", u64{0});
+  out.options_.fast_bytes = state.value("fast_size", u64{0});
   TRY_ASSIGN(out.spec_, load_cluster_file(directory + "/cluster.toml"));
   return out;
 }
@@ -125,13 +129,17 @@ Result<void> Playground::start_node(unsigned node) {
   const std::string& address = spec_.nodes[node - 1].address;
   const int port = std::atoi(address.c_str() + address.rfind(':') + 1);
   const std::string metrics = fmt::format("127.0.0.1:{}", port + static_cast<int>(options_.nodes));
-  const std::vector<std::string> command = {own_executable(), "server",
-                                            "--cluster",      options_.directory + "/cluster.toml",
-                                            "--node",         std::to_string(node),
-                                            "--data",         node_path(node, "data"),
-                                            "--size",         std::to_string(options_.size_bytes),
-                                            "--metrics",      metrics,
-                                            "--log-file",     node_path(node, "log")};
+  std::vector<std::string> command = {own_executable(), "server",
+                                      "--cluster",      options_.directory + "/cluster.toml",
+                                      "--node",         std::to_string(node),
+                                      "--data",         node_path(node, "data"),
+                                      "--size",         std::to_string(options_.size_bytes),
+                                      "--metrics",      metrics,
+                                      "--log-file",     node_path(node, "log")};
+  if (options_.fast_bytes != 0) {
+    command.insert(command.end(), {"--fast", node_path(node, "fast")});
+    command.insert(command.end(), {"--fast-size", std::to_string(options_.fast_bytes)});
+  }
   TRY_ASSIGN(const pid_t pid, start_process(command, node_path(node, "log")));
   return write_file(node_path(node, "pid"), std::to_string(pid));
 }
@@ -174,16 +182,16 @@ Result<void> Playground::mount() {
   std::error_code error;
   if (is_claudefs_mount(options_.mount)) TRY(access::fuse::unmount(options_.mount));  // left by a dead daemon
   fs::create_directories(options_.mount, error);
-  const std::vector<std::string> command = {own_executable(),
-                                            "mount",
-                                            spec_.nodes[0].address,
-                                            options_.mount,
-                                            "--cluster",
-                                            options_.directory + "/cluster.toml",
-                                            "--log-file",
-                                            client_path("log"),
-                                            "--pid-file",
-                                            client_path("pid")};
+  std::vector<std::string> command = {own_executable(),
+                                      "mount",
+                                      spec_.nodes[0].address,
+                                      options_.mount,
+                                      "--cluster",
+                                      options_.directory + "/cluster.toml",
+                                      "--log-file",
+                                      client_path("log"),
+                                      "--pid-file",
+                                      client_path("pid")};
   TRY_ASSIGN(const pid_t pid, start_process(command, client_path("out")));
   int status = 0;
   ::waitpid(pid, &status, 0);

@@ -1,6 +1,6 @@
 // A cluster on this machine for trying things: real server processes, real sockets on loopback, a real mount.
 //
-// Layout of its directory: playground.json (what was asked for), cluster.toml, node-N/{data,log,pid},
+// Layout of its directory: playground.json (what was asked for), cluster.toml, node-N/{data,fast,log,pid},
 // client.{log,pid}.
 #pragma once
 
@@ -17,6 +17,7 @@ struct PlaygroundOptions {
   std::string directory;      // absolute
   std::string mount;          // absolute; "" for no mount
   u64 size_bytes = 0;         // a node's
+  u64 fast_bytes = 0;         // of a fast device of each node; 0: they have none
   unsigned trash_hours = 24;  // when it is made; then its cluster file says it
 };
 

@@ -14,12 +14,24 @@ runtime::Task<Result<std::unique_ptr<store::Kv>>> make_rocks(runtime::Env& env, 
   co_return store::open_rocks(env, directory, options);
 }
 
+// A disk that does not say how much is free is as good as full.
+runtime::Task<std::vector<admin::Device>> ask_devices(node::Node* node) {
+  std::vector<admin::Device> out;
+  for (const node::Device& device : node->devices()) {
+    const Result<runtime::DiskSpace> space = co_await node->env().disk().space(device.directory).result();
+    out.push_back({std::string(store::name_of(device.device_class)), device.directory, device.used,
+                   device.total, space ? space->free : 0, device.fault});
+  }
+  co_return out;
+}
+
 node::Options node_options(const ServerOptions& options) {
   node::Options out;
   out.spec = options.spec;
   out.self = options.node;
-  out.data_directory = options.data_directory;
+  out.directories = options.directories;
   out.size_bytes = options.size_bytes;
+  out.fast_bytes = options.fast_bytes;
   out.scrub_every = std::chrono::hours(24) * options.scrub_days;
   store::RocksOptions rocks;
   rocks.cache_bytes = options.cache_bytes;
@@ -27,7 +39,10 @@ node::Options node_options(const ServerOptions& options) {
     return make_rocks(env, std::move(directory), rocks);
   };
   out.resident_bytes = resident_bytes;
-  out.register_methods = admin::register_describe;
+  out.register_methods = [](node::Node& node, net::MethodTable& methods) {
+    node::Node* at = &node;
+    admin::register_describe(methods, [at] { return ask_devices(at); });
+  };
   return out;
 }
 
@@ -43,6 +58,15 @@ void collect(node::Node& node, admin::MetricSet& set) {
         stats.raw_used);
   gauge("claudefs_journal_live_bytes", "Journalled bytes not yet sealed.", stats.journal_bytes);
   gauge("claudefs_shard_bytes", "Bytes of sealed shards.", stats.shard_bytes);
+  for (const node::Device& device : node.devices()) {
+    const admin::MetricSet::Labels labels{{"device", std::string(store::name_of(device.device_class))}};
+    set.add(MetricKind::gauge, "claudefs_device_used_bytes", "Bytes this node takes on the device.",
+            static_cast<double>(device.used), labels);
+    set.add(MetricKind::gauge, "claudefs_device_total_bytes", "Bytes this node may take on the device.",
+            static_cast<double>(device.total), labels);
+    set.add(MetricKind::gauge, "claudefs_device_healthy", "0 when the device takes no data any more.",
+            device.fault.empty() ? 1 : 0, labels);
+  }
   const auto counter = [&set](const char* name, const char* help, u64 value) {
     set.add(MetricKind::counter, name, help, static_cast<double>(value));
   };

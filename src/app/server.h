@@ -6,15 +6,17 @@
 
 #include "cluster/spec.h"
 #include "runtime/reactor.h"
+#include "store/devices.h"
 
 namespace claudefs::app {
 
 struct ServerOptions {
   cluster::ClusterSpec spec;
   NodeId node{};
-  std::string data_directory;
+  store::DeviceDirectories directories;
   std::string metrics_address;  // "" for none
-  u64 size_bytes = 0;           // of data this node may hold; 0: what its disk has
+  u64 size_bytes = 0;           // that the data directory may hold; 0: what its disk has
+  u64 fast_bytes = 0;           // that the fast one may hold, likewise
   u64 cache_bytes = 64u << 20;  // of metadata
   unsigned scrub_days = 14;     // between the beginnings of two passes over all that it holds
   std::function<void()> on_ready;

@@ -63,6 +63,11 @@ runtime::Task<Result<data::ScrubReply>> ask_scrub(net::Client& rpc, std::string 
   co_return (co_await net::call(rpc, std::move(address), data::Scrub(), 2s)).message;
 }
 
+runtime::Task<Result<admin::NodeDescription>> ask_description(net::Client& rpc, cluster::NodeView node) {
+  if (node.state != cluster::NodeState::up) co_return fail(Errc::unavailable, node.address);
+  co_return (co_await net::call(rpc, std::move(node.address), admin::DescribeNode(), 2s)).message;
+}
+
 void add_scrub_state(data::ScrubReply& sum, const data::ScrubReply& more, bool first) {
   sum.running = sum.running || more.running;
   sum.pass_bytes += more.running ? more.pass_bytes : 0;
@@ -79,18 +84,35 @@ bool is_nearly_full(const cluster::NodeStats& stats) {
   return over(stats.raw_used, stats.raw_total) || over(stats.shard_bytes, stats.shard_bytes_max);
 }
 
+bool has_two_devices(const StatusReport& report, std::size_t node) { return report.devices[node].size() > 1; }
+
+void judge_space(StatusReport& report, std::size_t at) {
+  const cluster::NodeView& node = report.map.nodes[at];
+  if (!has_two_devices(report, at)) {
+    if (is_nearly_full(node.stats))
+      report.alerts.push_back(fmt::format("node {} is over 90 % full: delete data or add a node", node.id));
+    return;
+  }
+  for (const admin::Device& device : report.devices[at])
+    if (device.fault.empty() && device.is_nearly_full())
+      report.alerts.push_back(fmt::format(
+          "node {}'s {} device is over 90 % full: {} of {} left in {}; delete data or give it more room",
+          node.id, device.name, format_size(device.available()), format_size(device.total),
+          device.directory));
+}
+
 void judge(StatusReport& report) {
   std::size_t down = 0;
-  for (const cluster::NodeView& node : report.map.nodes) {
+  for (std::size_t i = 0; i < report.map.nodes.size(); ++i) {
+    const cluster::NodeView& node = report.map.nodes[i];
     if (node.state == cluster::NodeState::up) {
       report.raw_used += node.stats.raw_used;
       report.raw_total += node.stats.raw_total;
       if (!node.stats.disk_fault.empty())
         report.alerts.push_back(fmt::format(
-            "node {}'s disk is taken out: {}; replace it and start the node with an empty directory", node.id,
-            node.stats.disk_fault));
-      if (is_nearly_full(node.stats))
-        report.alerts.push_back(fmt::format("node {} is over 90 % full: delete data or add a node", node.id));
+            "node {}'s disk is taken out: {}; replace it and start the node with an empty directory{}",
+            node.id, node.stats.disk_fault, has_two_devices(report, i) ? " (--pair-devices)" : ""));
+      judge_space(report, i);
       continue;
     }
     ++down;
@@ -192,11 +214,12 @@ runtime::Task<Result<StatusReport>> ask_status(runtime::Env& env, net::Client& r
   bool first = true;
   for (const Result<data::ScrubReply>& scrub : co_await runtime::join_all(env.executor(), std::move(scrubs)))
     if (scrub) add_scrub_state(report.scrub, *scrub, std::exchange(first, false));
-  for (NodeId node : up) {
-    auto description = co_await net::call(rpc, router.address_of(node), admin::DescribeNode(), 2s).result();
-    if (!description) continue;
-    report.features = description->message.features;
-    break;
+  std::vector<runtime::Task<Result<admin::NodeDescription>>> descriptions;
+  for (const cluster::NodeView& node : report.map.nodes) descriptions.push_back(ask_description(rpc, node));
+  for (const Result<admin::NodeDescription>& said :
+       co_await runtime::join_all(env.executor(), std::move(descriptions))) {
+    report.devices.push_back(said ? said->devices : std::vector<admin::Device>());
+    if (said && report.features.empty()) report.features = said->features;
   }
   for (admin::Feature& feature : admin::client_features()) report.features.push_back(std::move(feature));
   find_roles(report);
@@ -221,6 +244,18 @@ static std::string scrub_text(const data::ScrubReply& scrub) {
                            format_size(scrub.verified_bytes), scrub.found, scrub.repaired);
 }
 
+// Of the nodes that have two: what is on each.
+static std::string devices_text(const StatusReport& report) {
+  std::vector<std::vector<std::string>> rows = {{"node", "device", "used", "of", "health", "directory"}};
+  for (std::size_t i = 0; i < report.map.nodes.size(); ++i)
+    for (const admin::Device& device : report.devices[i])
+      if (has_two_devices(report, i))
+        rows.push_back({std::to_string(report.map.nodes[i].id.value), device.name, format_size(device.used),
+                        format_size(device.total), device.fault.empty() ? "good" : "taken out",
+                        device.directory});
+  return rows.size() == 1 ? "" : "\n" + format_table(rows);
+}
+
 std::string status_text(const StatusReport& report) {
   std::string out = fmt::format("cluster {}: {}\n\n", report.map.name, report.state);
   std::vector<std::vector<std::string>> rows = {{"node", "state", "address", "used", "of", "roles"}};
@@ -231,6 +266,7 @@ std::string status_text(const StatusReport& report) {
                     fmt::format("{}", fmt::join(report.roles[i], ","))});
   }
   out += format_table(rows);
+  out += devices_text(report);
   out += fmt::format("\nredundancy: full {}, degraded {}, at risk {}\n", format_size(report.storage.full),
                      format_size(report.storage.degraded), format_size(report.storage.at_risk));
   if (report.storage.repair_bytes != 0)
@@ -266,12 +302,21 @@ nlohmann::json status_json(const StatusReport& report) {
   json nodes = json::array();
   for (std::size_t i = 0; i < report.map.nodes.size(); ++i) {
     const cluster::NodeView& node = report.map.nodes[i];
+    json devices = json::array();
+    for (const admin::Device& device : report.devices[i])
+      devices.push_back({{"name", device.name},
+                         {"directory", device.directory},
+                         {"used", device.used},
+                         {"total", device.total},
+                         {"free", device.free},
+                         {"fault", device.fault}});
     nodes.push_back({{"id", node.id.value},
                      {"state", state_name(node.state)},
                      {"roles", report.roles[i]},
                      {"address", node.address},
                      {"version", node.stats.version},
                      {"disk_fault", node.stats.disk_fault},
+                     {"devices", devices},
                      {"raw_used", node.stats.raw_used},
                      {"raw_total", node.stats.raw_total},
                      {"shards_led", node.stats.groups_led}});

@@ -20,7 +20,8 @@ struct StatusReport {
   std::string
       state;  // healthy, degraded (works, redundancy or a node is missing), unavailable (no quorum somewhere)
   cluster::ClusterMap map;
-  std::vector<std::vector<std::string>> roles;  // by node of the map
+  std::vector<std::vector<std::string>> roles;      // by node of the map
+  std::vector<std::vector<admin::Device>> devices;  // likewise; empty of one that does not answer
   data::StorageSummaryReply storage;
   meta::ShardUsageReply usage;
   data::ScrubReply scrub;  // of all nodes that answer; last_complete: the oldest

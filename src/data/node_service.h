@@ -13,6 +13,7 @@
 #include "net/rpc.h"
 #include "store/journal.h"
 #include "store/shard_store.h"
+#include "store/superblock.h"
 
 namespace claudefs::data {
 
@@ -41,12 +42,14 @@ class NodeService {
     runtime::Duration scrub_every = kScrubEvery;
     std::function<std::vector<ScrubFile>()> files;  // that scrubbing is to read, too; may be empty
     runtime::Duration reduce_after = kReduceAfter;
+    bool two_devices = false;  // journal and shards lie on different ones
   };
   static std::unique_ptr<NodeService> create(Parts parts);
   virtual ~NodeService() = default;
   virtual runtime::Task<void> stop() = 0;
-  // Why this node's disk takes no data any more; empty while it is well. For the heartbeat.
-  virtual std::string disk_fault() const = 0;
+  // Why this node takes no data any more, by the device at fault; empty while it is well. With one device
+  // that is `data`.
+  virtual std::string disk_fault(store::DeviceClass device) const = 0;
   virtual DataFigures figures() const = 0;
   virtual ScrubReply scrub(Scrub message) = 0;
 };

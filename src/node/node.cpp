@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "store/journal.h"
 #include "store/shard_store.h"
-#include "store/superblock.h"
 
 namespace claudefs::node {
 namespace {
@@ -32,21 +31,43 @@ std::string Node::address_of(NodeId node) const {
 std::string Node::address() const { return server_->address(); }
 std::size_t Node::connections() const { return server_->connections(); }
 
+u64 Node::log_bytes() const { return journal_->disk_bytes() + kv_->stats().disk_bytes + raft_->log_bytes(); }
+
 cluster::NodeStats Node::stats() const {
   cluster::NodeStats out;
-  out.raw_total = raw_total_;
+  out.raw_total = data_total_ + fast_total_;
   out.journal_bytes = journal_->live_bytes();
   out.shard_bytes = shards_->used_bytes();
   out.shard_bytes_max = shards_->capacity_bytes();
   out.metadata_bytes = kv_->stats().disk_bytes;
-  out.raw_used = out.shard_bytes + journal_->disk_bytes() + out.metadata_bytes + raft_->log_bytes();
+  out.raw_used = out.shard_bytes + log_bytes();
   out.resident_bytes = options_.resident_bytes ? options_.resident_bytes() : 0;
   out.groups_led = static_cast<u32>(service_->led().size());
   out.version = CLAUDEFS_VERSION;
   out.incarnation = incarnation_;
-  if (data_) out.disk_fault = data_->disk_fault();
-  if (const std::optional<Error> failed = raft_->failure(); failed && out.disk_fault.empty())
-    out.disk_fault = failed->text;
+  for (const store::DeviceClass device : {store::DeviceClass::data, store::DeviceClass::fast})
+    if (out.disk_fault.empty()) out.disk_fault = fault_of(device);
+  return out;
+}
+
+// The Raft log and the metadata store lie with the journal.
+std::string Node::fault_of(store::DeviceClass device) const {
+  std::string out = data_ ? data_->disk_fault(device) : std::string();
+  const bool has_logs = options_.directories.has_fast() == (device == store::DeviceClass::fast);
+  if (const std::optional<Error> failed = raft_->failure(); failed && has_logs && out.empty())
+    out = options_.directories.has_fast() ? "its fast device failed: " + failed->text : failed->text;
+  return out;
+}
+
+std::vector<Device> Node::devices() const {
+  using store::DeviceClass;
+  const bool two = options_.directories.has_fast();
+  std::vector<Device> out;
+  out.push_back({DeviceClass::data, options_.directories.data,
+                 shards_->used_bytes() + (two ? 0 : log_bytes()), data_total_, fault_of(DeviceClass::data)});
+  if (two)
+    out.push_back({DeviceClass::fast, options_.directories.fast, log_bytes(), fast_total_,
+                   fault_of(DeviceClass::fast)});
   return out;
 }
 
@@ -67,17 +88,41 @@ runtime::Task<Result<void>> Node::start() {
 }
 
 runtime::Task<Result<void>> Node::open_stores() {
-  const std::string& directory = options_.data_directory;
-  superblock_ = co_await store::open_data_directory(env_, directory, options_.spec.id, options_.self);
-  const runtime::DiskSpace space = co_await env_.disk().space(directory);
-  const u64 size = options_.size_bytes != 0 ? std::min(options_.size_bytes, space.total) : space.total;
-  const u64 journal_bytes = std::clamp(size / 8, kJournalMin, kJournalMax);
-  raw_total_ = size;
+  const store::DeviceDirectories& directories = options_.directories;
+  const store::Owner owner{options_.spec.id, options_.self};
+  devices_ = co_await store::open_devices(env_, directories, owner);
+  co_await size_devices();
+  const u64 logs = journal_bytes_ + kRaftFilesMost * raft_file_bytes_;
+  const u64 shard_bytes =
+      directories.has_fast() ? data_total_ : data_total_ - std::min(data_total_ / 2, logs);
+  kv_ = co_await options_.open_kv(env_, directories.metadata());
+  journal_ = co_await store::Journal::open(env_, directories.journal(), journal_bytes_);
+  shards_ = co_await store::ShardStore::open(env_, directories.shards(), shard_bytes);
+  co_return Result<void>();
+}
+
+// Journal and Raft log get their share of the device that they lie on; the rest is for the metadata store
+// there, and for shards.
+runtime::Task<Result<void>> Node::size_devices() {
+  const store::DeviceDirectories& directories = options_.directories;
+  const auto limit = [](u64 wanted, u64 there) { return wanted != 0 ? std::min(wanted, there) : there; };
+  const runtime::DiskSpace data = co_await env_.disk().space(directories.data);
+  data_total_ = limit(options_.size_bytes, data.total);
+  if (directories.has_fast()) {
+    const runtime::DiskSpace fast = co_await env_.disk().space(directories.fast);
+    fast_total_ = limit(options_.fast_bytes, fast.total);
+  }
+  const u64 size = directories.has_fast() ? fast_total_ : data_total_;
+  journal_bytes_ = std::clamp(size / 8, kJournalMin, kJournalMax);
   raft_file_bytes_ = std::clamp(size / 64, kRaftFileMin, kRaftFileMax);
-  const u64 logs = journal_bytes + kRaftFilesMost * raft_file_bytes_;
-  kv_ = co_await options_.open_kv(env_, directory + "/meta");
-  journal_ = co_await store::Journal::open(env_, directory + "/journal", journal_bytes);
-  shards_ = co_await store::ShardStore::open(env_, directory + "/shards", size - std::min(size / 2, logs));
+  const u64 logs = journal_bytes_ + kRaftFilesMost * raft_file_bytes_;
+  if (directories.has_fast() && logs > fast_total_ / 2)
+    co_return fail(
+        Errc::no_space,
+        fmt::format(
+            "the fast device {} may hold {} MiB, and journal and Raft log alone take {} MiB of it: give "
+            "it {} MiB at least (--fast-size, or a larger disk)",
+            directories.fast, fast_total_ / 1_MiB, logs / 1_MiB, 2 * logs / 1_MiB));
   co_return Result<void>();
 }
 
@@ -87,7 +132,7 @@ runtime::Task<Result<void>> Node::start_services() {
   client_ = net::Client::create(env_, self, &methods_);
   raft::HostOptions raft_options;
   raft_options.self = options_.self;
-  raft_options.log_directory = options_.data_directory + "/raft";
+  raft_options.log_directory = options_.directories.raft();
   raft_options.log_file_bytes = raft_file_bytes_;
   raft_options.log_keep_bytes = kRaftFilesKept * raft_file_bytes_;
   raft_options.proposals_max = options_.proposals_max;
@@ -116,14 +161,15 @@ runtime::Task<Result<void>> Node::start_services() {
                                       options_.self,
                                       options_.scrub_every,
                                       [this] { return files_to_scrub(); },
-                                      options_.reduce_after};
+                                      options_.reduce_after,
+                                      options_.directories.has_fast()};
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();
   std::function<cluster::Heartbeat()> own = [this] {
     return cluster::Heartbeat{options_.self, stats(), service_->led()};
   };
   membership_ = cluster::Membership::start(env_, *client_, methods_, spec, options_.self, std::move(own));
-  if (options_.register_methods) options_.register_methods(methods_);
+  if (options_.register_methods) options_.register_methods(*this, methods_);
   server_ = co_await net::Server::start(env_, address_of(options_.self), self, methods_);
   raft_->start();
   service_->start();
@@ -132,8 +178,13 @@ runtime::Task<Result<void>> Node::start_services() {
 
 std::vector<data::ScrubFile> Node::files_to_scrub() {
   std::vector<data::ScrubFile> out;
-  out.push_back({"superblock", 1,
-                 [this] { return store::verify_superblock(env_, options_.data_directory, superblock_); }});
+  out.push_back({"superblock", 1, [this] {
+                   return store::verify_superblock(env_, options_.directories.data, devices_.data);
+                 }});
+  if (devices_.fast)
+    out.push_back({"fast superblock", 1, [this] {
+                     return store::verify_superblock(env_, options_.directories.fast, *devices_.fast);
+                   }});
   for (const auto& [number, bytes] : raft_->log_files())
     out.push_back(
         {fmt::format("raft {}", number), bytes, [this, number] { return raft_->verify_log(number); }});

@@ -10,16 +10,19 @@
 #include "data/node_service.h"
 #include "meta/shard_service.h"
 #include "raft/host.h"
+#include "store/devices.h"
 #include "store/kv.h"
-#include "store/superblock.h"
 
 namespace claudefs::node {
+
+class Node;
 
 struct Options {
   cluster::ClusterSpec spec;
   NodeId self{};
-  std::string data_directory;
-  u64 size_bytes = 0;                                   // of data this node may hold; 0: what its disk has
+  store::DeviceDirectories directories;
+  u64 size_bytes = 0;                                   // that `data` may hold; 0: what its disk has
+  u64 fast_bytes = 0;                                   // that `fast` may hold, likewise
   runtime::Duration scrub_every = data::kScrubEvery;    // so often it reads all that it holds
   runtime::Duration reduce_after = data::kReduceAfter;  // see data/node_service.h
   std::size_t proposals_max = raft::HostOptions().proposals_max;  // of a shard, under way: clients wait
@@ -27,7 +30,17 @@ struct Options {
   std::function<runtime::Task<Result<std::unique_ptr<store::Kv>>>(runtime::Env& env, std::string directory)>
       open_kv;
   std::function<u64()> resident_bytes;  // of the process, for the statistics; may be empty
-  std::function<void(net::MethodTable&)> register_methods;  // more methods than a node's own; may be empty
+  // More methods than a node's own; may be empty.
+  std::function<void(Node&, net::MethodTable&)> register_methods;
+};
+
+// One of the one or two that the node keeps its data on.
+struct Device {
+  store::DeviceClass device_class{};
+  std::string directory;
+  u64 used = 0;       // bytes that this node takes there
+  u64 total = 0;      // that it may take
+  std::string fault;  // why it takes no data any more; empty while it is well
 };
 
 class Node {
@@ -38,15 +51,17 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // Recovers what the data directory holds and serves. Errors name the directory, address or file at fault;
+  // Recovers what its directories hold and serves. Errors name the directory, address or file at fault;
   // then stop() and destroy it.
   runtime::Task<Result<void>> start();
   // Makes all state durable and ends. Fine after a start that failed.
   runtime::Task<void> stop();
 
   const Options& options() const { return options_; }
+  runtime::Env& env() { return env_; }
   std::string address() const;  // after start()
   cluster::NodeStats stats() const;
+  std::vector<Device> devices() const;
   std::size_t connections() const;
   raft::Host& raft() { return *raft_; }
   const raft::Host& raft() const { return *raft_; }
@@ -58,6 +73,9 @@ class Node {
 
  private:
   runtime::Task<Result<void>> open_stores();
+  runtime::Task<Result<void>> size_devices();
+  u64 log_bytes() const;  // of what lies on the fast device, where there is one
+  std::string fault_of(store::DeviceClass device) const;
   runtime::Task<Result<void>> start_services();
   runtime::Task<Result<void>> add_shards();
   std::string address_of(NodeId node) const;
@@ -69,8 +87,10 @@ class Node {
   Options options_;
   net::MethodTable methods_;
   meta::OperationTable table_;
-  store::Superblock superblock_;
-  u64 raw_total_ = 0;
+  store::Devices devices_;
+  u64 data_total_ = 0;
+  u64 fast_total_ = 0;  // 0: there is no such device
+  u64 journal_bytes_ = 0;
   u64 raft_file_bytes_ = 0;
   const u64 incarnation_;
   std::unique_ptr<store::Kv> kv_;

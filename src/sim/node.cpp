@@ -86,10 +86,10 @@ void Node::lie_about_flushes() {
   world_.count_fault("lying disk");
   disk_->lie_about_flushes();
 }
-void Node::wipe_disk() {
+void Node::wipe_disk(const std::string& directory) {
   CFS_CHECK(!up_);
   world_.count_fault("disk wiped");
-  disk_->wipe();
+  disk_->wipe(directory);
 }
 
 }  // namespace claudefs::sim

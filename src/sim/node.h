@@ -76,8 +76,9 @@ class Node final : public runtime::Env {
   u64 disk_used() const;
   // Until it crashes, flushes answer that they are done, and nothing becomes durable by them.
   void lie_about_flushes();
-  // A replaced disk: all files are gone. Requires that the node is down.
-  void wipe_disk();
+  // A replaced disk: all files are gone; or all below one directory, which stands for a disk of its own.
+  // Requires that the node is down.
+  void wipe_disk(const std::string& directory = {});
   // What lies on it now (sim/disk_image.h), and another disk in its place, of which nothing is in use yet:
   // requires an image without unflushed changes.
   DiskImage disk_image() const;

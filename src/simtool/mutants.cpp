@@ -28,6 +28,7 @@ struct UnitTest {
   bool fails_with_it = false;
 };
 constexpr UnitTest kUnitTests[] = {
+    {"store_partner_not_checked", "test_store", "DevicesTest.*", true},
     {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
     {"data_base_becomes_delta", "test_data", "Reduction.mutants_are_noticed"},
     {"data_delta_of_delta", "test_data", "Reduction.mutants_are_noticed"},

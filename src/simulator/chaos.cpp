@@ -191,7 +191,16 @@ void Chaos::wipe_victim(runtime::Duration down) {
   if (!plan_.victim || wiped_) return;
   Server& victim = *cluster_.servers()[*plan_.victim];
   if (victim.machine->is_up()) cluster_.crash_server(victim);
-  victim.machine->wipe_disk();
+  // With two devices: both, the large one, the fast one.
+  std::string device;
+  sim::RandomStream random(plan_.seed, "lost device");
+  const u64 which = plan_.cluster.fast_devices ? random.between(0, 2) : 0;
+  if (which != 0) {
+    device = which == 1 ? kDataDirectory : kFastDirectory;
+    workload_.note(fmt::format("FAULT   of server {} the {} device is lost", victim.number + 1, device));
+    cluster_.world().count_fault(which == 1 ? "data device lost" : "fast device lost");
+  }
+  cluster_.wipe_server(victim, device);
   wiped_ = true;
   bring_up_later(victim, down);
 }

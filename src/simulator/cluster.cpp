@@ -1,5 +1,7 @@
 #include "simulator/cluster.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "meta/names.h"
@@ -65,8 +67,9 @@ void Cluster::start_server(Server& server) {
   node::Options options;
   options.spec = spec_;
   options.self = spec_.nodes[server.number].id;
-  options.data_directory = "data";
+  options.directories = directories();
   options.size_bytes = options_.server_bytes;
+  options.fast_bytes = options_.server_bytes / 2;
   options.scrub_every = kScrubEvery;
   options.reduce_after = kReduceAfter;
   options.open_kv = ImageKv::open;
@@ -79,9 +82,27 @@ void Cluster::start_server(Server& server) {
   server.scope->spawn(boot(&server));
 }
 
+store::DeviceDirectories Cluster::directories() const {
+  store::DeviceDirectories out;
+  out.data = kDataDirectory;
+  if (options_.fast_devices) out.fast = kFastDirectory;
+  return out;
+}
+
+void Cluster::wipe_server(Server& server, const std::string& directory) {
+  server.machine->wipe_disk(directory);
+  server.lacks_device = server.lacks_device || !directory.empty();
+  if (directory.empty()) server.lacks_device = false;
+}
+
 runtime::Task<void> Cluster::boot(Server* server) {
+  if (std::exchange(server->pairs_first, false)) {
+    const store::Owner owner{spec_.id, spec_.nodes[server->number].id};
+    (void)co_await store::pair_devices(*server->machine, directories(), owner).result();
+  }
   server->started = co_await server->node->start().result();
   if (*server->started) {
+    server->missed_nothing = server->missed_nothing || std::exchange(server->lacks_device, false);
     if (on_serving_) world_.after(0ns, on_serving_);
     co_return;
   }
@@ -93,9 +114,15 @@ runtime::Task<void> Cluster::boot(Server* server) {
 void Cluster::start_again(u32 number, u64 life) {
   Server& server = *servers_[number];
   if (!server.wanted || server.life != life) return;
-  const bool damaged = server.started && !*server.started && server.started->error().code == Errc::corrupt;
+  const Errc why = server.started && !*server.started ? server.started->error().code : Errc::ok;
   crash_server(server);
-  if (damaged) server.machine->wipe_disk();  // what the error tells the operator to do
+  // What the error tells the operator to do.
+  if (why == Errc::corrupt) wipe_server(server);
+  if (why == Errc::not_found && options_.fast_devices) {
+    world_.count_fault("device replaced");
+    server.lacks_device = false;
+    server.pairs_first = true;
+  }
   start_server(server);
 }
 

@@ -26,10 +26,13 @@ struct ClusterOptions {
   bool second_volume = false;  // clients mount it: kSecondVolume, made by the first that looks for it
   bool trash = false;          // what is unlinked stays in the trash for a day
   bool few_proposals = false;  // servers take two commands a shard at once: clients are often told to wait
+  bool fast_devices = false;   // servers have two: kDataDirectory and kFastDirectory on the same disk
   u64 server_bytes = 2_GiB;    // that each may use; the files of its logs are in proportion
 };
 
 inline constexpr const char* kSecondVolume = "second";
+inline constexpr const char* kDataDirectory = "data";
+inline constexpr const char* kFastDirectory = "fast";
 
 // A machine that runs one server process.
 struct Server {
@@ -40,6 +43,9 @@ struct Server {
   bool wanted = false;                  // should run: restarted after a start that failed
   std::optional<Result<void>> started;  // the outcome of the start
   u64 life = 0;                         // counts starts
+  bool lacks_device = false;            // one of its two is lost, and it has not said so yet
+  bool missed_nothing = false;          // it began to serve all the same
+  bool pairs_first = false;             // its operator has put an empty device in place of the lost one
   bool serves() const { return started && *started; }
 };
 
@@ -70,6 +76,8 @@ class Cluster {
 
   void start_server(Server& server);
   void crash_server(Server& server);  // no restart follows by itself
+  // Of a server that is down: all of it is gone, or one of its two devices.
+  void wipe_server(Server& server, const std::string& directory = {});
   void restart_server(Server& server) {
     if (server.machine->is_up()) crash_server(server);
     start_server(server);
@@ -91,6 +99,7 @@ class Cluster {
 
  private:
   runtime::Task<void> boot(Server* server);
+  store::DeviceDirectories directories() const;
   runtime::Task<void> boot(Client* client, std::function<void(Client&)> on_ready);
   runtime::Task<void> make_second_volume(Client* client);
   void start_again(u32 number, u64 life);

@@ -20,7 +20,9 @@ constexpr runtime::Duration kMendedWithin = 30min;  // copies that nobody needs 
 class Drill {
  public:
   Drill(u64 seed, const Trace& trace, DamageReport& report)
-      : stage_(3, seed, trace), random_(seed, "damage"), report_(report) {}
+      : stage_(3, seed, trace, sim::RandomStream(seed, "devices").coin()),
+        random_(seed, "damage"),
+        report_(report) {}
 
   void run(u64 count) {
     Cluster& cluster = stage_.cluster;

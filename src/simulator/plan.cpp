@@ -60,6 +60,8 @@ Plan draw(u64 seed, bool dense) {
   sim::RandomStream apart(seed, "volumes");
   plan.volumes = apart.chance(400'000);
   plan.cluster.second_volume = apart.chance(300'000);
+  sim::RandomStream devices(seed, "devices");
+  plan.cluster.fast_devices = devices.chance(400'000);
   return plan;
 }
 
@@ -87,6 +89,7 @@ std::string Plan::to_string() const {
   if (limits != 0) out += fmt::format("; {} limits of quotas a round", limits);
   if (cluster.second_volume) out += "; in a second volume";
   if (volumes) out += "; volumes come and go";
+  if (cluster.fast_devices) out += "; two devices a server";
   if (cluster.few_proposals) out += "; two commands a shard at once";
   if (disk_fault) out += fmt::format("; after the first round {}", name_of(*disk_fault));
   if (victim) out += fmt::format("; disk of server {}: {}", *victim + 1, damage.to_string());

@@ -121,6 +121,10 @@ class Run {
     reach("operations end, such as " + workload_.oldest_operation(), kOperationsEndWithin,
           [this] { return workload_.idle(); });
     if (!report_.violations.empty()) return;
+    for (const auto& server : cluster_.servers())
+      if (server->missed_nothing)
+        complain(fmt::format("server {} served though one of its two devices was lost, and did not say so",
+                             server->number + 1));
     await_quiet(cluster_, kQuietWithin, complain);
     if (!report_.violations.empty()) return;
     cluster_.world().run_for(2s);  // what a dead client had sent

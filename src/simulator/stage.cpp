@@ -12,13 +12,14 @@ namespace {
 
 constexpr runtime::Duration kServesWithin = 60s;
 
-Plan make_plan(u32 servers, u64 seed) {
+Plan make_plan(u32 servers, u64 seed, bool fast_devices) {
   Plan plan;
   plan.seed = plan.cluster.seed = seed;
   plan.cluster.servers = servers;
   plan.cluster.clients = 1;
   plan.cluster.shards = 2;
   plan.cluster.kernel_pages = false;
+  plan.cluster.fast_devices = fast_devices;
   plan.cluster.server_bytes = 512_MiB;
   return plan;
 }
@@ -31,9 +32,9 @@ runtime::Task<void> until_done(runtime::Task<void> work, std::shared_ptr<bool> d
 
 }  // namespace
 
-Stage::Stage(u32 servers, u64 seed, const Trace& given)
+Stage::Stage(u32 servers, u64 seed, const Trace& given, bool fast_devices)
     : trace(given),
-      plan(make_plan(servers, seed)),
+      plan(make_plan(servers, seed, fast_devices)),
       cluster(plan.cluster),
       workload(cluster, plan, report, trace) {}
 

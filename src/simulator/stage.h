@@ -10,7 +10,7 @@
 namespace claudefs::simulator {
 
 struct Stage {
-  Stage(u32 servers, u64 seed, const Trace& given);
+  Stage(u32 servers, u64 seed, const Trace& given, bool fast_devices = false);
 
   // The time, and what lies on the servers' disks, before they start.
   void load(runtime::Instant at, const std::vector<sim::DiskImage>& disks);

@@ -196,11 +196,12 @@ class Playground:
     made = []
 
     # No trash unless asked for: scenarios expect space back at once.
-    def __init__(self, work, name="pg", nodes=3, size=None, mount=True, trash_hours=0):
+    def __init__(self, work, name="pg", nodes=3, size=None, mount=True, trash_hours=0, fast_size=None):
         self.directory = os.path.join(work, name)
         self.mount = os.path.join(work, name + ".mnt") if mount else None
         self.nodes = nodes
         self.size = size
+        self.fast_size = fast_size
         self.trash_hours = trash_hours
         self.work = work
         Playground.made.append(self)
@@ -213,6 +214,8 @@ class Playground:
         more = ["--nodes", str(self.nodes), "--mount", self.mount or "none", "--trash-hours", str(self.trash_hours)]
         if self.size:
             more += ["--size", self.size]
+        if self.fast_size:
+            more += ["--fast-size", self.fast_size]
         self.verb("up", *more)
         if self.mount:
             check(os.path.ismount(self.mount), "playground up is done, but %s is no mount point" % self.mount)
@@ -249,6 +252,9 @@ class Playground:
 
     def data(self, node):
         return os.path.join(self.node_directory(node), "data")
+
+    def fast(self, node):
+        return os.path.join(self.node_directory(node), "fast")
 
     def address(self, node):
         found = [line.split('"')[1] for line in open(self.cluster_file) if line.strip().startswith("address")]

@@ -20,14 +20,17 @@ std::vector<Feature> client_features() {
   };
 }
 
-void register_describe(net::MethodTable& methods) {
+static runtime::Task<Result<net::TypedReply<NodeDescription>>> describe(AskDevices devices) {
+  net::TypedReply<NodeDescription> reply;
+  reply.message.version = CLAUDEFS_VERSION;
+  reply.message.features = server_features();
+  reply.message.devices = co_await devices();
+  co_return reply;
+}
+
+void register_describe(net::MethodTable& methods, AskDevices devices) {
   methods.on<DescribeNode>(
-      [](DescribeNode, net::Request) -> runtime::Task<Result<net::TypedReply<NodeDescription>>> {
-        net::TypedReply<NodeDescription> reply;
-        reply.message.version = CLAUDEFS_VERSION;
-        reply.message.features = server_features();
-        co_return reply;
-      });
+      [devices = std::move(devices)](DescribeNode, net::Request) { return describe(devices); });
 }
 
 }  // namespace claudefs::admin

@@ -18,6 +18,7 @@ struct Options {
   std::string directory = default_playground_directory();
   std::string mount = default_playground_mount();
   std::string size = "0";
+  std::string fast_size = "0";
   unsigned trash_hours = 24;
   unsigned node = 0;
   StatusOptions status;
@@ -49,6 +50,7 @@ Result<void> up(const Options& options) {
         Errc::no_space,
         fmt::format("{} a node is too little: give --size 256MiB or more, on a disk with room for {} nodes",
                     format_size(wanted.size_bytes), options.nodes));
+  TRY_ASSIGN(wanted.fast_bytes, parse_size(options.fast_size));
   TRY_ASSIGN(Playground playground, Playground::open_or_create(wanted));
   TRY_ASSIGN(const bool changed, playground.up());
   if (!changed) fmt::print("Already up, nothing changed.\n");
@@ -108,6 +110,8 @@ void add_playground(Cli& cli) {
   verb->add_option("--mount", options->mount, "where to mount it, or none")->capture_default_str();
   verb->add_option("--size", options->size,
                    "how much data each node may hold, as 10GiB (default: of half the free disk)");
+  verb->add_option("--fast-size", options->fast_size,
+                   "give each node a second directory of this size, as its fast device (when it is made)");
   verb->add_option("--trash-hours", options->trash_hours,
                    "how long what is removed can be restored; 0: not (when it is made)")
       ->check(CLI::Range(0, 87840))

@@ -17,11 +17,14 @@ namespace {
 
 struct Options {
   std::string data = "/var/lib/claudefs";
+  std::string fast;
   std::string cluster;
   unsigned node = 0;
   std::string listen = "127.0.0.1:7700";
   std::string metrics;
   std::string size = "0";
+  std::string fast_size = "0";
+  bool pair_devices = false;
   std::string cache = "64MiB";
   unsigned scrub_days = ServerOptions().scrub_days;
   std::string log_file;
@@ -49,14 +52,37 @@ std::string default_metrics_address(const std::string& listen) {
   return fmt::format("{}:{}", listen.substr(0, colon), port + 1000);
 }
 
-Result<void> run(Options options) {
-  TRY(prepare_process(options.log_file, options.log_level));
-  options.data = absolute_path(options.data);
-  TRY_ASSIGN(const u64 size, parse_size(options.size));
-  TRY_ASSIGN(const u64 cache, parse_size(options.cache));
+// Nobody else runs on these directories, nor will while this process lives.
+Result<void> lock_directories(const Options& options) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(options.data).parent_path(), error);
   TRY(lock_for_life(options.data + ".lock", "data directory " + options.data));
+  if (options.fast.empty()) return {};
+  std::filesystem::create_directories(options.fast, error);
+  if (std::filesystem::equivalent(options.data, options.fast, error))
+    return fail(Errc::invalid_argument,
+                fmt::format("--data {} and --fast {} are the same directory: give one "
+                            "device only, or two",
+                            options.data, options.fast));
+  return lock_for_life(options.fast + "/lock", "fast directory " + options.fast);
+}
+
+runtime::Task<Result<void>> pair(runtime::Reactor& reactor, const ServerOptions& server) {
+  const store::Owner owner{server.spec.id, server.node};
+  co_await store::pair_devices(reactor.env(), server.directories, owner);
+  fmt::print("{} and {} belong together now. Start the server without --pair-devices.\n",
+             server.directories.data, server.directories.fast);
+  co_return Result<void>();
+}
+
+Result<void> run(Options options) {
+  TRY(prepare_process(options.log_file, options.log_level));
+  options.data = absolute_path(options.data);
+  if (!options.fast.empty()) options.fast = absolute_path(options.fast);
+  TRY_ASSIGN(const u64 size, parse_size(options.size));
+  TRY_ASSIGN(const u64 fast_size, parse_size(options.fast_size));
+  TRY_ASSIGN(const u64 cache, parse_size(options.cache));
+  TRY(lock_directories(options));
 
   ServerOptions server;
   TRY_ASSIGN(server.spec, find_spec(options));
@@ -66,10 +92,13 @@ Result<void> run(Options options) {
     return fail(Errc::not_configured,
                 fmt::format("--node {}: the cluster file has no such node; its [[node]] tables list them",
                             options.node));
-  server.data_directory = options.data;
+  server.directories = {options.data, options.fast};
+  if (options.pair_devices)
+    return run_on_reactor([&server](runtime::Reactor& reactor) { return pair(reactor, server); });
   server.metrics_address = options.metrics.empty() ? default_metrics_address(self->address) : options.metrics;
   if (server.metrics_address == "off") server.metrics_address.clear();
   server.size_bytes = size;
+  server.fast_bytes = fast_size;
   server.cache_bytes = cache;
   server.scrub_days = options.scrub_days;
   if (!options.pid_file.empty()) TRY(write_file(options.pid_file, std::to_string(::getpid())));
@@ -86,6 +115,10 @@ void add_server(Cli& cli) {
       add_command(cli, "server", "run one node of a cluster", [options] { return run(*options); });
   add_option(command, "data", options->data, "this node's directory: data, journal, metadata")
       ->capture_default_str();
+  add_option(
+      command, "fast", options->fast,
+      "a second directory for journal, Raft log and metadata, which are small and flushed all the time: "
+      "on an SSD when --data is on hard disks (default: in --data)");
   add_option(command, "cluster", options->cluster,
              std::string("the cluster's file; without one (and without ") + kClusterFile +
                  ") a cluster of one node is made");
@@ -93,8 +126,13 @@ void add_server(Cli& cli) {
   add_option(command, "listen", options->listen, "address of a cluster of one node")->capture_default_str();
   add_option(command, "metrics", options->metrics,
              "HOST:PORT of the Prometheus page, or off (default: port + 1000)");
-  add_option(command, "size", options->size,
-             "how much data this node may hold, as 500GiB (default: its disk)");
+  add_option(command, "size", options->size, "how much --data may hold, as 500GiB (default: its disk)");
+  add_option(command, "fast-size", options->fast_size,
+             "how much --fast may hold, 208MiB at least (default: its disk)");
+  command->add_flag(
+      "--pair-devices", options->pair_devices,
+      "do not serve: take an empty directory of the two in place of a device that is lost, or --fast with "
+      "what was moved there from --data");
   add_option(command, "cache", options->cache, "memory for metadata")->capture_default_str();
   add_option(command, "scrub-days", options->scrub_days,
              "read and check all that this node holds every so many days")

@@ -15,7 +15,7 @@ Error DiskHealth::note_write(Error error) {
     case Errc::read_only:
     case Errc::io_error:
       error.code = Errc::io_error;
-      take_out("it failed a write: " + error.text);
+      take_out("failed a write: " + error.text);
       break;
     default:  // a refusal
       break;
@@ -25,9 +25,9 @@ Error DiskHealth::note_write(Error error) {
 
 void DiskHealth::note_read(const Error& error) {
   if (error.code == Errc::io_error && too_many_read_errors())
-    take_out(fmt::format("it failed {} reads within ten minutes, at last: {}", kReadErrors, error.text));
+    take_out(fmt::format("failed {} reads within ten minutes, at last: {}", kReadErrors, error.text));
   if (error.code == Errc::corrupt && too_much_damage(error.text))
-    take_out(fmt::format("it damaged {} blocks within ten minutes, at last: {}", kDamages, error.text));
+    take_out(fmt::format("damaged {} blocks within ten minutes, at last: {}", kDamages, error.text));
 }
 
 bool DiskHealth::too_many_read_errors() {
@@ -45,7 +45,7 @@ bool DiskHealth::too_much_damage(const std::string& place) {
 
 void DiskHealth::take_out(std::string why) {
   if (!sound()) return;
-  fault_ = std::move(why);
+  fault_ = fmt::format("{} {}", name_, why);
   log::error("data", "this node's disk is taken out: nothing new is written to it; replace it and restart",
              {log::kv("why", fault_)});
 }

@@ -1,6 +1,7 @@
-// Whether this node's disk can be trusted with data. One that fails writes, keeps failing reads or hands back
-// bytes that do not check is taken out: it is read where it reads, nothing new goes to it, and what it holds
-// is made anew elsewhere. Only a restart lets it in again.
+// Whether a disk of this node can be trusted with data. One that fails writes, keeps failing reads or hands
+// back bytes that do not check is taken out: it is read where it reads, nothing new goes to it, and what it
+// holds is made anew elsewhere. Only a restart lets it in again. A node with two disks has one of these for
+// each, and is taken out for either.
 #pragma once
 
 #include <deque>
@@ -14,7 +15,8 @@ namespace claudefs::data {
 
 class DiskHealth {
  public:
-  explicit DiskHealth(runtime::Env& env) : env_(env) {}
+  // `name` of the disk, in what is said of it: "its fast device".
+  explicit DiskHealth(runtime::Env& env, std::string name = "it") : env_(env), name_(std::move(name)) {}
   // What a store answered to a write or flush; gives what the sender is told: io_error for what the disk did,
   // also when the directory has vanished or refuses, so that it turns to another node at once.
   Error note_write(Error error);
@@ -33,6 +35,7 @@ class DiskHealth {
   bool too_much_damage(const std::string& place);
 
   runtime::Env& env_;
+  const std::string name_;
   std::deque<runtime::Instant> read_errors_;
   std::map<std::string, runtime::Instant> damages_;  // by what was said of each
   std::string fault_;

@@ -38,7 +38,8 @@ Handlers::Handlers(Parts parts)
       methods_(parts.methods),
       journal_(parts.journal),
       shards_(parts.shards),
-      disk_(parts.disk),
+      journal_disk_(parts.journal_disk),
+      shard_disk_(parts.shard_disk),
       throttle_(parts.throttle),
       self_(parts.self) {
   on<JournalAppend>(&Handlers::journal_append);
@@ -52,8 +53,10 @@ Handlers::Handlers(Parts parts)
 }
 
 Result<void> Handlers::check_disk() const {
-  if (disk_.sound()) return {};
-  return fail(Errc::io_error, fmt::format("node {}'s disk is taken out: {}", self_, disk_.fault()));
+  for (const DiskHealth* disk : {&journal_disk_, &shard_disk_})
+    if (!disk->sound())
+      return fail(Errc::io_error, fmt::format("node {}'s disk is taken out: {}", self_, disk->fault()));
+  return {};
 }
 
 // The last of the room is for servers: sealing, repair and compaction, which gives room back, need some.
@@ -79,7 +82,7 @@ Handlers::Answer<JournalAppend> Handlers::journal_append(JournalAppend message, 
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
   Result<void> done = co_await journal_.append(message.segment, message.offset, std::move(pieces)).result();
-  if (!done) co_return fail(disk_.note_write(std::move(done.error())));
+  if (!done) co_return fail(journal_disk_.note_write(std::move(done.error())));
   co_return reply_of<JournalAppend>();
 }
 
@@ -87,7 +90,7 @@ Handlers::Answer<JournalRead> Handlers::journal_read(JournalRead message, Reques
   if (u64{message.offset} + message.length > kSegmentMax)
     co_return fail(Errc::invalid_argument, "read past the end of a segment");
   Result<Buffer> bytes = co_await journal_.read(message.segment, message.offset, message.length).result();
-  if (!bytes) disk_.note_read(bytes.error());
+  if (!bytes) journal_disk_.note_read(bytes.error());
   co_return reply_of<JournalRead>({}, co_await std::move(bytes));
 }
 
@@ -106,7 +109,7 @@ Handlers::Answer<SealFromJournal> Handlers::seal_from_journal(SealFromJournal me
                    fmt::format("node {} lacks part of segment {}: seal it from its other journal", self_,
                                message.segment));
   Result<Buffer> content = co_await journal_.read(message.segment, 0, held.length).result();
-  if (!content) disk_.note_read(content.error());
+  if (!content) journal_disk_.note_read(content.error());
   std::vector<Buffer> pieces;
   pieces.push_back(co_await std::move(content));
   co_await check_segment_content(pieces.front());
@@ -130,7 +133,7 @@ Handlers::Answer<ShardWrite> Handlers::shard_write(ShardWrite message, Request r
   std::vector<Buffer> pieces;
   pieces.push_back(std::move(request.payload));
   Result<void> done = co_await shards_.write(message.key, std::move(pieces)).result();
-  if (!done) co_return fail(disk_.note_write(std::move(done.error())));
+  if (!done) co_return fail(shard_disk_.note_write(std::move(done.error())));
   bad_.erase(message.key);
   co_return reply_of<ShardWrite>();
 }
@@ -143,7 +146,7 @@ Handlers::Answer<ShardRead> Handlers::shard_read(ShardRead message, Request requ
   const bool failed = !bytes && bytes.error().code == Errc::io_error;
   const bool damaged = !bytes && bytes.error().code == Errc::corrupt;
   const bool news = (failed || damaged) && note_bad(message.key, bytes.error());
-  if (failed || (damaged && news)) disk_.note_read(bytes.error());
+  if (failed || (damaged && news)) shard_disk_.note_read(bytes.error());
   co_return reply_of<ShardRead>({}, co_await std::move(bytes));
 }
 

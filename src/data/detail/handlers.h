@@ -20,7 +20,8 @@ class Handlers {
     net::MethodTable& methods;
     store::Journal& journal;
     store::ShardStore& shards;
-    DiskHealth& disk;
+    DiskHealth& journal_disk;  // one and the same where the node has one disk
+    DiskHealth& shard_disk;
     Throttle& throttle;
     NodeId self{};
   };
@@ -52,7 +53,8 @@ class Handlers {
   net::MethodTable& methods_;
   store::Journal& journal_;
   store::ShardStore& shards_;
-  DiskHealth& disk_;
+  DiskHealth& journal_disk_;
+  DiskHealth& shard_disk_;
   Throttle& throttle_;
   const NodeId self_;
   // Shards that did not check: still read where they do, not counted as held, so that they are replaced.

@@ -28,7 +28,8 @@ struct Core {
       : nodes(parts.env, parts.client, parts.router),
         reader(parts.env, nodes),
         throttle(parts.env),
-        disk(parts.env),
+        data_disk(parts.env, parts.two_devices ? "its data device" : "it"),
+        fast_disk(parts.env, "its fast device"),
         background{parts.env,
                    parts.router,
                    nodes,
@@ -51,7 +52,8 @@ struct Core {
   SegmentReader reader;
   NodeWatch watch;
   Throttle throttle;
-  DiskHealth disk;
+  DiskHealth data_disk;
+  DiskHealth fast_disk;  // of nothing where there is one device
   Background background;
   Sealer sealer;
   Repairer repairer;
@@ -106,8 +108,9 @@ class NodeServiceImpl final : public NodeService {
       : env_(parts.env),
         router_(parts.router),
         core_(std::make_shared<Core>(parts)),
-        handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards, core_->disk,
-                   core_->throttle, parts.self}),
+        handlers_({parts.env, core_->nodes, parts.methods, parts.journal, parts.shards,
+                   parts.two_devices ? core_->fast_disk : core_->data_disk, core_->data_disk, core_->throttle,
+                   parts.self}),
         sweeper_(core_->background, parts.journal, parts.shards),
         scrubber_(core_->background, handlers_, parts.journal, parts.shards, parts.scrub_every, parts.files),
         stopped_(parts.env.executor()),
@@ -136,7 +139,9 @@ class NodeServiceImpl final : public NodeService {
     scope_.stop_accepting();
     co_await scope_.join();
   }
-  std::string disk_fault() const override { return core_->disk.fault(); }
+  std::string disk_fault(store::DeviceClass device) const override {
+    return device == store::DeviceClass::fast ? core_->fast_disk.fault() : core_->data_disk.fault();
+  }
   DataFigures figures() const override {
     return {core_->reclaimer.reclaimed_bytes(), core_->compactor.moved_bytes(), core_->reducer.saved_bytes()};
   }

@@ -192,7 +192,7 @@ TEST(Degraded, ADiskThatFailsIsTakenOutAndItsDataMadeAnew) {
       const runtime::Instant began = rig.env.now();
       rig.store(noises(12, 90'000, 1000 + n * 100));
       EXPECT_LT(rig.env.now() - began, 2s);
-      rig.node(1).disk_fault = rig.services_of_nodes[0]->disk_fault();
+      rig.node(1).disk_fault = rig.services_of_nodes[0]->disk_fault(store::DeviceClass::data);
     }
     ASSERT_FALSE(rig.node(1).disk_fault.empty());
     EXPECT_FALSE(rig.healthy());

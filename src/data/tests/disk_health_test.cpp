@@ -51,5 +51,14 @@ TEST(DiskHealth, one_failed_write_is_enough_and_a_refusal_is_none) {
   EXPECT_FALSE(rig.health.sound());
 }
 
+TEST(DiskHealth, of_two_disks_it_says_which) {
+  Rig rig;
+  DiskHealth fast(rig.node, "its fast device");
+  fast.note_write({Errc::io_error, "write journal/1: EIO"});
+  EXPECT_EQ(fast.fault(), "its fast device failed a write: write journal/1: EIO");
+  rig.health.note_write({Errc::io_error, "EIO"});
+  EXPECT_EQ(rig.health.fault(), "it failed a write: EIO");
+}
+
 }  // namespace
 }  // namespace claudefs::data

@@ -247,8 +247,9 @@ struct FakeCluster {
     for (u16 i = 1; i <= count; ++i) {
       auto& node = nodes[NodeId{i}] = std::make_unique<FakeNode>(env);
       if (!with_handlers) continue;
-      handlers.push_back(std::make_unique<Handlers>(Handlers::Parts{
-          env, calls, node->methods, node->journal, node->shards, node->disk, node->throttle, NodeId{i}}));
+      handlers.push_back(
+          std::make_unique<Handlers>(Handlers::Parts{env, calls, node->methods, node->journal, node->shards,
+                                                     node->disk, node->disk, node->throttle, NodeId{i}}));
     }
     router.rebuild();
   }

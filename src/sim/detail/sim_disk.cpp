@@ -208,7 +208,7 @@ DiskImage SimDisk::image() const {
 
 void SimDisk::load(const DiskImage& image) {
   CFS_CHECK(image.unflushed() == 0);
-  wipe();
+  wipe("");
   directories_ = image.directories_;
   for (const auto& [name, inode] : image.names_) {
     durable_names_[name] = std::make_shared<SimInode>(*inode);
@@ -217,11 +217,16 @@ void SimDisk::load(const DiskImage& image) {
   names_ = durable_names_;
 }
 
-void SimDisk::wipe() {
-  names_.clear();
-  durable_names_.clear();
-  pending_.clear();
-  directories_.clear();
+void SimDisk::wipe(const std::string& directory) {
+  const auto is_below = [&](const std::string& path) {
+    return directory.empty() || path == directory || path.starts_with(directory + "/");
+  };
+  std::erase_if(names_, [&](const auto& entry) { return is_below(entry.first); });
+  std::erase_if(durable_names_, [&](const auto& entry) { return is_below(entry.first); });
+  std::erase_if(directories_, is_below);
+  std::erase_if(pending_, [&](const NameChange& change) {
+    return is_below(change.from.empty() ? change.to : change.from);
+  });
 }
 
 }  // namespace claudefs::sim

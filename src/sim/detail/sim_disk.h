@@ -25,7 +25,7 @@ class SimDisk final : public runtime::Disk {
   runtime::Task<Result<runtime::DiskSpace>> space(std::string path) override;
 
   void crash();
-  void wipe();
+  void wipe(const std::string& directory);  // "": everything
   void lie_about_flushes() { lies_ = true; }
   std::shared_ptr<SimInode> find(const std::string& path) const;
   std::vector<std::string> files() const;

@@ -68,17 +68,21 @@ std::optional<u64> log_number(const std::string& path) {
   return std::stoul(name, nullptr, 16);
 }
 
+// On whichever device.
+std::string_view inside_device(std::string_view path) { return path.substr(path.find('/') + 1); }
+
 Classes classes_of(Server& server, const std::string& path, const Buffer& bytes) {
-  const bool raft = path.starts_with("data/raft/");
-  if (raft || path.starts_with("data/journal/")) {
+  const std::string_view inside = inside_device(path);
+  const bool raft = inside.starts_with("raft/");
+  if (raft || inside.starts_with("journal/")) {
     const std::optional<u64> number = log_number(path);
     const auto files = raft ? server.node->raft().log_files() : server.node->journal().files();
     for (const store::LogFileInfo& file : files)
       if (file.number == number) return classes_of_log(bytes, std::min<u64>(file.bytes, bytes.size()));
     return {{"spare file", {{0, bytes.size()}}}};
   }
-  if (path.starts_with("data/shards/")) return classes_of_shard(bytes);
-  if (path == "data/superblock")
+  if (inside.starts_with("shards/")) return classes_of_shard(bytes);
+  if (inside == "superblock")
     return {{"header", {{0, kSuperblockHeader}}}, {"content", {{kSuperblockHeader, bytes.size()}}}};
   return {{"", {{0, bytes.size()}}}};
 }
@@ -87,11 +91,11 @@ struct FileType {
   std::string_view name, prefix;
   bool read_while_running = true;
 };
-constexpr FileType kTypes[] = {{"superblock", "data/superblock"},
-                               {"raft log", "data/raft/"},
-                               {"journal", "data/journal/"},
-                               {"shard", "data/shards/"},
-                               {"metadata store", "data/meta/image", false}};
+constexpr FileType kTypes[] = {{"superblock", "superblock"},
+                               {"raft log", "raft/"},
+                               {"journal", "journal/"},
+                               {"shard", "shards/"},
+                               {"metadata store", "meta/image", false}};
 
 }  // namespace
 
@@ -101,7 +105,8 @@ std::optional<DamagePlace> draw_place(Server& server, bool running, sim::RandomS
   std::vector<std::string> paths;
   for (const std::string& path : server.machine->file_names()) {
     const std::optional<Buffer> content = server.machine->file_content(path);
-    if (path.starts_with(type.prefix) && !content->empty() && path.find("tmp") == std::string::npos)
+    if (inside_device(path).starts_with(type.prefix) && !content->empty() &&
+        path.find("tmp") == std::string::npos)
       paths.push_back(path);
   }
   if (paths.empty()) return std::nullopt;

@@ -71,11 +71,17 @@ TEST(Golden, Shard) {
 TEST(Golden, Superblock) {
   Superblock superblock{.node = NodeId{300}};
   superblock.cluster[0] = std::byte{1};
-  superblock.incarnation[15] = std::byte{2};
-  const Buffer file = encode_superblock(superblock);
-  const std::string kept = golden("superblock_v1.bin", file);
-  EXPECT_EQ(file.text(), kept);
-  EXPECT_EQ(parse_superblock(as_bytes(kept))->node, NodeId{300});
+  superblock.device[15] = std::byte{2};
+  // Of the time when a node had one device.
+  EXPECT_EQ(*parse_superblock(as_bytes(golden("superblock_v1.bin", Buffer()))), superblock);
+  for (const std::string name : {"superblock_v2_alone.bin", "superblock_v2_fast.bin"}) {
+    const Buffer file = encode_superblock(superblock);
+    const std::string kept = golden(name, file);
+    EXPECT_EQ(file.text(), kept);
+    EXPECT_EQ(*parse_superblock(as_bytes(kept)), superblock);
+    superblock.device_class = DeviceClass::fast;
+    superblock.partner.emplace().fill(std::byte{3});
+  }
 }
 TEST(Golden, JournalRecord) {
   const JournalRecord record{JournalKind::append, SegmentId{123456789}, 4096, 5};

@@ -1,6 +1,7 @@
 // Goal: a data directory is opened by its own node only, and nothing else is ever formatted.
-// Method: each refusal once, on real files; crashes and a full disk in the simulator.
-#include "store/superblock.h"
+// Method: each refusal once, on real files; crashes and a full disk in the simulator. Of two directories:
+// devices_test.cpp.
+#include "store/devices.h"
 
 #include "sim/run.h"
 #include "store/detail/superblock_format.h"
@@ -15,11 +16,16 @@ std::array<std::byte, 16> id(int n) {
   return out;
 }
 
+Result<Superblock> superblock_of(const Result<Devices>& opened) {
+  if (!opened) return fail(opened.error());
+  return opened->data;
+}
+
 class SuperblockTest : public testing::Test {
  protected:
   Result<Superblock> open(int cluster = 1, u16 node = 7) {
-    return claudefs::store::run(*reactor,
-                                open_data_directory(reactor->env(), data, id(cluster), NodeId{node}));
+    return superblock_of(claudefs::store::run(
+        *reactor, open_devices(reactor->env(), {data, ""}, {id(cluster), NodeId{node}})));
   }
   void put(const std::string& name, std::string_view bytes) {
     std::filesystem::create_directories(data);
@@ -36,9 +42,9 @@ TEST_F(SuperblockTest, IsWrittenOnceAndReadAgain) {
   EXPECT_EQ(made->node, NodeId{7});
   const auto again = open();
   ASSERT_TRUE(again.has_value());
-  EXPECT_EQ(again->incarnation, made->incarnation);
+  EXPECT_EQ(again->device, made->device);
   std::filesystem::remove_all(data);
-  EXPECT_NE(open()->incarnation, made->incarnation);
+  EXPECT_NE(open()->device, made->device);
 }
 TEST_F(SuperblockTest, RefusesAnotherClusterAndAnotherNode) {
   ASSERT_TRUE(open().has_value());
@@ -59,17 +65,17 @@ TEST_F(SuperblockTest, IsWrittenAnewWhenItDoesNotCheckAnyMore) {
     EXPECT_TRUE(verify().has_value());
     const auto again = open();
     ASSERT_TRUE(again.has_value()) << again.error().to_string();
-    EXPECT_EQ(again->incarnation, made->incarnation);
+    EXPECT_EQ(again->device, made->device);
   }
 }
 TEST_F(SuperblockTest, OfAnotherDirectoryIsLeftAlone) {
   const auto made = open(1, 8);
   ASSERT_TRUE(made.has_value());
   Superblock own = *made;
-  own.incarnation[0] ^= std::byte{1};
+  own.device[0] ^= std::byte{1};
   const auto verified = claudefs::store::run(*reactor, verify_superblock(reactor->env(), data, own));
   EXPECT_EQ(verified.error().code, Errc::wrong_node);
-  EXPECT_EQ(open(1, 8)->incarnation, made->incarnation);
+  EXPECT_EQ(open(1, 8)->device, made->device);
 }
 TEST_F(SuperblockTest, RefusesADirectoryWithOtherFiles) {
   put("thesis.tex", "do not format me");
@@ -113,11 +119,13 @@ TEST(SuperblockSim, AFullDiskIsNoSpace) {
   faults.disk_bytes = 10;
   sim::World world(1, faults);
   sim::Node& node = world.add_node("a");
-  const auto opened = sim::run(world, node, open_data_directory(node, "data", id(1), NodeId{7}));
+  const auto opened = sim::run(world, node, open_devices(node, {"data", ""}, {id(1), NodeId{7}}));
   EXPECT_EQ(opened->error().code, Errc::no_space);
 }
 runtime::Task<void> open_once(runtime::Env& env, bool& opened) {
-  opened = (co_await open_data_directory(env, "data", id(1), NodeId{7})).has_value();
+  DeviceDirectories directories;
+  directories.data = "data";
+  opened = (co_await open_devices(env, directories, Owner(id(1), NodeId{7})).result()).has_value();
 }
 TEST(SuperblockSim, FormattingSurvivesCrashesAtAnyPoint) {
   for (u64 seed = 1; seed <= 200; ++seed) {
@@ -134,7 +142,7 @@ TEST(SuperblockSim, FormattingSurvivesCrashesAtAnyPoint) {
       }
       node.restart();
     }
-    const auto opened = sim::run(world, node, open_data_directory(node, "data", id(1), NodeId{7}));
+    const auto opened = sim::run(world, node, open_devices(node, {"data", ""}, {id(1), NodeId{7}}));
     ASSERT_TRUE(opened->has_value()) << seed << " " << opened->error().to_string();
   }
 }
