@@ -20,6 +20,7 @@
 #include "codec/chunker.h"
 #include "codec/compress.h"
 #include "codec/erasure.h"
+#include "codec/sketch.h"
 
 namespace claudefs::codec {
 namespace {
@@ -184,6 +185,38 @@ void write_path(benchmark::State& state) {
   count(state, stream.size());
 }
 
+void sketch(benchmark::State& state) {
+  const Buffer plain = content(state.range(0), static_cast<int>(state.range(1)));
+  for (auto _ : state) benchmark::DoNotOptimize(sketch_chunk({}, plain));
+  count(state, plain.size());
+}
+// Against a base that differs in ten places.
+struct Edited {
+  DomainKey key;
+  Buffer base, plain;
+  ChunkHash base_hash, hash;
+  explicit Edited(benchmark::State& state)
+      : base(content(state.range(0), static_cast<int>(state.range(1)))), plain(Buffer::copy_of(base.span())) {
+    for (std::size_t i = 0; i < 10; ++i) plain.data()[i * plain.size() / 10] ^= std::byte{1};
+    base_hash = hash_chunk(key, base);
+    hash = hash_chunk(key, plain);
+  }
+  Buffer seal() const { return seal_delta(key, hash, plain, {base_hash, base.span()}).value(); }
+};
+void delta_seal(benchmark::State& state) {
+  const Edited edited(state);
+  for (auto _ : state) benchmark::DoNotOptimize(edited.seal());
+  count(state, edited.plain.size());
+  state.counters["ratio"] =
+      static_cast<double>(edited.plain.size()) / static_cast<double>(edited.seal().size());
+}
+void delta_open(benchmark::State& state) {
+  const Edited edited(state);
+  const Buffer stored = edited.seal();
+  for (auto _ : state) benchmark::DoNotOptimize(open_chunk(edited.key, edited.hash, stored, edited.base));
+  count(state, edited.plain.size());
+}
+
 void erasure_encode(benchmark::State& state) {
   const ErasureCode code = ErasureCode::create(state.range(0), state.range(1)).value();
   const Buffer segment = content(2 << 20);
@@ -241,6 +274,9 @@ BENCHMARK(checksum)->Apply(sizes);
 BENCHMARK(seal)->Apply(sizes_and_kinds);
 BENCHMARK(open)->Apply(sizes_and_kinds);
 BENCHMARK(write_path)->Arg(kNoise)->Arg(kText);
+BENCHMARK(sketch)->Apply(sizes_and_kinds);
+BENCHMARK(delta_seal)->Apply(sizes_and_kinds);
+BENCHMARK(delta_open)->Apply(sizes_and_kinds);
 BENCHMARK(erasure_encode)->Apply(codes);
 BENCHMARK(isal_alone)->Apply(codes);
 BENCHMARK(erasure_rebuild_one)->Apply(codes);

@@ -75,6 +75,9 @@ void collect(node::Node& node, admin::MetricSet& set) {
           figures.reclaimed_bytes);
   counter("claudefs_compaction_moved_bytes_total",
           "Bytes that this node moved out of segments that were partly dead.", figures.moved_bytes);
+  counter("claudefs_second_tier_saved_bytes_total",
+          "Bytes by which this node made stored chunks shorter, as deltas or packed harder.",
+          figures.saved_bytes);
   const data::ScrubReply scrub = node.data().scrub({});
   counter("claudefs_scrub_verified_bytes_total", "Bytes of shards and journal read to see that they check.",
           scrub.verified_bytes);

@@ -50,6 +50,8 @@ void add_figures(StatusReport& report, const ShardFigures& more) {
   s.reclaim_rate += more.storage.reclaim_rate;
   s.unreadable_segments += more.storage.unreadable_segments;
   s.moved_bytes += more.storage.moved_bytes;
+  s.saved_bytes += more.storage.saved_bytes;
+  s.unreduced_bytes += more.storage.unreduced_bytes;
   report.usage.inodes += more.usage.inodes;
   report.usage.logical_bytes += more.usage.logical_bytes;
   report.usage.inline_bytes += more.usage.inline_bytes;
@@ -281,6 +283,9 @@ std::string status_text(const StatusReport& report) {
       format_size(logical_of(report)), format_size(stored_of(report)), reduction_of(report),
       format_size(report.raw_used), format_size(report.raw_total), report.usage.inodes,
       report.storage.chunks);
+  if (report.storage.saved_bytes + report.storage.unreduced_bytes != 0)
+    out += fmt::format("second tier: {} saved by deltas and harder packing, {} not looked at yet\n",
+                       format_size(report.storage.saved_bytes), format_size(report.storage.unreduced_bytes));
   if (report.usage.trashed_inodes != 0)
     out += fmt::format("trash: {} files, {} of data; part of the above, and gives way where space is short\n",
                        report.usage.trashed_inodes, format_size(report.usage.trashed_bytes));
@@ -356,6 +361,8 @@ nlohmann::json status_json(const StatusReport& report) {
             {"raw_total", report.raw_total},
             {"reduction", reduction_of(report)},
             {"inline", report.usage.inline_bytes},
+            {"second_tier_saved", report.storage.saved_bytes},
+            {"second_tier_waiting", report.storage.unreduced_bytes},
             {"trashed", report.usage.trashed_bytes}}},
           {"counts",
            {{"inodes", report.usage.inodes},

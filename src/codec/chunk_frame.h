@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/buffer.h"
 #include "base/result.h"
@@ -20,7 +21,7 @@ inline constexpr std::size_t kMaxChunkLength = 1 << 20;
 inline constexpr std::size_t kMaxChunkOverhead = 48;
 
 // On disk: values never change their meaning.
-enum class ChunkEncoding : std::uint8_t { raw = 0, lz4 = 1, zstd = 2 };
+enum class ChunkEncoding : std::uint8_t { raw = 0, lz4 = 1, zstd = 2, delta = 3 };
 
 struct ChunkCodecOptions {
   Compression compression;
@@ -32,6 +33,7 @@ struct ChunkHeader {
   bool encrypted = false;
   std::uint32_t plain_length = 0;
   std::uint32_t body_length = 0;
+  std::optional<ChunkHash> base;  // of a delta: the chunk whose content it builds on
   bool operator==(const ChunkHeader&) const = default;
 };
 
@@ -40,9 +42,24 @@ struct ChunkHeader {
 Result<Buffer> seal_chunk(const ChunkCodecOptions& options, const DomainKey& domain, const ChunkHash& hash,
                           ByteSpan plain);
 
+// The form that builds on the content of another chunk of the domain, which the caller vouches to be
+// `base`'s. The same arguments give the same bytes with one version of zstd. Errors: invalid_argument for a
+// length that no chunk has; not_found where the two have so little in common that the form would not be
+// shorter than the content.
+struct DeltaBase {
+  ChunkHash hash;
+  ByteSpan plain;
+};
+Result<Buffer> seal_delta(const DomainKey& domain, const ChunkHash& hash, ByteSpan plain, DeltaBase base,
+                          bool encrypt = true);
+// What must be read before a stored chunk can be opened: nothing for whole ones, and for what does not check.
+std::optional<ChunkHash> delta_base(ByteSpan stored);
+
 // The content, once it is proved to be the one that `expected` names. What is stored raw and unencrypted
-// shares the block of `stored`. Errors: corrupt (read another copy), wrong_version.
-Result<Buffer> open_chunk(const DomainKey& domain, const ChunkHash& expected, const Buffer& stored);
+// shares the block of `stored`. `base`: the content of delta_base(stored), where there is one. Errors:
+// corrupt (read another copy), wrong_version.
+Result<Buffer> open_chunk(const DomainKey& domain, const ChunkHash& expected, const Buffer& stored,
+                          ByteSpan base = {});
 
 // Everything that can be checked without the key: form, version, checksum. For nodes, scrubbers, packers.
 // Errors: corrupt, wrong_version.

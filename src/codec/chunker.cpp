@@ -1,39 +1,21 @@
 #include "codec/chunker.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "base/check.h"
+#include "codec/detail/gear.h"
 
 namespace claudefs::codec {
 
 namespace {
 
-using Gear = std::array<std::uint64_t, 256>;
-
-// One random word a byte value, from SplitMix64. Another table would put all cuts elsewhere and find nothing
-// stored so far again: the seed stays.
-constexpr Gear make_gear() {
-  Gear table{};
-  std::uint64_t state = 0x436c61756465'4653;
-  for (std::uint64_t& word : table) {
-    state += 0x9e3779b97f4a7c15;
-    std::uint64_t z = state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    word = z ^ (z >> 31);
-  }
-  return table;
-}
-constexpr Gear kGear = make_gear();
-
 // The hash's top bits have seen all of the last 64 bytes, so a comparison looks at those.
 constexpr std::uint64_t bound_for(unsigned bits) { return std::uint64_t{1} << (64 - bits); }
 
-constexpr std::uint64_t roll(std::uint64_t hash, unsigned char byte) { return (hash << 1) + kGear[byte]; }
+using detail::kGearWindow;
+using detail::roll;
 
-constexpr std::size_t kWindow = 64;  // a byte's share is shifted out after so many
 constexpr std::size_t kHalf = 1024;
 
 // Rolls `hash` over 2 * kHalf bytes if there is no cut within, else leaves it. Each step waits for the one
@@ -43,7 +25,8 @@ bool skip_block(const unsigned char* block, std::uint64_t& hash, std::uint64_t b
   const unsigned char* second = block + kHalf;
   std::uint64_t first_hash = hash;
   std::uint64_t second_hash = 0;
-  for (const unsigned char* at = second - kWindow; at != second; ++at) second_hash = roll(second_hash, *at);
+  for (const unsigned char* at = second - kGearWindow; at != second; ++at)
+    second_hash = roll(second_hash, *at);
   const auto cut_at = [&](std::size_t i) {
     first_hash = roll(first_hash, block[i]);
     second_hash = roll(second_hash, second[i]);

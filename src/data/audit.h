@@ -2,6 +2,7 @@
 // it proved wrong. Every page is one moment of its shard. Kinds are on the wire: never renumber.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "data/operations.h"
@@ -17,13 +18,17 @@ struct AuditChunksReply {
     Hlc changed{};
     // At zero exactly when it stands in the queue of what may be reclaimed; found by its place, too.
     bool listed_rightly = true;
+    std::optional<codec::ChunkHash> base;  // what its stored form builds on
+    bool is_base = false;
     static auto fields(auto& self) {
-      return std::tie(self.hash, self.location, self.references, self.changed, self.listed_rightly);
+      return std::tie(self.hash, self.location, self.references, self.changed, self.listed_rightly, self.base,
+                      self.is_base);
     }
   };
   std::vector<Row> rows;
   bool end = false;
-  static auto fields(auto& self) { return std::tie(self.rows, self.end); }
+  codec::ChunkHash last;  // that was looked at: where the next page goes on
+  static auto fields(auto& self) { return std::tie(self.rows, self.end, self.last); }
 };
 struct AuditChunks {  // query: in the order of their hashes
   static constexpr u16 kKind = 0x0230;
@@ -31,7 +36,10 @@ struct AuditChunks {  // query: in the order of their hashes
   codec::ChunkHash after;
   bool from_start = true;
   u32 rows_max = 4096;
-  static auto fields(auto& self) { return std::tie(self.after, self.from_start, self.rows_max); }
+  bool deltas_only = false;  // those that build on others; a page may have none and not be the end
+  static auto fields(auto& self) {
+    return std::tie(self.after, self.from_start, self.rows_max, self.deltas_only);
+  }
 };
 struct AuditSegmentsReply {
   std::vector<SegmentRecord> records;

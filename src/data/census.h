@@ -9,8 +9,9 @@
 namespace claudefs::data {
 
 struct IndexCensus {
-  std::map<codec::ChunkHash, u64> references;  // of chunks whose count is not zero
-  std::map<SegmentId, u64> chunk_bytes;        // that the index says lie in a segment, referenced or not
+  std::map<codec::ChunkHash, u64> references;          // of chunks whose count is not zero
+  std::map<codec::ChunkHash, codec::ChunkHash> bases;  // by the chunk whose stored form builds on it
+  std::map<SegmentId, u64> chunk_bytes;  // that the index says lie in a segment, referenced or not
   std::vector<SegmentRecord> segments;
 };
 IndexCensus take_index_census(const meta::ReadContext& shard);

@@ -13,8 +13,8 @@
 namespace claudefs::data {
 
 struct FsckFinding {
-  std::string kind;  // references, lost_chunk, live_bytes, lost_segment, shards, entry, links, directory,
-                     // quota, pending
+  std::string kind;  // references, lost_chunk, delta_chain, live_bytes, lost_segment, shards, entry, links,
+                     // directory, quota, pending
   std::string text;  // names the thing
   bool repaired = false;
 };

@@ -1,8 +1,8 @@
 // A server's part in the data plane: answers journal and shard calls (data/messages.h), and does the
 // background work of the shards it leads: sealing open segments, restoring redundancy, reclaiming chunks and
 // segments that nothing refers to, compacting segments that are partly dead, moving inline content into
-// chunks; and it reads all that the node holds now and then, to find damage early. Background work yields to
-// foreground calls.
+// chunks, storing chunks as deltas against similar ones; and it reads all that the node holds now and then,
+// to find damage early. Background work yields to foreground calls.
 #pragma once
 
 #include <memory>
@@ -17,10 +17,15 @@
 
 namespace claudefs::data {
 
+// A segment in which nothing has changed for so long is worth the second tier's work: what was written for a
+// moment is gone by then, and what is being written does not pay for it.
+inline constexpr runtime::Duration kReduceAfter = std::chrono::hours(1);
+
 // Totals of this node's background work since it started.
 struct DataFigures {
   u64 reclaimed_bytes = 0;  // of segments given back
   u64 moved_bytes = 0;      // by compaction
+  u64 saved_bytes = 0;      // stored forms that became shorter in the second tier
 };
 
 class NodeService {
@@ -36,7 +41,8 @@ class NodeService {
     NodeId self{};
     runtime::Duration scrub_every = kScrubEvery;
     std::function<std::vector<ScrubFile>()> files;  // that scrubbing is to read, too; may be empty
-    bool two_devices = false;                       // journal and shards lie on different ones
+    runtime::Duration reduce_after = kReduceAfter;
+    bool two_devices = false;  // journal and shards lie on different ones
   };
   static std::unique_ptr<NodeService> create(Parts parts);
   virtual ~NodeService() = default;

@@ -37,10 +37,11 @@ struct SegmentRecord {
   Hlc granted{};
   Hlc changed{};
   i64 indexed_bytes = 0;  // of chunks that the index ever pointed to here
+  bool reduced = false;   // the second tier has looked at its chunks: they are as short as they come
   static auto fields(auto& self) {
     return std::tie(self.id, self.state, self.owner, self.journals, self.layout, self.generation, self.nodes,
                     self.length, self.live_bytes, self.ever_live, self.granted, self.changed,
-                    self.indexed_bytes);
+                    self.indexed_bytes, self.reduced);
   }
 };
 
@@ -49,7 +50,8 @@ struct ChunkPlace {
   bool found = false;
   Location location;
   u32 chunk_length = 0;
-  static auto fields(auto& self) { return std::tie(self.found, self.location, self.chunk_length); }
+  std::optional<codec::ChunkHash> base;  // what its stored form builds on
+  static auto fields(auto& self) { return std::tie(self.found, self.location, self.chunk_length, self.base); }
 };
 struct ChunkPlaces {
   std::vector<ChunkPlace> places;  // as asked
@@ -93,8 +95,9 @@ struct SealSegments {  // command: their shards are durable. Refused (conflict) 
     Layout layout;
     std::vector<NodeId> nodes;
     u32 length = 0;
+    bool reduced = false;  // as SegmentRecord; what was true of it stays true
     static auto fields(auto& self) {
-      return std::tie(self.id, self.generation, self.layout, self.nodes, self.length);
+      return std::tie(self.id, self.generation, self.layout, self.nodes, self.length, self.reduced);
     }
   };
   std::vector<Sealed> segments;
@@ -129,12 +132,14 @@ struct StorageSummaryReply {
   u64 reclaim_rate = 0;           // bytes a second, lately
   u64 unreadable_segments = 0;    // fewer good shards than needed, holders that are down counted as good
   u64 moved_bytes = 0;            // by compaction, since this leader began: reclaimed_bytes has them too
+  u64 saved_bytes = 0;            // that the index's chunks would take more without the second tier
+  u64 unreduced_bytes = 0;        // live, in sealed segments that the second tier has not looked at
   static auto fields(auto& self) {
     return std::tie(self.live_bytes, self.segment_bytes, self.raw_bytes, self.full, self.degraded,
                     self.at_risk, self.segments, self.chunks, self.missing_shards, self.missing_bytes,
                     self.unchecked, self.repair_bytes, self.repaired_bytes, self.repair_rate,
                     self.reclaimable_bytes, self.compaction_debt, self.reclaimed_bytes, self.reclaim_rate,
-                    self.unreadable_segments, self.moved_bytes);
+                    self.unreadable_segments, self.moved_bytes, self.saved_bytes, self.unreduced_bytes);
   }
 };
 struct StorageSummary {  // answered from the leader's memory: costs no scan

@@ -161,6 +161,7 @@ runtime::Task<Result<void>> Node::start_services() {
                                       options_.self,
                                       options_.scrub_every,
                                       [this] { return files_to_scrub(); },
+                                      options_.reduce_after,
                                       options_.directories.has_fast()};
   data_ = data::NodeService::create(data_parts);
   co_await add_shards();

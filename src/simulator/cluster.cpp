@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 namespace {
 constexpr runtime::Duration kStartAgainAfter = 2s;  // as a service manager does
 constexpr runtime::Duration kScrubEvery = 1min;     // so that it meets everything else
+constexpr runtime::Duration kReduceAfter = 3s;      // and so that chunks become deltas at all
 
 cluster::ClusterSpec make_spec(const ClusterOptions& options) {
   cluster::ClusterSpec spec;
@@ -70,6 +71,7 @@ void Cluster::start_server(Server& server) {
   options.size_bytes = options_.server_bytes;
   options.fast_bytes = options_.server_bytes / 2;
   options.scrub_every = kScrubEvery;
+  options.reduce_after = kReduceAfter;
   options.open_kv = ImageKv::open;
   if (options_.few_proposals) options.proposals_max = 2;
   server.started.reset();

@@ -75,9 +75,22 @@ std::optional<std::string> difference(Cluster& cluster, ShardId shard, bool& une
   return std::nullopt;
 }
 
+// Chunks that build on others: each base is there, and whole. Adds to what is counted.
+std::optional<std::string> count_bases(const std::map<codec::ChunkHash, codec::ChunkHash>& bases,
+                                       std::map<codec::ChunkHash, u64>& counted) {
+  for (const auto& [hash, base] : bases) {
+    ++counted[base];
+    if (bases.contains(base))
+      return fmt::format("chunk {} builds on chunk {}, which builds on another itself",
+                         hash.to_hex().substr(0, 12), base.to_hex().substr(0, 12));
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> miscount(Cluster& cluster) {
   std::map<codec::ChunkHash, u64> counted;
   std::map<codec::ChunkHash, u64> recorded;
+  std::map<codec::ChunkHash, codec::ChunkHash> bases;
   std::map<SegmentId, u64> placed;
   std::vector<data::SegmentRecord> segments;
   for (u16 number = 0; number < cluster.options().shards; ++number) {
@@ -86,9 +99,11 @@ std::optional<std::string> miscount(Cluster& cluster) {
     for (const auto& [hash, count] : meta::take_census(*state).references) counted[hash] += count;
     const data::IndexCensus index = data::take_index_census(*state);
     recorded.insert(index.references.begin(), index.references.end());
+    bases.insert(index.bases.begin(), index.bases.end());
     for (const auto& [segment, bytes] : index.chunk_bytes) placed[segment] += bytes;
     segments.insert(segments.end(), index.segments.begin(), index.segments.end());
   }
+  if (auto wrong = count_bases(bases, counted)) return wrong;
   for (const data::SegmentRecord& segment : segments) {
     const u64 bytes = std::exchange(placed[segment.id], 0);
     if (static_cast<u64>(segment.live_bytes) != bytes)

@@ -113,6 +113,8 @@ runtime::Task<void> Workload::one(Lane lane, u32 index) {
     Random apart(plan_.seed, "volume", (u64{client->number} << 40) | (u64{lane.number} << 32) | index);
     if (apart.chance(50'000)) co_return co_await use_volume(client, &apart);
   }
+  Random apart(plan_.seed, "edition", (u64{client->number} << 40) | (u64{lane.number} << 32) | index);
+  if (apart.chance(60'000)) co_return co_await write_edition(client, &apart);
   if (kind < 16)
     co_await write_file(client, &random);
   else if (kind < 20)

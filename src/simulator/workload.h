@@ -89,6 +89,7 @@ class Workload {
 
   // Content.
   Task<void> write_file(Client* client, Random* random);
+  Task<void> write_edition(Client* client, Random* random);
   Task<void> read_file(Client* client, Random* random);
   Task<void> truncate_file(Client* client, Random* random);
   Task<void> use_open_file(Client* client, Random* random);

@@ -13,6 +13,7 @@ IndexCensus take_index_census(const meta::ReadContext& shard) {
     CFS_CHECK(key.size() == kChunkPrefix.size() + hash.bytes.size());
     std::memcpy(hash.bytes.data(), key.data() + kChunkPrefix.size(), hash.bytes.size());
     if (record->references != 0) census.references[hash] = record->references;
+    if (record->base) census.bases[hash] = *record->base;
     census.chunk_bytes[record->location.segment] += record->location.length;
     return true;
   });

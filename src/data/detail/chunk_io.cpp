@@ -27,6 +27,7 @@ ChunkIoImpl::ChunkIoImpl(Parts parts, Options options)
       directory_(parts.router, scope_),
       journal_(parts.env, nodes_, pool_, directory_, scope_),
       fetching_(scope_),
+      fetching_bases_(scope_),
       scope_(parts.env.executor()) {
   reader_.on_bad_copy([this](const ReportBadCopy& bad) { report(bad); });
 }

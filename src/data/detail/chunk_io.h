@@ -40,10 +40,13 @@ class ChunkIoImpl final : public ChunkIo {
   runtime::Task<Result<void>> seal_segments(std::vector<WrittenSegment> written);
   StoredChunks answer(const Batch& batch);
   // chunk_read.cpp
-  static runtime::Task<Result<Buffer>> fetch(ChunkIoImpl* self, meta::ChunkRef ref);
-  runtime::Task<Result<Buffer>> fetch_from(meta::ChunkRef ref, meta::Location at, bool fresh);
-  runtime::Task<Result<Buffer>> open(meta::ChunkRef ref, Buffer stored);
-  runtime::Task<Result<Buffer>> open_around_lies(meta::ChunkRef ref, SegmentPtr record, SegmentRange range);
+  enum class Use : u8 { content, base };  // of a base the form must be whole
+  static runtime::Task<Result<Buffer>> fetch(ChunkIoImpl* self, meta::ChunkRef ref, Use use);
+  runtime::Task<Result<Buffer>> fetch_from(meta::ChunkRef ref, meta::Location at, bool fresh, Use use);
+  runtime::Task<Result<Buffer>> base_of(meta::ChunkRef ref, Buffer stored, Use use);
+  runtime::Task<Result<Buffer>> open(meta::ChunkRef ref, Buffer stored, Buffer base);
+  runtime::Task<Result<Buffer>> open_around_lies(meta::ChunkRef ref, SegmentPtr record, SegmentRange range,
+                                                 Use use);
   runtime::Task<Result<ChunkPlace>> find_in_index(codec::ChunkHash hash);
   void report(const ReportBadCopy& bad);
   static runtime::Task<void> send_report(cluster::Router* router, ReportBadCopy bad);
@@ -65,6 +68,8 @@ class ChunkIoImpl final : public ChunkIo {
   SegmentDirectory directory_;
   JournalWriter journal_;
   Flights<codec::ChunkHash, Buffer> fetching_;
+  // Apart: who fetches a chunk waits for its base, and who fetches a base waits for nobody.
+  Flights<codec::ChunkHash, Buffer> fetching_bases_;
   Lru<store::ShardKey, runtime::Instant> reported_{1024};
   Lru<codec::ChunkHash, Location> moved_{16384};  // where the index found what was not at its hint
   runtime::Scope scope_;  // last: what it runs uses the others, and is destroyed before them

@@ -33,6 +33,7 @@ struct Compactor::Moving {
     Buffer stored;
   };
   std::map<SegmentId, std::vector<Chunk>> chunks;  // in the order of their places
+  bool reduced = false;                            // the second tier has looked at all of them
   Hlc valid_until{};
 };
 
@@ -99,6 +100,7 @@ Task<std::vector<SegmentRecord>> Compactor::choose(ShardId shard, const RetryTim
 Task<Result<u64>> Compactor::compact(std::vector<SegmentRecord> segments) {
   CFS_PROBE(data_compaction, "what is alive in a half dead segment moves");
   Moving moving;
+  moving.reduced = std::ranges::all_of(segments, &SegmentRecord::reduced);
   co_await find_chunks(moving, segments);
   std::erase_if(segments, [&](const SegmentRecord& record) { return !moving.chunks.contains(record.id); });
   std::vector<ShardTarget> old;
@@ -209,6 +211,7 @@ Task<Result<void>> Compactor::write_chunks(Moving& moving) {
     const WrittenSegment written = co_await writer_.write(std::move(pieces));
     SealSegments seal;
     seal.segments.push_back(written.sealed);
+    seal.segments.back().reduced = moving.reduced;
     co_await background_.router.call(shard_of(written.sealed.id), std::move(seal));
     moving.valid_until = std::min(moving.valid_until, later(written.granted, kGrantUse));
     u32 at = 0;

@@ -97,7 +97,7 @@ Task<Result<Buffer>> Consolidator::read_run(std::vector<meta::Extent> extents) {
       bytes = held->bytes;
     } else {
       const meta::ChunkRef& ref = std::get<meta::ChunkRef>(extent.content);
-      ChunkIo* io = co_await chunk_io();
+      ChunkIo* io = co_await chunks_.io();
       const Buffer plain = co_await io->read(ref);
       if (plain.size() < u64{ref.offset_in_chunk} + extent.length)
         co_return fail(Errc::corrupt, "an extent reaches past the end of its chunk");
@@ -115,7 +115,7 @@ Task<Result<void>> Consolidator::move(std::vector<Rewrite> rewrites, Skips& skip
   std::vector<Buffer> plain;
   for (const Rewrite& rewrite : rewrites)
     for (const Rewrite::Piece& piece : rewrite.pieces) plain.push_back(piece.bytes);
-  ChunkIo* io = co_await chunk_io();
+  ChunkIo* io = co_await chunks_.io();
   const StoredChunks stored = co_await io->store(std::move(plain));
   auto chunk = stored.chunks.begin();
   meta::RewriteContents all;
@@ -133,20 +133,6 @@ Task<Result<void>> Consolidator::move(std::vector<Rewrite> rewrites, Skips& skip
   const meta::RewriteContents::Reply reply = co_await background_.router.call(shard, std::move(all));
   for (const InodeId inode : reply.done) skips.erase(inode);
   co_return Result<void>();
-}
-
-Task<Result<ChunkIo*>> Consolidator::chunk_io() {
-  const auto lock = co_await opening_.lock();
-  if (!io_) {
-    meta::OpenSession open;
-    open.client_name = fmt::format("node {}", background_.self);
-    const meta::OpenSessionReply reply = co_await background_.router.call(ShardId{0}, std::move(open));
-    ChunkIo::Options options;
-    options.cache_bytes = 0;
-    io_ = ChunkIo::create({background_.env, client_, background_.router, reply.session, reply.domain_key},
-                          options);
-  }
-  co_return io_.get();
 }
 
 }  // namespace claudefs::data

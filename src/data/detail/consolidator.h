@@ -3,17 +3,15 @@
 
 #include "data/detail/background.h"
 #include "data/detail/inline_plan.h"
+#include "data/detail/server_chunks.h"
 #include "meta/operations.h"
 
 namespace claudefs::data {
 
 class Consolidator {
  public:
-  Consolidator(Background& background, net::Client& client)
-      : background_(background),
-        client_(client),
-        opening_(background.env.executor()),
-        permits_(background.env.executor(), 2) {}
+  Consolidator(Background& background, ServerChunks& chunks)
+      : background_(background), chunks_(chunks), permits_(background.env.executor(), 2) {}
   runtime::Task<void> run(ShardId shard);  // until destroyed or stopping
 
  private:
@@ -33,13 +31,10 @@ class Consolidator {
   runtime::Task<Result<void>> collect(InodeId inode, std::vector<Rewrite>& rewrites, u64& bytes);
   runtime::Task<Result<Buffer>> read_run(std::vector<meta::Extent> extents);
   runtime::Task<Result<void>> move(std::vector<Rewrite> rewrites, Skips& skips);
-  runtime::Task<Result<ChunkIo*>> chunk_io();
 
   Background& background_;
-  net::Client& client_;
-  runtime::Mutex opening_;
-  runtime::Semaphore permits_;   // over all shards of this node
-  std::unique_ptr<ChunkIo> io_;  // with a session of this server's own; made when first needed
+  ServerChunks& chunks_;
+  runtime::Semaphore permits_;  // over all shards of this node
 };
 
 }  // namespace claudefs::data

@@ -15,7 +15,8 @@ constexpr int kSplitAttempts = 5;
 
 struct Mark {
   u64 count = 0;
-  InodeId inode{};  // one that refers to it
+  InodeId inode{};                        // one that refers to it
+  std::optional<codec::ChunkHash> delta;  // or a chunk whose stored form builds on it
 };
 struct Pass {
   std::unordered_map<codec::ChunkHash, Mark> marks;
@@ -27,7 +28,8 @@ struct Pass {
     u64 marked = 0;
   };
   std::vector<Wrong> wrong;
-  std::map<codec::ChunkHash, InodeId> absent;  // from the index
+  std::map<codec::ChunkHash, Mark> absent;              // from the index
+  std::map<codec::ChunkHash, codec::ChunkHash> chains;  // deltas against what is a delta itself
 
   bool concerns(const codec::ChunkHash& hash) const { return wanted.empty() || wanted.contains(hash); }
   void mark(InodeId inode, const codec::ChunkHash& hash) {
@@ -35,6 +37,12 @@ struct Pass {
     Mark& mark = marks[hash];
     ++mark.count;
     mark.inode = inode;
+  }
+  void mark(const codec::ChunkHash& delta, const codec::ChunkHash& base) {
+    if (!concerns(base)) return;
+    Mark& mark = marks[base];
+    ++mark.count;
+    mark.delta = delta;
   }
 };
 
@@ -96,6 +104,21 @@ Task<Result<void>> mark_shard(FsckRun& run, Pass& pass, ShardId shard, bool coun
   }
 }
 
+// What builds on another chunk refers to it. Read before messages are waited for, like extents.
+Task<Result<void>> mark_bases(FsckRun& run, Pass& pass, ShardId shard) {
+  AuditChunks ask;
+  ask.deltas_only = true;
+  for (bool end = false; !end;) {
+    const AuditChunksReply page = co_await run.router.call(shard, ask);
+    end = page.end;
+    ask.after = page.last;
+    ask.from_start = false;
+    for (const AuditChunksReply::Row& row : page.rows)
+      if (row.base) pass.mark(row.hash, *row.base);
+  }
+  co_return Result<void>();
+}
+
 // Judges what has not changed since `start`, when marking began.
 Task<Result<void>> judge_shard(FsckRun& run, Pass& pass, ShardId shard, Hlc start, bool count) {
   std::set<codec::ChunkHash> seen;
@@ -111,6 +134,7 @@ Task<Result<void>> judge_shard(FsckRun& run, Pass& pass, ShardId shard, Hlc star
       const auto at = pass.marks.find(row.hash);
       const u64 marked = at == pass.marks.end() ? 0 : at->second.count;
       if (at != pass.marks.end()) at->second.count = 0;  // seen
+      if (at != pass.marks.end() && at->second.delta && row.base) pass.chains[*at->second.delta] = row.hash;
       if (row.changed > start || pass.unsure.contains(row.hash))
         pass.changed.insert(row.hash);
       else if (row.references != marked || !row.listed_rightly)
@@ -128,6 +152,7 @@ Task<Result<void>> one_pass(FsckRun& run, Pass& pass, int number) {
     run.progress(
         {fmt::format("references, pass {}: reading extents of shard", number + 1), shard, run.shards()});
     co_await mark_shard(run, pass, ShardId{shard}, first);
+    co_await mark_bases(run, pass, ShardId{shard});
   }
   co_await run.settle();
   for (u16 shard = 0; shard < run.shards(); ++shard) {
@@ -137,8 +162,17 @@ Task<Result<void>> one_pass(FsckRun& run, Pass& pass, int number) {
   }
   // Order does not matter: they go into a sorted map.
   for (const auto& [hash, mark] : pass.marks)
-    if (mark.count != 0) pass.absent[hash] = mark.inode;
+    if (mark.count != 0) pass.absent[hash] = mark;
   co_return Result<void>();
+}
+
+Task<Result<ChunkPlace>> find(FsckRun& run, codec::ChunkHash hash) {
+  FindChunks ask;
+  ask.hashes.push_back(hash);
+  const ChunkPlaces places =
+      co_await run.router.call(meta::shard_of_chunk(hash, run.shards()), std::move(ask));
+  if (places.places.size() != 1) co_return fail(Errc::corrupt, "the chunk index gave no answer");
+  co_return places.places.front();
 }
 
 // The file still refers to it after everything has arrived, did so all the time, and the index knows nothing.
@@ -162,13 +196,18 @@ Task<Result<bool>> is_lost(FsckRun& run, codec::ChunkHash hash, InodeId inode) {
     if (!refers) co_return false;
     if (turn == 1) break;
     co_await run.settle();
-    FindChunks find;
-    find.hashes.push_back(hash);
-    const ChunkPlaces places =
-        co_await run.router.call(meta::shard_of_chunk(hash, run.shards()), std::move(find));
-    if (places.places.front().found) co_return false;
+    const ChunkPlace place = co_await find(run, hash);
+    if (place.found) co_return false;
   }
   co_return true;
+}
+
+// The chunk is still stored as a delta after everything has arrived, and the index does not know its base.
+Task<Result<bool>> lacks_base(FsckRun& run, codec::ChunkHash delta, codec::ChunkHash base) {
+  co_await run.settle();
+  const ChunkPlace missing = co_await find(run, base);
+  const ChunkPlace still = co_await find(run, delta);
+  co_return !missing.found && still.found && still.base == base;
 }
 
 Task<Result<void>> report(FsckRun& run, const Pass& pass) {
@@ -182,16 +221,31 @@ Task<Result<void>> report(FsckRun& run, const Pass& pass) {
     run.found(
         "references",
         fmt::format(
-            "chunk {} counts {} references, {} extents refer to it{}", wrong.row.hash.to_hex(),
+            "chunk {} counts {} references, {} extents and deltas refer to it{}", wrong.row.hash.to_hex(),
             wrong.row.references, wrong.marked,
             wrong.row.listed_rightly ? "" : "; it is listed wrongly among chunks to reclaim or by place"),
         repaired);
   }
-  for (const auto& [hash, inode] : pass.absent)
-    if (co_await is_lost(run, hash, inode))
+  for (const auto& [delta, base] : pass.chains)
+    run.found("delta_chain",
+              fmt::format("chunk {} is stored as a delta against chunk {}, which is one itself: "
+                          "it cannot be read; restore the files that it is in from elsewhere",
+                          delta.to_hex(), base.to_hex()));
+  for (const auto& [hash, mark] : pass.absent) {
+    bool lost = false;
+    if (mark.inode != InodeId{}) lost = co_await is_lost(run, hash, mark.inode);
+    if (lost)
       run.found("lost_chunk", fmt::format("inode {:#x} refers to chunk {}, which the index does not know: "
                                           "restore the file from elsewhere",
-                                          inode.value, hash.to_hex()));
+                                          mark.inode.value, hash.to_hex()));
+    lost = false;
+    if (mark.delta) lost = co_await lacks_base(run, *mark.delta, hash);
+    if (lost)
+      run.found("lost_chunk",
+                fmt::format("chunk {} is stored as a delta against chunk {}, which the index does not know: "
+                            "restore the files that it is in from elsewhere",
+                            mark.delta->to_hex(), hash.to_hex()));
+  }
   co_return Result<void>();
 }
 

@@ -4,6 +4,7 @@
 #include "data/detail/consolidator.h"
 #include "data/detail/handlers.h"
 #include "data/detail/reclaimer.h"
+#include "data/detail/reducer.h"
 #include "data/detail/repairer.h"
 #include "data/detail/scrubber.h"
 #include "data/detail/sealer.h"
@@ -44,7 +45,9 @@ struct Core {
         repairer(background),
         reclaimer(background),
         compactor(background),
-        consolidator(background, parts.client) {}
+        chunks(background, parts.client),
+        consolidator(background, chunks),
+        reducer(background, chunks, parts.reduce_after) {}
   Nodes nodes;
   SegmentReader reader;
   NodeWatch watch;
@@ -56,7 +59,9 @@ struct Core {
   Repairer repairer;
   Reclaimer reclaimer;
   Compactor compactor;
+  ServerChunks chunks;
   Consolidator consolidator;
+  Reducer reducer;
 };
 using CorePtr = std::shared_ptr<Core>;
 
@@ -78,6 +83,7 @@ Task<Result<Buffer>> summarize(CorePtr core, meta::ShardService* service, ShardI
   core->repairer.summarize(shard, op, reply);
   core->reclaimer.summarize(shard, reply);
   core->compactor.summarize(shard, reply);
+  core->reducer.summarize(shard, reply);
   if (const meta::ReadContext* state = core->background.state(shard))
     reply.chunks = state->load<IndexTotals>(kTotalsKey).value_or(IndexTotals{}).chunks;
   co_return wire::encode(reply);
@@ -114,6 +120,7 @@ class NodeServiceImpl final : public NodeService {
     add_task(parts.service, core_, &Core::reclaimer);
     add_task(parts.service, core_, &Core::compactor);
     add_task(parts.service, core_, &Core::consolidator);
+    add_task(parts.service, core_, &Core::reducer);
     add_procedure(parts.service, core_, StorageSummary::kKind, summarize);
     add_procedure(parts.service, core_, ReportBadCopy::kKind, take_report);
     parts.methods.on<Scrub>([this](Scrub message, net::Request) { return answer(message); });
@@ -136,7 +143,7 @@ class NodeServiceImpl final : public NodeService {
     return device == store::DeviceClass::fast ? core_->fast_disk.fault() : core_->data_disk.fault();
   }
   DataFigures figures() const override {
-    return {core_->reclaimer.reclaimed_bytes(), core_->compactor.moved_bytes()};
+    return {core_->reclaimer.reclaimed_bytes(), core_->compactor.moved_bytes(), core_->reducer.saved_bytes()};
   }
   ScrubReply scrub(Scrub message) override {
     if (message.begin) scrubber_.begin_now();

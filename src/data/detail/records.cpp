@@ -4,6 +4,7 @@
 
 #include "base/mutant.h"
 #include "data/detail/hlc.h"
+#include "meta/operations.h"
 
 namespace claudefs::data {
 
@@ -39,6 +40,9 @@ std::string place_key(SegmentId segment, u32 offset) {
 }
 std::string zero_key(Hlc zero_since, const codec::ChunkHash& hash) {
   return prefixed(kZeroPrefix, big_endian(zero_since.value)) + std::string(as_text(hash.bytes));
+}
+std::string sketch_key(u64 feature, u16 shard_count) {
+  return prefixed(kSketchPrefix, big_endian(feature / shard_count % kSketchSlots).substr(4));
 }
 std::optional<ZeroEntry> parse_zero_key(std::string_view key) {
   ZeroEntry entry;
@@ -76,15 +80,36 @@ void remove_segment(meta::ApplyContext& context, SegmentId segment) {
   context.remove(open_segment_key(segment));
   context.remove(dead_segment_key(segment));
 }
-void add_to_totals(meta::ApplyContext& context, i64 chunks, i64 zero_bytes) {
-  if (chunks == 0 && zero_bytes == 0) return;
+void add_to_totals(meta::ApplyContext& context, const TotalsDelta& delta) {
+  if (delta.chunks == 0 && delta.zero_bytes == 0 && delta.saved_bytes == 0) return;
   IndexTotals totals = context.load<IndexTotals>(kTotalsKey).value_or(IndexTotals{});
   const auto sum = [](u64 of, i64 more) {
     return static_cast<u64>(std::max<i64>(0, static_cast<i64>(of) + more));
   };
-  totals.chunks = sum(totals.chunks, chunks);
-  totals.zero_bytes = sum(totals.zero_bytes, zero_bytes);
+  totals.chunks = sum(totals.chunks, delta.chunks);
+  totals.zero_bytes = sum(totals.zero_bytes, delta.zero_bytes);
+  totals.saved_bytes = sum(totals.saved_bytes, delta.saved_bytes);
   context.store(std::string(kTotalsKey), totals);
+}
+
+void IndexEffects::emit(meta::ApplyContext& context) const {
+  for (const auto& [segment, bytes] : live_bytes)
+    context.emit(shard_of(segment), SegmentDelta{segment, bytes});
+  std::map<ShardId, meta::ChunkDeltas> by_shard;
+  for (const auto& [hash, references] : bases)
+    by_shard[meta::shard_of_chunk(hash, context.shard_count())].deltas.push_back({hash, references, {}, 0});
+  for (const auto& [shard, op] : by_shard) context.emit(shard, op);
+  add_to_totals(context, totals);
+}
+
+void move_chunk(meta::ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record,
+                const Location& to, IndexEffects& effects) {
+  context.remove(place_key(record.location.segment, record.location.offset));
+  context.put(place_key(to.segment, to.offset), std::string(as_text(hash.bytes)));
+  effects.live_bytes[record.location.segment] -= record.location.length;
+  effects.live_bytes[to.segment] += to.length;
+  record.location = to;
+  record.changed = context.hlc();
 }
 
 bool settled(const SegmentRecord& record, Hlc safe) {

@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   using namespace claudefs::data;
   wire::require_round_trips<JournalAppend, JournalRead, SealFromJournal, SealFromJournalReply, JournalDrop,
                             ShardWrite, ShardRead, ShardRemove, ShardHolds, ShardHoldsReply, SegmentRecord,
-                            ChunkPlaces, ChunkRecord, cluster::ShardRequest, cluster::ShardReply,
-                            cluster::Heartbeat, cluster::ClusterMap>(std::as_bytes(std::span(data, size)));
+                            ChunkPlaces, ChunkRecord, SketchRecord, MatchSketches, PinBasesReply,
+                            ReduceChunks, cluster::ShardRequest, cluster::ShardReply, cluster::Heartbeat,
+                            cluster::ClusterMap>(std::as_bytes(std::span(data, size)));
   return 0;
 }

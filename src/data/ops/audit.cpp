@@ -16,14 +16,22 @@ Result<AuditChunksReply> read_chunks(const meta::ReadContext& context, const Aud
   const u32 rows_max = std::clamp<u32>(op.rows_max, 1, kRowsMost);
   const std::string first = op.from_start ? std::string(kChunkPrefix) : chunk_key(op.after) + '\0';
   reply.end = true;
+  u32 left = op.deltas_only ? kRowsMost : rows_max;
   std::vector<Hlc> zero_since;
   context.scan(kChunkPrefix, first, [&](std::string_view key, std::string_view value) {
-    reply.end = reply.rows.size() < rows_max;
+    reply.end = left-- != 0 && reply.rows.size() < rows_max;
     if (!reply.end) return false;
+    std::ranges::copy(as_bytes(key.substr(kChunkPrefix.size())), reply.last.bytes.begin());
     const Result<ChunkRecord> record = wire::decode<ChunkRecord>(as_bytes(value));
     CFS_CHECK(record.has_value());
-    AuditChunksReply::Row row{{}, record->location, record->references, record->changed, true};
-    std::ranges::copy(as_bytes(key.substr(kChunkPrefix.size())), row.hash.bytes.begin());
+    if (op.deltas_only && !record->base) return true;
+    AuditChunksReply::Row row;
+    row.hash = reply.last;
+    row.location = record->location;
+    row.references = record->references;
+    row.changed = record->changed;
+    row.base = record->base;
+    row.is_base = record->is_base;
     zero_since.push_back(record->zero_since);
     reply.rows.push_back(row);
     return true;
@@ -71,7 +79,7 @@ Result<meta::Nothing> apply_repair_chunk(meta::ApplyContext& context, const Repa
   context.put(place_key(record->location.segment, record->location.offset),
               std::string(as_text(op.hash.bytes)));
   context.store(chunk_key(op.hash), *record);
-  add_to_totals(context, 0, (op.references == 0 ? length : 0) - zero_before);
+  add_to_totals(context, {0, (op.references == 0 ? length : 0) - zero_before, 0});
   return meta::Nothing{};
 }
 

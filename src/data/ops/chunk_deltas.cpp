@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <map>
 
 #include "base/log.h"
 #include "base/mutant.h"
@@ -16,37 +15,33 @@ namespace {
 using meta::ApplyContext;
 using meta::ChunkDeltas;
 
-struct Effects {
-  std::map<SegmentId, i64> live_bytes;
-  i64 chunks = 0;
-  i64 zero_bytes = 0;
-};
-
 // A hash's record and how the count moved it between "in use" and "at zero".
 void take_reference(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record,
-                    Effects& effects) {
+                    IndexEffects& effects) {
   if (record.zero_since == Hlc{}) return;
   context.remove(zero_key(record.zero_since, hash));
   record.zero_since = Hlc{};
-  effects.zero_bytes -= record.location.length;
+  effects.totals.zero_bytes -= record.location.length;
 }
 void drop_to_zero(ApplyContext& context, const codec::ChunkHash& hash, ChunkRecord& record,
-                  Effects& effects) {
+                  IndexEffects& effects) {
   record.zero_since = context.hlc();
   context.put(zero_key(record.zero_since, hash), {});
-  effects.zero_bytes += record.location.length;
+  effects.totals.zero_bytes += record.location.length;
 }
 
-void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effects) {
+void add(ApplyContext& context, const ChunkDeltas::Delta& delta, IndexEffects& effects) {
   std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(delta.hash));
   if (!record) {
     if (delta.location.segment == SegmentId{}) {
       log::error("data", "reference to a chunk without a place", {log::kv("chunk", delta.hash.to_hex())});
       return;
     }
-    record = ChunkRecord{delta.location, delta.chunk_length, 0, {}, {}, {}};
+    record.emplace();
+    record->location = delta.location;
+    record->chunk_length = delta.chunk_length;
     effects.live_bytes[delta.location.segment] += delta.location.length;
-    effects.chunks += 1;
+    effects.totals.chunks += 1;
     context.put(place_key(delta.location.segment, delta.location.offset),
                 std::string(as_text(delta.hash.bytes)));
   }
@@ -57,7 +52,7 @@ void add(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effect
   context.store(chunk_key(delta.hash), *record);
 }
 
-void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& effects) {
+void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta, IndexEffects& effects) {
   std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(delta.hash));
   // Not ~references: the smallest i64 has no positive twin.
   const u64 count = ~static_cast<u64>(delta.references) + 1;
@@ -77,14 +72,12 @@ void subtract(ApplyContext& context, const ChunkDeltas::Delta& delta, Effects& e
 }  // namespace
 
 Result<meta::Nothing> apply_chunk_deltas(ApplyContext& context, const ChunkDeltas& op) {
-  Effects effects;
+  IndexEffects effects;
   for (const ChunkDeltas::Delta& delta : op.deltas) {
     if (delta.references > 0) add(context, delta, effects);
     if (delta.references < 0) subtract(context, delta, effects);
   }
-  for (const auto& [segment, bytes] : effects.live_bytes)
-    context.emit(shard_of(segment), SegmentDelta{segment, bytes});
-  add_to_totals(context, effects.chunks, effects.zero_bytes);
+  effects.emit(context);
   return meta::Nothing{};
 }
 

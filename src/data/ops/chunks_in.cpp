@@ -16,7 +16,8 @@ Result<ChunksInReply> read_chunks_in(const meta::ReadContext& context, const Chu
     for (const codec::ChunkHash& hash : hashes) {
       const std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(hash));
       if (record && record->location.segment == segment && record->references != 0)
-        reply.rows.push_back({hash, record->location});
+        reply.rows.push_back(
+            {hash, record->location, record->chunk_length, record->base.has_value(), record->is_base});
     }
   }
   return reply;

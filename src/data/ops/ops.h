@@ -19,4 +19,9 @@ Result<MoveChunksReply> apply_move_chunks(meta::ApplyContext& context, const Mov
 Result<meta::Nothing> apply_segment_delta(meta::ApplyContext& context, const SegmentDelta& op);
 Result<SegmentsReply> apply_remove_segments(meta::ApplyContext& context, const RemoveSegments& op);
 
+Result<MatchSketchesReply> apply_match_sketches(meta::ApplyContext& context, const MatchSketches& op);
+Result<PinBasesReply> apply_pin_bases(meta::ApplyContext& context, const PinBases& op);
+Result<ReduceChunksReply> apply_reduce_chunks(meta::ApplyContext& context, const ReduceChunks& op);
+Result<meta::Nothing> apply_segments_reduced(meta::ApplyContext& context, const SegmentsReduced& op);
+
 }  // namespace claudefs::data

@@ -17,7 +17,7 @@ Result<ChunkPlaces> apply_pin_chunks(meta::ApplyContext& context, const PinChunk
     }
     record->pinned_until = std::max(record->pinned_until, until);
     context.store(chunk_key(hash), *record);
-    reply.places.push_back({true, record->location, record->chunk_length});
+    reply.places.push_back({true, record->location, record->chunk_length, record->base});
   }
   return reply;
 }

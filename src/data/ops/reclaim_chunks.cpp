@@ -1,10 +1,12 @@
 #include <algorithm>
-#include <map>
 
+#include "base/mutant.h"
 #include "data/detail/hlc.h"
 #include "data/ops/ops.h"
 
 namespace claudefs::data {
+
+CFS_DEFINE_MUTANT(data_base_not_given_back, "data: a reclaimed delta keeps its reference to its base");
 namespace {
 
 constexpr u32 kScanMax = 4096;  // queue entries one command looks at, most of them pinned at worst
@@ -35,19 +37,19 @@ Result<ReclaimChunksReply> apply_reclaim_chunks(meta::ApplyContext& context, con
     if (reply.more) break;
     entries.push_back(entry);
   }
-  std::map<SegmentId, i64> live_bytes;
-  i64 bytes_freed = 0;
+  IndexEffects effects;
   for (const ZeroEntry& entry : entries) {
     const std::optional<ChunkRecord> record = context.load<ChunkRecord>(chunk_key(entry.hash));
-    live_bytes[record->location.segment] -= record->location.length;
-    bytes_freed += record->location.length;
+    effects.live_bytes[record->location.segment] -= record->location.length;
+    effects.totals.zero_bytes -= record->location.length;
+    effects.totals.saved_bytes -= record->saved;
+    if (record->base && !CFS_MUTANT(data_base_not_given_back)) --effects.bases[*record->base];
     context.remove(chunk_key(entry.hash));
     context.remove(place_key(record->location.segment, record->location.offset));
     context.remove(zero_key(entry.zero_since, entry.hash));
   }
-  for (const auto& [segment, bytes] : live_bytes)
-    context.emit(shard_of(segment), SegmentDelta{segment, bytes});
-  add_to_totals(context, -static_cast<i64>(entries.size()), -bytes_freed);
+  effects.totals.chunks -= static_cast<i64>(entries.size());
+  effects.emit(context);
   reply.reclaimed = static_cast<u32>(entries.size());
   return reply;
 }

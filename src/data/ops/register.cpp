@@ -17,6 +17,10 @@ void register_data(meta::OperationTable& table) {
   table.command<RemoveSegments>(apply_remove_segments);
   table.query<ChunksIn>(read_chunks_in);
   table.command<MoveChunks>(apply_move_chunks);
+  table.command<MatchSketches>(apply_match_sketches);
+  table.command<PinBases>(apply_pin_bases);
+  table.command<ReduceChunks>(apply_reduce_chunks);
+  table.command<SegmentsReduced>(apply_segments_reduced);
 }
 
 }  // namespace claudefs::data

@@ -35,6 +35,7 @@ Result<void> seal(meta::ApplyContext& context, const SealSegments::Sealed& seale
   record->generation = sealed.generation;
   record->nodes = sealed.nodes;
   record->length = sealed.length;
+  record->reduced = record->reduced || sealed.reduced;
   record->journals.clear();
   record->changed = context.hlc();
   put_segment(context, *record);

@@ -21,8 +21,11 @@ struct FsckRig : ServiceRig {
   std::mt19937_64 random;
   u64 operations = 0;
   bool stop = false;
+  bool editions = false;  // what is written is similar to what others write
 
-  explicit FsckRig(u64 seed) : ServiceRig(3, seed), random(seed) {
+  explicit FsckRig(u64 seed, runtime::Duration reduce_after = kReduceAfter)
+      : ServiceRig(3, seed, kScrubEvery, reduce_after), random(seed) {
+    give_key();
     meta::register_namespace(table);
     register_data(table);
     shards.more = &table;
@@ -90,8 +93,9 @@ struct FsckRig : ServiceRig {
       } else if (dice < 4) {
         (void)co_await rename(any(), fmt::format("moved-{}", random())).result();
       } else {
-        (void)co_await write(any(), random() % 4 * 4096, noises(random() % 3 + 1, 4096, random() % 12))
-            .result();
+        std::vector<Buffer> chunks = noises(random() % 3 + 1, 4096, random() % 12);
+        if (editions) chunks = edited(chunks, random() % 40);
+        (void)co_await write(any(), random() % 4 * 4096, std::move(chunks)).result();
       }
     }
   }
@@ -140,6 +144,38 @@ TEST(Fsck, FindsNothingWhileEverythingChanges) {
     EXPECT_EQ(still.undecided, 0u);
     EXPECT_EQ(still.inodes, rig.files.size() + 1);
     EXPECT_EQ(still.entries, rig.files.size());
+  }
+}
+
+std::size_t deltas_in(FsckRig& rig) {
+  std::size_t count = 0;
+  for (u16 n = 0; n < 4; ++n)
+    for (const auto& [key, value] : rig.shards.shard(ShardId{n}).rows)
+      if (key.starts_with(kChunkPrefix)) count += wire::decode<ChunkRecord>(as_bytes(value))->base ? 1 : 0;
+  return count;
+}
+
+TEST(Fsck, FindsNothingWhileChunksBecomeDeltasAndGo) {
+  for (u64 seed = 1; seed <= 2; ++seed) {
+    SCOPED_TRACE(seed);
+    FsckRig rig(seed, 1s);
+    rig.editions = true;
+    rig.settle_down(10);
+    runtime::Scope scope(rig.env.executor());
+    scope.spawn(rig.live());
+    std::size_t deltas = 0;
+    for (int run = 0; run < 2; ++run) {
+      rig.world.run_for(10s);
+      const FsckReport report = rig.check();
+      EXPECT_EQ(report.found(), 0u) << all_of(report);
+      deltas += deltas_in(rig);
+    }
+    EXPECT_GT(deltas, 5u);
+    rig.stop = true;
+    rig.world.run_for(30s);
+    const FsckReport still = rig.check();
+    EXPECT_EQ(still.found(), 0u) << all_of(still);
+    EXPECT_EQ(still.undecided, 0u);
   }
 }
 
@@ -223,6 +259,71 @@ TEST(Fsck, FindsAndMendsWhatIsPlanted) {
     for (int turn = 0; turn < 3 && damages[n].mended; ++turn) (void)rig.check(true);
     const FsckReport after = rig.check();
     EXPECT_EQ(after.found() == 0, damages[n].mended) << all_of(after);
+  }
+}
+
+// The first delta, or base, of all.
+void edit_chunk(FsckRig& rig, const std::function<bool(const ChunkRecord&)>& which,
+                const std::function<bool(ChunkRecord&)>& change) {
+  for (u16 n = 0; n < 4; ++n) {
+    auto& rows = rig.shards.shard(ShardId{n}).rows;
+    for (auto it = rows.lower_bound(kChunkPrefix); it != rows.end() && it->first.starts_with(kChunkPrefix);
+         ++it) {
+      ChunkRecord record = *wire::decode<ChunkRecord>(as_bytes(it->second));
+      if (!which(record)) continue;
+      if (change(record))
+        it->second = std::string(wire::encode(record).text());
+      else
+        rows.erase(it);
+      return;
+    }
+  }
+  FAIL() << "no such chunk";
+}
+
+TEST(Fsck, FindsAndMendsWhatIsWrongWithDeltas) {
+  const auto is_base = [](const ChunkRecord& record) { return record.is_base && record.references > 1; };
+  const auto is_delta = [](const ChunkRecord& record) { return record.base.has_value(); };
+  struct Case {
+    std::string kind;
+    bool mended;
+    std::function<bool(const ChunkRecord&)> which;
+    std::function<bool(ChunkRecord&)> change;  // false: it goes
+  };
+  const std::vector<Case> cases = {
+      {"references", true, is_base, [](ChunkRecord& record) { return --record.references != 0; }},
+      {"references", true, is_base, [](ChunkRecord& record) { return ++record.references != 0; }},
+      {"lost_chunk", false, is_base, [](ChunkRecord&) { return false; }},
+      {"delta_chain", false, is_base,
+       [](ChunkRecord& record) {
+         record.base = codec::ChunkHash{};
+         return true;
+       }},
+      {"references", true, is_delta,
+       [](ChunkRecord& record) {
+         record.base.reset();
+         return true;
+       }},
+  };
+  for (std::size_t n = 0; n < cases.size(); ++n) {
+    SCOPED_TRACE(fmt::format("{}: {}", n, cases[n].kind));
+    FsckRig rig(200 + n, 1s);
+    for (u64 file = 0; file < 4; ++file) {
+      const std::string name = fmt::format("file-{}", file);
+      ASSERT_TRUE(rig.wait(rig.create(name)));
+      ASSERT_TRUE(rig.wait(rig.write(name, 0, edited(noises(6, 20'000, 1), file * 100))));
+    }
+    rig.world.run_for(40s);
+    ASSERT_GT(deltas_in(rig), 4u);
+    ASSERT_EQ(rig.check().found(), 0u);
+    edit_chunk(rig, cases[n].which, cases[n].change);
+    const FsckReport found = rig.check();
+    EXPECT_TRUE(std::ranges::any_of(found.findings, [&](const FsckFinding& finding) {
+      return finding.kind == cases[n].kind;
+    })) << all_of(found);
+    (void)rig.check(true);
+    const FsckReport after = rig.check();
+    EXPECT_EQ(after.found() == 0, cases[n].mended) << all_of(after);
   }
 }
 

@@ -71,6 +71,10 @@ class MiniShards {
     command<RemoveSegments>(apply_remove_segments);
     query<ChunksIn>(read_chunks_in);
     command<MoveChunks>(apply_move_chunks);
+    command<MatchSketches>(apply_match_sketches);
+    command<PinBases>(apply_pin_bases);
+    command<ReduceChunks>(apply_reduce_chunks);
+    command<SegmentsReduced>(apply_segments_reduced);
     calls_[meta::OutboxStatus::kKind] = [this](MiniShard& shard, const Buffer&) -> Result<Buffer> {
       meta::OutboxStatusReply reply{shard.hlc(), shard.hlc()};
       for (const Held& held : held_)

@@ -90,21 +90,47 @@ inline std::vector<Buffer> noises(std::size_t count, std::size_t size, u64 seed)
   return out;
 }
 
+// Some stretches are others.
+inline Buffer edited(const Buffer& plain, u64 seed, int stretches = 3) {
+  std::mt19937_64 random(seed);
+  Buffer out = Buffer::copy_of(plain.span());
+  for (int i = 0; i < stretches; ++i) {
+    const Buffer stretch = noise(random() % 30 + 1, random());
+    std::memcpy(out.data() + random() % (out.size() - stretch.size()), stretch.data(), stretch.size());
+  }
+  return out;
+}
+inline std::vector<Buffer> edited(const std::vector<Buffer>& plain, u64 seed, int stretches = 3) {
+  std::vector<Buffer> out;
+  for (const Buffer& one : plain) out.push_back(edited(one, ++seed, stretches));
+  return out;
+}
+
 struct ServiceRig : FakeCluster {
   FakeClient between_servers;
   std::vector<std::unique_ptr<NodeService>> services_of_nodes;
   std::vector<std::unique_ptr<FakeShardService>> shard_services;
   std::unique_ptr<ChunkIo> io;
 
-  explicit ServiceRig(u16 count, u64 seed = 1, runtime::Duration scrub_every = kScrubEvery)
+  explicit ServiceRig(u16 count, u64 seed = 1, runtime::Duration scrub_every = kScrubEvery,
+                      runtime::Duration reduce_after = kReduceAfter)
       : FakeCluster(count, seed, false), between_servers(env, nodes, NodeId{1}), io(chunk_io()) {
     no_files();
     for (auto& [id, node] : nodes) {
       shard_services.push_back(std::make_unique<FakeShardService>(*this, id == NodeId{1}));
       services_of_nodes.push_back(NodeService::create(
           {env, between_servers, router, node->methods, node->journal, node->shards, *shard_services.back(),
-           id, scrub_every, [this, id] { return files_of(id); }}));
+           id, scrub_every, [this, id] { return files_of(id); }, reduce_after}));
     }
+  }
+  // The servers' own sessions have the key of chunk_io().
+  void give_key() {
+    shards.handle(meta::OpenSession::kKind, [](MiniShard&, const Buffer&) -> Result<Buffer> {
+      meta::OpenSessionReply reply;
+      reply.session = SessionId{99};
+      reply.domain_key.bytes[0] = std::byte{42};
+      return wire::encode(reply);
+    });
   }
   // A file of each node beside shards and journals, that a test may damage.
   std::map<NodeId, bool> file_is_damaged;
@@ -148,6 +174,8 @@ struct ServiceRig : FakeCluster {
       sum.compaction_debt += reply->compaction_debt;
       sum.reclaimed_bytes += reply->reclaimed_bytes;
       sum.moved_bytes += reply->moved_bytes;
+      sum.saved_bytes += reply->saved_bytes;
+      sum.unreduced_bytes += reply->unreduced_bytes;
       sum.unchecked.insert(sum.unchecked.end(), reply->unchecked.begin(), reply->unchecked.end());
     }
     return sum;

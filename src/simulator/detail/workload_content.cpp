@@ -143,6 +143,24 @@ runtime::Task<void> Workload::write_file(Client* client, Random* random) {
     co_await release(client, *file);
 }
 
+// One of a few contents, changed in some places: what the second tier of reduction finds similar.
+runtime::Task<void> Workload::write_edition(Client* client, Random* random) {
+  const Result<InodeId> inode = co_await find_file(client, random, true).result();
+  if (!inode) co_return;
+  const Result<OpenFile> file = co_await open(client, *inode, true).result();
+  if (!file) co_return;
+  const u64 number = random->between(1, 3);
+  const u64 length = number * 20_KiB;
+  co_await write(client, *file, number, 0, length);
+  const u64 edits = random->between(1, 3);
+  for (u64 i = 0; i < edits; ++i) {
+    const u64 offset = round_down(random->between(0, length - 1_KiB));
+    co_await write(client, *file, ++last_write_, offset,
+                   std::max(kWord, round_down(random->between(8, 512))));
+  }
+  co_await release(client, *file);
+}
+
 runtime::Task<Result<void>> Workload::read(Client* client, OpenFile file, u64 offset, u64 length) {
   ContentOracle::Read judged;
   judged.file = file.inode;
