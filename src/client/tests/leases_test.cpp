@@ -251,6 +251,31 @@ TEST_F(LeasesTest, a_late_request_of_an_old_session_waits_for_no_lease) {
   EXPECT_EQ(a.fs->lease_stats().sessions_lost, 1u);
 }
 
+// Behind a flush that was under way, and lost with the session as well.
+TEST_F(LeasesTest, a_change_of_attributes_that_was_lost_is_not_called_committed) {
+  const Opened file = create(a, "f");
+  ASSERT_TRUE(write(a, file.handle, 0, "x").has_value());
+  cluster.world.isolate("a");
+  runtime::Scope scope(a.node.executor());
+  scope.spawn([](FileSystem* fs, HandleId handle) -> Task<void> {
+    (void)co_await fs->fsync(handle).result();
+  }(a.fs.get(), file.handle));
+  cluster.world.run_for(1s);
+  std::optional<Result<std::optional<Inode>>> committed;
+  scope.spawn(
+      [](FileSystem* fs, InodeId inode, std::optional<Result<std::optional<Inode>>>* out) -> Task<void> {
+        AttributeChange change;
+        change.mode = 0600;
+        (void)co_await fs->set_attributes(inode, change).result();
+        *out = co_await fs->commit_attributes(inode).result();
+      }(a.fs.get(), file.inode.id, &committed));
+  cluster.world.run_for(12s);
+  cluster.world.heal();
+  ASSERT_TRUE(cluster.world.run_until([&] { return committed.has_value(); }, 20s));
+  EXPECT_EQ(a.fs->lease_stats().sessions_lost, 1u);
+  EXPECT_FALSE(committed->has_value());
+}
+
 TEST_F(LeasesTest, a_client_cut_off_does_not_trust_what_it_knew) {
   const Opened file = create(a, "f");
   EXPECT_EQ(size_of(b, file.inode.id), 0u);

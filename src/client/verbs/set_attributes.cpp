@@ -5,6 +5,8 @@
 
 namespace claudefs::client {
 
+CFS_DEFINE_MUTANT(lost_attributes_committed,
+                  "client: a change of attributes that went with its session counts as committed");
 CFS_DEFINE_MUTANT(client_truncate_keeps_dirty, "client: buffered bytes survive a truncation");
 CFS_DEFINE_MUTANT(client_keeps_attributes_without_lease,
                   "client: a change of attributes waits for a commit though others may look");
@@ -117,7 +119,10 @@ Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange ch
 Task<Result<std::optional<Inode>>> FileSystem::commit_attributes(InodeId inode) {
   const FilePtr file = state_->find_file(inode);
   if (file == nullptr || file->attribute_changes.empty()) co_return std::optional<Inode>();
+  const u64 failures = file->failures;
   co_await state_->settle_attributes(inode);
+  // Nothing may have been left because it went with the session, behind another flush.
+  if (file->failures != failures && !CFS_MUTANT(lost_attributes_committed)) co_return fail(file->failure);
   co_return std::optional<Inode>(state_->visible(*file));
 }
 
