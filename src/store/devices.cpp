@@ -170,8 +170,7 @@ Task<Result<void>> pair_moved(runtime::Env& env, DeviceDirectories directories, 
   Superblock data = *found.data.superblock;
   Superblock fast = data;
   if (found.fast.superblock) {
-    if (found.fast.superblock->partner != data.device)
-      co_return check_pair(found, directories, data.node);
+    if (found.fast.superblock->partner != data.device) co_return check_pair(found, directories, data.node);
     fast = *found.fast.superblock;
   } else {
     fast.device_class = DeviceClass::fast;

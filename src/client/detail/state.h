@@ -62,9 +62,9 @@ struct OpenFile {
   // Of a quota: bytes of `dirty` and `flushing` that the shard will take, at least.
   u64 reserved = 0;
   meta::Hlc reserved_as_of{};  // of the limits: of others nothing is set aside yet
-  bool has_reserve = false;   // the shard may still hold some for us
-  bool reserve_exact = true;  // and no more than we know: nothing was overwritten
-  u64 reserve_ahead = 0;      // beyond what the next write needs
+  bool has_reserve = false;    // the shard may still hold some for us
+  bool reserve_exact = true;   // and no more than we know: nothing was overwritten
+  u64 reserve_ahead = 0;       // beyond what the next write needs
   runtime::Mutex reserve_lock;
   bool write_back_running = false;
   bool write_back_scheduled = false;
