@@ -19,7 +19,7 @@ TEST(Host, LeadersSpreadAndServe) {
   for (int i = 0; i < 3; ++i) cluster.boot(i);
   ASSERT_TRUE(cluster.reach(&HostCluster::all_led, 3s));
   for (int i = 0; i < 3; ++i) cluster.start_workload(i);
-  cluster.world().run_for(11s);  // balanced every 5 s, after 5 s of leading
+  cluster.world().run_for(16s);  // balanced every 5 s, after 5 s of leading, one leader at a time
   // 8 groups over 3 members: each leads the groups that prefer it.
   for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(cluster.leader_of(ShardId{g}), g % 3) << g;
   cluster.stop_workload();
@@ -32,7 +32,7 @@ TEST(Host, FailsOverWithinTwoSecondsAndTakesLeadersBack) {
   for (u64 seed = 1; seed <= seeds(12); ++seed) {
     HostCluster cluster(seed);
     for (int i = 0; i < 3; ++i) cluster.boot(i);
-    cluster.world().run_for(11s);  // balanced every 5 s, after 5 s of leading
+    cluster.world().run_for(16s);  // balanced every 5 s, after 5 s of leading, one leader at a time
     ASSERT_TRUE(cluster.all_led());
     for (int i = 0; i < 3; ++i) cluster.start_workload(i);
     cluster.world().run_for(500ms);
@@ -94,7 +94,7 @@ TEST(Host, SnapshotsSurviveInterruptionsAndDamage) {
   };
   const auto begun = [&] { return count([](ToyMachine& machine) { return machine.begun(); }); };
   const auto installed = [&] { return count([](ToyMachine& machine) { return machine.installs(); }); };
-  ASSERT_TRUE(cluster.world().run_until([&] { return begun() == 4; }, 20s));
+  ASSERT_TRUE(cluster.world().run_until([&] { return begun() >= 4; }, 20s));
   for (int i = 0; i < 3; ++i) {
     cluster.world().isolate("n3");
     cluster.world().run_for(300ms);  // no new leader: it would begin again
@@ -650,7 +650,7 @@ TEST(Host, AnEmptyNodeDoesWithoutWhoIsDown) {
 TEST(Host, ANodeWhoseLogDiesStopsLeading) {
   HostCluster cluster(5);
   for (int i = 0; i < 3; ++i) cluster.boot(i);
-  cluster.world().run_for(11s);  // balanced every 5 s, after 5 s of leading
+  cluster.world().run_for(16s);  // balanced every 5 s, after 5 s of leading, one leader at a time
   for (int i = 0; i < 3; ++i) cluster.start_workload(i);
   ASSERT_EQ(cluster.leader_of(ShardId{0}), 0);
   cluster.member(0).node->fail_flushes(1);
