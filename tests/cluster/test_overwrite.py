@@ -102,7 +102,7 @@ def run(context):
         check(now < 1.25, "amplification is still %.2f; reclaim %s" % (now, pg.status()["reclaim"]))
         return now
 
-    final = wait_for(is_small, 30, "the dead space comes back", 0.5)
+    final = wait_for(is_small, 60, "the dead space comes back", 0.5)
     settled = time.monotonic() - began
     reclaim = pg.status()["reclaim"]
     check(reclaim["moved"] > 0, "nothing was compacted: %s" % reclaim)
@@ -124,7 +124,7 @@ def run(context):
         return True
 
     # A leader that has just begun waits 30 s for those who hold removed files open; this one has not.
-    wait_for(has_sunk, 30, "the space of deleted files comes back", 0.5)
+    wait_for(has_sunk, 60, "the space of deleted files comes back", 0.5)
     deleted = time.monotonic() - began
     pg.fsck()
     return "%s overwritten in %s: amplification %.2f at worst, %.2f after %.0f s; space of deleted files back in %.0f s" % (
