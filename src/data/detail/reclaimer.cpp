@@ -17,6 +17,8 @@ CFS_DEFINE_MUTANT(data_segment_safe_after_one_message,
 
 constexpr runtime::Duration kRound = 1s;
 constexpr runtime::Duration kSafeFor = 1500ms;
+constexpr runtime::Duration kProvedFor = 3s;
+constexpr int kRoundsOfProof = 4;  // the first two end what an earlier proof began
 constexpr int kBatchesARound = 64;
 constexpr std::size_t kSegmentsAStep = 512;
 
@@ -74,7 +76,7 @@ Task<void> Reclaimer::reclaim_chunks(ShardId shard) {
 }
 
 // At best everything up to now is safe: the shards are asked only where that would free something.
-std::vector<SegmentId> Reclaimer::removable_of(ShardId shard) const {
+std::vector<SegmentId> Reclaimer::removable_of(ShardId shard, Hlc safe) const {
   std::vector<SegmentId> out;
   const meta::ReadContext* state = background_.state(shard);
   if (state == nullptr) return out;
@@ -85,7 +87,7 @@ std::vector<SegmentId> Reclaimer::removable_of(ShardId shard) const {
   });
   for (const SegmentId id : dead) {
     const std::optional<SegmentRecord> record = state->load<SegmentRecord>(segment_key(id));
-    if (record && removable(*record, background_.wall(), background_.wall())) out.push_back(id);
+    if (record && removable(*record, safe, background_.wall())) out.push_back(id);
     if (out.size() == kSegmentsAStep) break;
   }
   return out;
@@ -94,13 +96,14 @@ std::vector<SegmentId> Reclaimer::removable_of(ShardId shard) const {
 // `rate` is in rates_ for good.
 Task<void> Reclaimer::remove_segments(ShardId shard, RateMeter& rate) {
   for (;;) {
-    RemoveSegments op;
-    op.segments = removable_of(shard);
-    const bool more = op.segments.size() == kSegmentsAStep;
-    if (op.segments.empty()) co_return;
-    const std::optional<Hlc> safe = co_await safe_point();
+    if (removable_of(shard, background_.wall()).empty()) co_return;
+    const std::optional<Hlc> safe = co_await safe_point_of_two();
     if (!safe) co_return;
-    op.safe = points_.of_two_messages();
+    RemoveSegments op;
+    op.safe = *safe;
+    op.segments = removable_of(shard, *safe);
+    if (op.segments.empty()) co_return;
+    const bool more = op.segments.size() == kSegmentsAStep;
     const auto removed = co_await background_.router.call(shard, std::move(op)).result();
     if (!removed) co_return;
     std::vector<ShardTarget> targets;
@@ -118,6 +121,21 @@ Task<void> Reclaimer::remove_segments(ShardId shard, RateMeter& rate) {
 Task<std::optional<Hlc>> Reclaimer::safe_point() {
   const auto lock = co_await asking_.lock();
   if (safe_ && background_.env.now() - asked_at_ < kSafeFor) co_return safe_;
+  co_return co_await ask();
+}
+
+// Its rounds follow each other at once: what is dead waits for clocks that differ, not for our next look.
+Task<std::optional<Hlc>> Reclaimer::safe_point_of_two() {
+  const auto lock = co_await asking_.lock();
+  if (proved_at_ && background_.env.now() - *proved_at_ < kProvedFor) co_return points_.of_two_messages();
+  for (int round = 0; round < kRoundsOfProof; ++round)
+    if (!co_await ask()) co_return std::nullopt;
+  proved_at_ = background_.env.now();
+  co_return points_.of_two_messages();
+}
+
+// Under the lock.
+Task<std::optional<Hlc>> Reclaimer::ask() {
   safe_.reset();
   asked_at_ = background_.env.now();
   std::vector<Task<Result<meta::OutboxStatusReply>>> asks;

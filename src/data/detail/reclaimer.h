@@ -33,18 +33,21 @@ class Reclaimer {
  private:
   bool has_old_chunks(ShardId shard) const;
   runtime::Task<void> reclaim_chunks(ShardId shard);
-  std::vector<SegmentId> removable_of(ShardId shard) const;
+  std::vector<SegmentId> removable_of(ShardId shard, Hlc safe) const;
   runtime::Task<void> remove_segments(ShardId shard, RateMeter& rate);
   // Every shard's clock is past it, and what was emitted up to it has arrived. Nothing when a shard does not
   // answer.
   runtime::Task<std::optional<Hlc>> safe_point();
+  runtime::Task<std::optional<Hlc>> safe_point_of_two();
+  runtime::Task<std::optional<Hlc>> ask();
 
   Background& background_;
   runtime::Mutex asking_;
   SafePoints points_;
   std::optional<Hlc> safe_;  // as of `asked_at_`; shared by the shards of this node
   runtime::Instant asked_at_{};
-  std::map<ShardId, RateMeter> rates_;  // of the shards that are or were led here
+  std::optional<runtime::Instant> proved_at_;  // when of_two_messages() was last brought up to date
+  std::map<ShardId, RateMeter> rates_;         // of the shards that are or were led here
   u64 reclaimed_ = 0;
 };
 

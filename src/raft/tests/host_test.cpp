@@ -19,7 +19,8 @@ TEST(Host, LeadersSpreadAndServe) {
   for (int i = 0; i < 3; ++i) cluster.boot(i);
   ASSERT_TRUE(cluster.reach(&HostCluster::all_led, 3s));
   for (int i = 0; i < 3; ++i) cluster.start_workload(i);
-  cluster.world().run_for(16s);  // balanced every 5 s, after 5 s of leading, one leader at a time
+  cluster.world().run_for(
+      16s);  // balanced every 5 s, after 5 s of leading; who is just behind, a round later
   // 8 groups over 3 members: each leads the groups that prefer it.
   for (u16 g = 0; g < HostCluster::kGroups; ++g) EXPECT_EQ(cluster.leader_of(ShardId{g}), g % 3) << g;
   cluster.stop_workload();
