@@ -62,6 +62,8 @@ Plan draw(u64 seed, bool dense) {
   plan.cluster.second_volume = apart.chance(300'000);
   sim::RandomStream devices(seed, "devices");
   plan.cluster.fast_devices = devices.chance(400'000);
+  // The smaller, the more often files of the log are dropped, and who was away needs a snapshot.
+  plan.cluster.raft_file_bytes = 256_KiB << devices.between(0, 4);
   return plan;
 }
 
