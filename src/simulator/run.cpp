@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// What DESIGN promises once faults have stopped, in virtual time, with the router's own patience on top.
+// What is promised once faults have stopped, in virtual time, with the router's own patience on top.
 constexpr runtime::Duration kServesWithin = 60s;
 constexpr runtime::Duration kOperationsEndWithin = 120s;
 constexpr runtime::Duration kQuietWithin = 120s;
