@@ -41,7 +41,8 @@ Result<void> save(const PlaygroundOptions& options) {
                                 {"nodes", options.nodes},
                                 {"mount", options.mount},
                                 {"size", options.size_bytes},
-                                {"fast_size", options.fast_bytes}};
+                                {"fast_size", options.fast_bytes},
+                                {"reduce_minutes", options.reduce_minutes}};
   return write_file(options.directory + "/playground.json", state.dump(2) + "\n");
 }
 
@@ -76,6 +77,7 @@ Result<Playground> Playground::open(const std::string& directory) {
   out.options_.mount = state.value("mount", std::string());
   out.options_.size_bytes = state.value("size", u64{0});
   out.options_.fast_bytes = state.value("fast_size", u64{0});
+  out.options_.reduce_minutes = state.value("reduce_minutes", PlaygroundOptions().reduce_minutes);
   TRY_ASSIGN(out.spec_, load_cluster_file(directory + "/cluster.toml"));
   return out;
 }
@@ -129,13 +131,14 @@ Result<void> Playground::start_node(unsigned node) {
   const std::string& address = spec_.nodes[node - 1].address;
   const int port = std::atoi(address.c_str() + address.rfind(':') + 1);
   const std::string metrics = fmt::format("127.0.0.1:{}", port + static_cast<int>(options_.nodes));
-  std::vector<std::string> command = {own_executable(), "server",
-                                      "--cluster",      options_.directory + "/cluster.toml",
-                                      "--node",         std::to_string(node),
-                                      "--data",         node_path(node, "data"),
-                                      "--size",         std::to_string(options_.size_bytes),
-                                      "--metrics",      metrics,
-                                      "--log-file",     node_path(node, "log")};
+  std::vector<std::string> command = {own_executable(),   "server",
+                                      "--cluster",        options_.directory + "/cluster.toml",
+                                      "--node",           std::to_string(node),
+                                      "--data",           node_path(node, "data"),
+                                      "--size",           std::to_string(options_.size_bytes),
+                                      "--metrics",        metrics,
+                                      "--log-file",       node_path(node, "log"),
+                                      "--reduce-minutes", std::to_string(options_.reduce_minutes)};
   if (options_.fast_bytes != 0) {
     command.insert(command.end(), {"--fast", node_path(node, "fast")});
     command.insert(command.end(), {"--fast-size", std::to_string(options_.fast_bytes)});

@@ -14,11 +14,12 @@ namespace claudefs::app {
 
 struct PlaygroundOptions {
   unsigned nodes = 3;
-  std::string directory;      // absolute
-  std::string mount;          // absolute; "" for no mount
-  u64 size_bytes = 0;         // a node's
-  u64 fast_bytes = 0;         // of a fast device of each node; 0: they have none
-  unsigned trash_hours = 24;  // when it is made; then its cluster file says it
+  std::string directory;         // absolute
+  std::string mount;             // absolute; "" for no mount
+  u64 size_bytes = 0;            // a node's
+  u64 fast_bytes = 0;            // of a fast device of each node; 0: they have none
+  unsigned trash_hours = 24;     // when it is made; then its cluster file says it
+  unsigned reduce_minutes = 60;  // of its servers
 };
 
 class Playground {

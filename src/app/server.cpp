@@ -33,6 +33,7 @@ node::Options node_options(const ServerOptions& options) {
   out.size_bytes = options.size_bytes;
   out.fast_bytes = options.fast_bytes;
   out.scrub_every = std::chrono::hours(24) * options.scrub_days;
+  out.reduce_after = std::chrono::minutes(options.reduce_minutes);
   store::RocksOptions rocks;
   rocks.cache_bytes = options.cache_bytes;
   out.open_kv = [rocks](runtime::Env& env, std::string directory) {

@@ -196,13 +196,14 @@ class Playground:
     made = []
 
     # No trash unless asked for: scenarios expect space back at once.
-    def __init__(self, work, name="pg", nodes=3, size=None, mount=True, trash_hours=0, fast_size=None):
+    def __init__(self, work, name="pg", nodes=3, size=None, mount=True, trash_hours=0, fast_size=None, reduce_minutes=None):
         self.directory = os.path.join(work, name)
         self.mount = os.path.join(work, name + ".mnt") if mount else None
         self.nodes = nodes
         self.size = size
         self.fast_size = fast_size
         self.trash_hours = trash_hours
+        self.reduce_minutes = reduce_minutes
         self.work = work
         Playground.made.append(self)
 
@@ -216,6 +217,8 @@ class Playground:
             more += ["--size", self.size]
         if self.fast_size:
             more += ["--fast-size", self.fast_size]
+        if self.reduce_minutes:
+            more += ["--reduce-minutes", str(self.reduce_minutes)]
         self.verb("up", *more)
         if self.mount:
             check(os.path.ismount(self.mount), "playground up is done, but %s is no mount point" % self.mount)

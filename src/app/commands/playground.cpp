@@ -20,6 +20,7 @@ struct Options {
   std::string size = "0";
   std::string fast_size = "0";
   unsigned trash_hours = 24;
+  unsigned reduce_minutes = PlaygroundOptions().reduce_minutes;
   unsigned node = 0;
   StatusOptions status;
 };
@@ -44,6 +45,7 @@ Result<void> up(const Options& options) {
   wanted.directory = absolute_path(options.directory);
   wanted.mount = options.mount == "none" ? "" : absolute_path(options.mount);
   wanted.trash_hours = options.trash_hours;
+  wanted.reduce_minutes = options.reduce_minutes;
   TRY_ASSIGN(wanted.size_bytes, node_size(options, wanted.directory));
   if (wanted.size_bytes < 256_MiB)
     return fail(
@@ -115,6 +117,10 @@ void add_playground(Cli& cli) {
   verb->add_option("--trash-hours", options->trash_hours,
                    "how long what is removed can be restored; 0: not (when it is made)")
       ->check(CLI::Range(0, 87840))
+      ->capture_default_str();
+  verb->add_option("--reduce-minutes", options->reduce_minutes,
+                   "reduce what has not changed for so many minutes (when it is made)")
+      ->check(CLI::Range(1, 525'600))
       ->capture_default_str();
   verb = add_verb(cli, group, options, "status", "show its health", status);
   verb->add_flag("--json", options->status.json, "for scripts");

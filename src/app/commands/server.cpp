@@ -27,6 +27,7 @@ struct Options {
   bool pair_devices = false;
   std::string cache = "64MiB";
   unsigned scrub_days = ServerOptions().scrub_days;
+  unsigned reduce_minutes = ServerOptions().reduce_minutes;
   std::string log_file;
   std::string log_level = "info";
   std::string pid_file;
@@ -101,6 +102,7 @@ Result<void> run(Options options) {
   server.fast_bytes = fast_size;
   server.cache_bytes = cache;
   server.scrub_days = options.scrub_days;
+  server.reduce_minutes = options.reduce_minutes;
   if (!options.pid_file.empty()) TRY(write_file(options.pid_file, std::to_string(::getpid())));
   Result<void> outcome =
       run_on_reactor([&server](runtime::Reactor& reactor) { return serve(reactor, server); });
@@ -137,6 +139,10 @@ void add_server(Cli& cli) {
   add_option(command, "scrub-days", options->scrub_days,
              "read and check all that this node holds every so many days")
       ->check(CLI::Range(1, 365))
+      ->capture_default_str();
+  add_option(command, "reduce-minutes", options->reduce_minutes,
+             "reduce what has not changed for so many minutes: similarity deltas, zstd")
+      ->check(CLI::Range(1, 525'600))
       ->capture_default_str();
   add_option(command, "log-file", options->log_file, "append the log to this file instead of standard error");
   add_option(command, "log-level", options->log_level, "debug, info, warn or error")
