@@ -14,12 +14,18 @@ namespace claudefs::data {
 
 CFS_DEFINE_MUTANT(data_delta_names_another_base,
                   "data: the index is told another base than the one that the form builds on");
+CFS_DEFINE_MUTANT(data_neighbour_untold,
+                  "data: the index is told no base for a form that builds on a neighbour");
 
 using runtime::Task;
 
-constexpr u64 kWorthwhile = 8;       // a form must be shorter by one part of so many
-constexpr u64 kSavedLeast = 16_KiB;  // by a batch: a segment more takes the nodes some blocks each
+constexpr u64 kWorthwhile = 16;       // a form must be shorter by one part of so many
+constexpr u64 kWorthwhileLeast = 64;  // bytes: what the index takes for a delta more
+constexpr u64 kWorthABase =
+    8;  // and a delta against a neighbour, which readers need too, by one of so many more
+constexpr u64 kPackedAtOnce = 512_KiB;
 constexpr codec::Compression kHarder{codec::Compressor::zstd, 9};
+constexpr codec::Compression kQuick{codec::Compressor::zstd, 1};
 
 Task<void> Reducer::read_bases(BatchPtr batch) {
   std::map<codec::ChunkHash, Buffer> known;
@@ -40,40 +46,73 @@ Task<void> Reducer::read_bases(BatchPtr batch) {
 namespace {
 
 bool is_worthwhile(const Buffer& form, const Location& from) {
-  return form.size() + from.length / kWorthwhile <= from.length;
+  return form.size() + std::max<u64>(from.length / kWorthwhile, kWorthwhileLeast) <= from.length;
 }
 // What is written must open.
-void keep_if_good(const codec::DomainKey& key, ReductionBatch::Chunk& chunk, Result<Buffer> form,
-                  ByteSpan base) {
-  if (!form || !is_worthwhile(*form, chunk.from)) return;
-  if (codec::open_chunk(key, chunk.hash, *form, base)) chunk.stored = std::move(*form);
+Buffer if_good(const codec::DomainKey& key, const ReductionBatch::Chunk& chunk, Result<Buffer> form,
+               ByteSpan base) {
+  if (!form || !is_worthwhile(*form, chunk.from)) return {};
+  return codec::open_chunk(key, chunk.hash, *form, base) ? std::move(*form) : Buffer();
 }
-void make_form(const codec::DomainKey& key, ReductionBatch::Chunk& chunk) {
+
+// LZ4 found nothing in it, which says little of zstd: it has no codes for bytes that are more frequent than
+// others, as in hexadecimal digits or pictures. A quick try tells noise, on which a thorough one is lost
+// time.
+bool looks_like_noise(const ReductionBatch::Chunk& chunk) {
+  if (chunk.from.length < chunk.chunk_length) return false;
+  Buffer out = Buffer::allocate(codec::compressed_room(chunk.plain.size()));
+  return codec::compress(kQuick, chunk.plain.span(), out.mutable_span()) == 0;
+}
+
+void make_form(const codec::DomainKey& key, ReductionBatch::Chunk& chunk,
+               const ReductionBatch::Chunk* beside) {
+  const ByteSpan plain = chunk.plain.span();
   if (!chunk.base_plain.empty()) {
     const ByteSpan base = chunk.base_plain.span();
-    keep_if_good(key, chunk, codec::seal_delta(key, chunk.hash, chunk.plain.span(), {*chunk.base, base}),
-                 base);
+    chunk.stored = if_good(key, chunk, codec::seal_delta(key, chunk.hash, plain, {*chunk.base, base}), base);
   }
   if (!chunk.stored.empty()) return;
   chunk.base.reset();
-  // Stored longer than its content: nothing was gained, or the volume's policy is not to compress.
-  if (chunk.from.length < chunk.chunk_length)
-    keep_if_good(key, chunk, codec::seal_chunk({kHarder}, key, chunk.hash, chunk.plain.span()), {});
+  if (looks_like_noise(chunk)) return;
+  chunk.stored = if_good(key, chunk, codec::seal_chunk({kHarder}, key, chunk.hash, plain), {});
+  if (beside == nullptr) return;
+  const ByteSpan base = beside->plain.span();
+  Buffer form = if_good(key, chunk, codec::seal_delta(key, chunk.hash, plain, {beside->hash, base}), base);
+  const u64 alone = chunk.stored.empty() ? chunk.from.length : chunk.stored.size();
+  if (form.size() + alone / kWorthABase <= alone) chunk.beside_neighbour = std::move(form);
 }
 
 }  // namespace
 
+// Little by little: threads that hash and seal for clients are the same.
 Task<void> Reducer::make_forms(BatchPtr batch) {
-  u64 bytes = 0;
-  for (const ReductionBatch::Chunk& chunk : batch->chunks) bytes += chunk.plain.size();
-  co_await compute(background_.env, batch->chunks.size(), bytes,
-                   [batch, key = chunks_.domain_key()](std::size_t i) { make_form(key, batch->chunks[i]); });
-  u64 saved = 0;
-  for (const ReductionBatch::Chunk& chunk : batch->chunks)
-    if (!chunk.stored.empty()) saved += chunk.from.length - chunk.stored.size();
-  std::erase_if(batch->chunks, [saved](const ReductionBatch::Chunk& chunk) {
-    return chunk.stored.empty() || saved < kSavedLeast;
-  });
+  for (std::size_t first = 0; first < batch->chunks.size();) {
+    u64 bytes = 0;
+    std::size_t end = first;
+    while (end < batch->chunks.size() && bytes < kPackedAtOnce) bytes += batch->chunks[end++].plain.size();
+    co_await compute(background_.env, end - first, bytes,
+                     [batch, first, key = chunks_.domain_key()](std::size_t i) {
+                       ReductionBatch::Chunk& chunk = batch->chunks[first + i];
+                       make_form(key, chunk, chunk.neighbour ? &batch->chunks[*chunk.neighbour] : nullptr);
+                     });
+    first = end;
+  }
+}
+
+// Only those that turned out to help: a base stays whole for good.
+Task<Result<void>> Reducer::pin_neighbours(BatchPtr batch) {
+  std::map<codec::ChunkHash, std::vector<std::size_t>> wanted = batch->neighbours_wanted();
+  if (wanted.empty()) co_return Result<void>();
+  co_await pin(batch, wanted);
+  for (const auto& [base, users] : wanted)
+    for (const std::size_t i : users) {
+      ReductionBatch::Chunk& chunk = batch->chunks[i];
+      if (!chunk.base) continue;
+      CFS_PROBE(data_neighbour_delta, "a chunk becomes a delta against one that lies next to it");
+      chunk.stored = std::move(chunk.beside_neighbour);
+      if (CFS_MUTANT(data_neighbour_untold)) chunk.base.reset();
+    }
+  co_return Result<void>();
 }
 
 // Durable, and in the table as sealed, when it ends.

@@ -19,11 +19,12 @@ constexpr std::size_t kRecordsAStep = 1024;
 constexpr std::size_t kSegmentsAtOnce = 64;
 constexpr u64 kBytesAtOnce = 2 * u64{kSegmentMax};
 constexpr u64 kPlainAtOnce = 16_MiB;
-constexpr u64 kFullFrom = 90;        // per cent of what a node may hold: the rest is compaction's
-constexpr u64 kIdleRate = 32_MiB;    // stored bytes a second that it looks at; a tenth of a core
-constexpr u64 kBusyRate = 4_MiB;     // while a client moves data
-constexpr u32 kStoredLeast = 2_KiB;  // shorter chunks are left alone: the index would take what it saves
-constexpr int kRounds = 3;           // of asking for bases
+constexpr u64 kFullFrom = 90;          // per cent of what a node may hold: the rest is compaction's
+constexpr u64 kIdleRate = 32_MiB;      // stored bytes a second that it looks at; a tenth of a core
+constexpr u64 kBusyRate = 4_MiB;       // while a client moves data
+constexpr u32 kStoredLeast = 256;      // shorter chunks are left alone: the index would take what it saves
+constexpr u32 kSketchedLeast = 2_KiB;  // and so would the sketches of shorter ones
+constexpr int kRounds = 3;             // of asking for bases
 
 Task<void> Reducer::run(ShardId shard) {
   RetryTimes retry;
@@ -68,7 +69,8 @@ bool Reducer::is_full() const {
 // `retry` belongs to the awaiting run().
 Task<std::vector<SegmentRecord>> Reducer::choose(ShardId shard, const RetryTimes& retry) {
   std::vector<SegmentRecord> out;
-  u64 unreduced = 0;
+  u64 unreduced = 0, due = 0;
+  bool long_due = false;
   SegmentId cursor{};
   for (bool last = false; !last;) {
     const meta::ReadContext* state = background_.state(shard);
@@ -80,12 +82,17 @@ Task<std::vector<SegmentRecord>> Reducer::choose(ShardId shard, const RetryTimes
     for (SegmentRecord& record : records) {
       if (record.state != SegmentState::sealed || record.reduced || record.live_bytes <= 0) continue;
       unreduced += static_cast<u64>(record.live_bytes);
-      if (settled(record, now) && later(record.changed, after_) < now && !retry.contains(record.id))
-        out.push_back(std::move(record));
+      if (!settled(record, now) || later(record.changed, after_) >= now || retry.contains(record.id))
+        continue;
+      due += static_cast<u64>(record.live_bytes);
+      long_due |= later(record.changed, 2 * after_) < now;
+      out.push_back(std::move(record));
     }
     if (!last) co_await background_.env.executor().sleep(kBetweenSteps);
   }
   unreduced_[shard] = unreduced;
+  // Little waits for more: what is looked at together shares bases and new segments.
+  if (due < kBytesAtOnce && !long_due) out.clear();
   co_return out;
 }
 
@@ -113,7 +120,10 @@ Task<Result<void>> Reducer::reduce(BatchPtr batch) {
   co_await read_chunks(batch);
   co_await find_bases(batch);
   co_await read_bases(batch);
+  batch->plan_neighbours();
   co_await make_forms(batch);
+  co_await pin_neighbours(batch);
+  batch->drop_unchanged();
   co_await write_forms(batch);
   co_return co_await tell_index(batch).result();
 }
@@ -171,7 +181,8 @@ Task<Result<void>> Reducer::find_bases(BatchPtr batch) {
   co_await compute(background_.env, batch->chunks.size(), bytes,
                    [batch, key = chunks_.domain_key()](std::size_t i) {
                      ReductionBatch::Chunk& chunk = batch->chunks[i];
-                     if (!chunk.is_base) chunk.sketch = codec::sketch_chunk(key, chunk.plain.span());
+                     if (!chunk.is_base && chunk.from.length >= kSketchedLeast)
+                       chunk.sketch = codec::sketch_chunk(key, chunk.plain.span());
                    });
   for (int round = 0; round < kRounds; ++round) {
     co_await match(batch);

@@ -1,7 +1,7 @@
 // The second tier of reduction: chunks that have been left alone for a while get a shorter stored form, as a
-// delta against a similar chunk where there is one, else by zstd where LZ4 was used. How the index is kept
-// right through it: docs/formats/data-index.md. What their old forms leave behind is the Compactor's to give
-// back.
+// delta against a similar chunk where there is one, else by zstd, alone or as a delta against a neighbour.
+// How the index is kept right through it: docs/formats/data-index.md. What their old forms leave behind is
+// the Compactor's to give back.
 #pragma once
 
 #include <map>
@@ -44,6 +44,7 @@ class Reducer {
                                   std::map<codec::ChunkHash, std::vector<std::size_t>> wanted);
   runtime::Task<void> read_bases(BatchPtr batch);
   runtime::Task<void> make_forms(BatchPtr batch);
+  runtime::Task<Result<void>> pin_neighbours(BatchPtr batch);
   runtime::Task<Result<void>> write_forms(BatchPtr batch);
   runtime::Task<Result<void>> tell_index(BatchPtr batch);
 

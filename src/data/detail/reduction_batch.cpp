@@ -3,6 +3,10 @@
 #include <algorithm>
 
 namespace claudefs::data {
+
+constexpr u64 kSavedLeast = 16_KiB;     // by a batch: a segment more takes the nodes some blocks each
+constexpr std::size_t kNeighbours = 8;  // more find a base no better, and lie further apart in the end
+
 namespace {
 
 using Chunk = ReductionBatch::Chunk;
@@ -38,6 +42,35 @@ std::map<codec::ChunkHash, std::vector<std::size_t>> ReductionBatch::plan() {
     wanted[*base].push_back(i);
   }
   return wanted;
+}
+
+void ReductionBatch::plan_neighbours() {
+  for (std::size_t first = 0; first < chunks.size(); first += kNeighbours) {
+    const std::size_t end = std::min(first + kNeighbours, chunks.size());
+    std::optional<std::size_t> longest;
+    for (std::size_t i = first; i < end; ++i)
+      if (!chunks[i].base && (!longest || chunks[i].plain.size() > chunks[*longest].plain.size()))
+        longest = i;
+    for (std::size_t i = first; i < end; ++i) {
+      const Chunk& chunk = chunks[i];
+      if (chunk.base || chunk.is_base || i == *longest || kept_whole.contains(chunk.hash)) continue;
+      chunks[i].neighbour = longest;
+    }
+  }
+}
+
+std::map<codec::ChunkHash, std::vector<std::size_t>> ReductionBatch::neighbours_wanted() const {
+  std::map<codec::ChunkHash, std::vector<std::size_t>> wanted;
+  for (std::size_t i = 0; i < chunks.size(); ++i)
+    if (!chunks[i].beside_neighbour.empty()) wanted[chunks[*chunks[i].neighbour].hash].push_back(i);
+  return wanted;
+}
+
+void ReductionBatch::drop_unchanged() {
+  u64 saved = 0;
+  for (const Chunk& chunk : chunks)
+    if (!chunk.stored.empty()) saved += chunk.from.length - chunk.stored.size();
+  std::erase_if(chunks, [saved](const Chunk& chunk) { return chunk.stored.empty() || saved < kSavedLeast; });
 }
 
 void ReductionBatch::learn(const codec::ChunkHash& base, const PinBasesReply::Base& answer,

@@ -25,7 +25,9 @@ struct ReductionBatch {
     Location base_at;
     u32 base_length = 0;
     Buffer base_plain;
-    Buffer stored;  // the shorter form; empty: it stays as it is
+    Buffer stored;                         // the shorter form; empty: it stays as it is
+    std::optional<std::size_t> neighbour;  // whose content it is tried against
+    Buffer beside_neighbour;               // the form that builds on that one, where it is much shorter
     Location to;
   };
   std::vector<Chunk> chunks;
@@ -40,6 +42,14 @@ struct ReductionBatch {
   // The base that each chunk without one is to ask for next: what most of its features name. A chunk whose
   // base is another of this batch takes the base of that where it has one itself.
   std::map<codec::ChunkHash, std::vector<std::size_t>> plan();
+  // For chunks that no similar one was found for: of every few that lie next to each other the longest is
+  // the others' neighbour. Contents of one kind mostly lie together (files of a directory, parts of a file),
+  // and short ones compress badly alone.
+  void plan_neighbours();
+  // The bases of the forms that build on neighbours, and their users.
+  std::map<codec::ChunkHash, std::vector<std::size_t>> neighbours_wanted() const;
+  // Leaves those that have a shorter form; none where all together would gain too little.
+  void drop_unchanged();
   // What became of asking for `base`, for the chunks `users`.
   void learn(const codec::ChunkHash& base, const PinBasesReply::Base& answer,
              const std::vector<std::size_t>& users);

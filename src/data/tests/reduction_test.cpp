@@ -195,37 +195,93 @@ Buffer text(std::size_t size, u64 seed) {
   return Buffer::adopt(std::move(out));
 }
 
-TEST(Reduction, WhatLz4MadeSmallerZstdMakesSmallerStill) {
+// Of 64 characters, none more frequent than others: LZ4 finds nothing in them, and a fourth is too much.
+Buffer characters(std::size_t size, u64 seed) {
+  std::mt19937_64 random(seed);
+  Buffer out = Buffer::allocate(size);
+  for (std::size_t i = 0; i < size; ++i) out.data()[i] = static_cast<std::byte>('0' + random() % 64);
+  return out;
+}
+
+TEST(Reduction, ZstdMakesSmallerWhatLz4MadeSmallerAndWhatItDidNot) {
   Rig rig;
   std::vector<Buffer> packed, raw;
   for (u64 i = 0; i < 10; ++i) packed.push_back(text(90'000, i));
-  for (u64 i = 100; i < 110; ++i) raw.push_back(text(90'000, i));
-  const StoredChunks a = rig.keep(packed);
-  rig.io->set_compression({codec::Compressor::none});
-  const StoredChunks b = rig.keep(raw);
+  for (u64 i = 100; i < 110; ++i) raw.push_back(characters(90'000, i));
+  const StoredChunks a = rig.keep(packed), b = rig.keep(raw);
+  for (const StoredChunk& chunk : b.chunks) EXPECT_GT(chunk.ref.hint.length, 90'000u);
   rig.world.run_for(40s);
-  for (const StoredChunk& chunk : a.chunks)
-    EXPECT_LT(rig.shards.chunk(chunk.ref.hash)->location.length, chunk.ref.hint.length * 7 / 8);
-  // A policy not to compress shows in the stored length, and is kept to.
-  for (const StoredChunk& chunk : b.chunks)
-    EXPECT_EQ(rig.shards.chunk(chunk.ref.hash)->location.length, chunk.ref.hint.length);
+  for (const StoredChunks& all : {a, b})
+    for (const StoredChunk& chunk : all.chunks)
+      EXPECT_LT(rig.shards.chunk(chunk.ref.hash)->location.length, chunk.ref.hint.length * 7 / 8);
   EXPECT_EQ(rig.deltas(a) + rig.deltas(b), 0u);
   EXPECT_EQ(rig.wrong(), "");
   rig.expect_reads_fresh(packed, a);
   rig.expect_reads_fresh(raw, b);
 }
 
-TEST(Reduction, WaitsUntilNothingChanges) {
-  ServiceRig rig(3);
-  rig.give_key();
-  const std::vector<Buffer> old = noises(20, 60'000, 1);
-  rig.store(old);
-  rig.store(edited(old, 50));
-  rig.world.run_for(55min);
-  EXPECT_EQ(rig.shards.calls_made[MatchSketches::kKind], 0u);
-  EXPECT_EQ(rig.status().unreduced_bytes, 40u * 60'048);
-  rig.world.run_for(10min);
-  EXPECT_GT(rig.status().saved_bytes, 17u * 60'000);
+TEST(Reduction, WaitsUntilNothingChangesAndALittleForMore) {
+  for (const std::size_t count : {20, 400}) {
+    SCOPED_TRACE(count);
+    ServiceRig rig(3);
+    rig.give_key();
+    const std::vector<Buffer> old = noises(count, 60'000, 1);
+    rig.store(old);
+    rig.store(edited(old, 50));
+    rig.world.run_for(count == 20 ? 115min : 55min);
+    EXPECT_EQ(rig.shards.calls_made[MatchSketches::kKind], 0u);
+    EXPECT_EQ(rig.status().unreduced_bytes, 2 * count * 60'048);
+    rig.world.run_for(10min);
+    EXPECT_GT(rig.status().saved_bytes, count * 6 / 7 * 60'000);
+  }
+}
+
+// Files of one kind: lines that other files have as well, in an order of their own. Every eighth has all of
+// them.
+std::vector<Buffer> relatives(std::size_t count, u64 seed) {
+  constexpr std::size_t kLines = 60, kSome = 40;
+  std::mt19937_64 random(seed);
+  std::vector<std::size_t> order(kLines);
+  for (std::size_t i = 0; i < kLines; ++i) order[i] = i;
+  std::vector<Buffer> out;
+  for (std::size_t n = 0; n < count; ++n) {
+    std::ranges::shuffle(order, random);
+    std::string file;
+    for (std::size_t i = 0; i < (n % 8 == 3 ? kLines : kSome); ++i)
+      file += std::string(as_text(characters(60, seed * 1000 + order[i]).span())) + "\n";
+    out.push_back(Buffer::adopt(std::move(file)));
+  }
+  return out;
+}
+
+TEST(Reduction, ShortOnesBuildOnANeighbourThatHasMuchOfThem) {
+  Rig rig;
+  const std::vector<Buffer> files = relatives(64, 1), other = noises(40, 3000, 1);
+  const StoredChunks a = rig.keep(files), b = rig.keep(other);
+  const u64 before = rig.stored_bytes();
+  rig.world.run_for(60s);
+  EXPECT_GE(rig.deltas(a), 50u);
+  EXPECT_EQ(rig.deltas(b), 0u);
+  EXPECT_LT(rig.stored_bytes(), before - 100'000);
+  EXPECT_EQ(rig.wrong(), "");
+  rig.expect_reads_fresh(files, a);
+  rig.expect_reads_fresh(other, b);
+  // The bases' own files go; what builds on them does not notice.
+  StoredChunks bases, rest;
+  std::vector<Buffer> rest_plain;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    (rig.base_of(a, i) ? rest : bases).chunks.push_back(a.chunks[i]);
+    if (rig.base_of(a, i)) rest_plain.push_back(files[i]);
+  }
+  rig.drop(bases);
+  rig.world.run_for(15min);
+  EXPECT_EQ(rig.wrong(), "");
+  rig.expect_reads_fresh(rest_plain, rest);
+  rig.drop(rest);
+  rig.drop(b);
+  rig.world.run_for(25min);
+  EXPECT_EQ(rig.records().size(), 0u);
+  EXPECT_EQ(rig.shards_held(), 0u);
 }
 
 // --- what goes wrong on the way ---
@@ -542,7 +598,50 @@ TEST(ReductionPlan, LearnsFromRefusals) {
   EXPECT_EQ(batch.chunks[1].base_length, 6000u);
 }
 
+std::vector<std::optional<std::size_t>> neighbours_of(const ReductionBatch& batch) {
+  std::vector<std::optional<std::size_t>> out;
+  for (const ReductionBatch::Chunk& chunk : batch.chunks) out.push_back(chunk.neighbour);
+  return out;
+}
+
+TEST(ReductionPlan, TheLongestOfEightThatStaysWholeIsTheOthersNeighbour) {
+  ReductionBatch batch;
+  for (u64 i = 0; i < 10; ++i) {
+    batch.chunks.emplace_back().hash = hash_of(i);
+    batch.chunks.back().plain = noise(100 + (i == 2 || i == 5 ? 50 * i : 0), i);
+  }
+  batch.chunks[5].base = hash_of(99);             // the longest is a delta
+  batch.chunks[0].is_base = true;                 // stays whole
+  batch.kept_whole.insert(batch.chunks[1].hash);  // likewise
+  batch.plan_neighbours();
+  EXPECT_EQ(neighbours_of(batch),
+            (std::vector<std::optional<std::size_t>>{{}, {}, {}, 2, 2, {}, 2, 2, {}, 8}));
+  EXPECT_TRUE(batch.neighbours_wanted().empty());
+  batch.chunks[3].beside_neighbour = batch.chunks[9].beside_neighbour = noise(10, 1);
+  EXPECT_EQ(batch.neighbours_wanted(), (Wanted{{hash_of(2), {3}}, {hash_of(8), {9}}}));
+}
+
 #ifdef CLAUDEFS_MUTANTS
+// The same of what builds on neighbours.
+bool neighbours_are_well() {
+  Rig rig;
+  const std::vector<Buffer> files = relatives(64, 1);
+  const StoredChunks a = rig.keep(files);
+  rig.world.run_for(40s);
+  StoredChunks long_ones;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (i % 8 == 3) long_ones.chunks.push_back(a.chunks[i]);
+  rig.drop(long_ones);
+  rig.world.run_for(25min);
+  rig.io = rig.chunk_io();
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (i % 8 == 3) continue;
+    const Result<Buffer> back = rig.wait(rig.io->read(a.chunks[i].ref));
+    if (!back || *back != files[i]) return false;
+  }
+  return true;
+}
+
 // A cluster in which things become deltas and go: is anything wrong in the end?
 bool all_is_well() {
   Rig rig;
@@ -577,6 +676,10 @@ TEST(Reduction, mutants_are_noticed) {
     ASSERT_TRUE(Mutant::select(name));
     EXPECT_FALSE(all_is_well()) << name;
   }
+  Mutant::select("");
+  EXPECT_TRUE(neighbours_are_well());
+  ASSERT_TRUE(Mutant::select("data_neighbour_untold"));
+  EXPECT_FALSE(neighbours_are_well());
   // What guards against two leaders at once: one who plans alone never asks for it.
   ASSERT_TRUE(Mutant::select("data_base_becomes_delta"));
   Commands c;
