@@ -89,7 +89,7 @@ Task<void> Reducer::make_forms(BatchPtr batch) {
   for (std::size_t first = 0; first < batch->chunks.size();) {
     u64 bytes = 0;
     std::size_t end = first;
-    while (end < batch->chunks.size() && bytes < kPackedAtOnce) bytes += batch->chunks[end++].plain.size();
+    for (; end < batch->chunks.size() && bytes < kPackedAtOnce; ++end) bytes += batch->bytes_to_form(end);
     co_await compute(background_.env, end - first, bytes,
                      [batch, first, key = chunks_.domain_key()](std::size_t i) {
                        ReductionBatch::Chunk& chunk = batch->chunks[first + i];

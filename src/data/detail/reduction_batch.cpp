@@ -6,6 +6,8 @@ namespace claudefs::data {
 
 constexpr u64 kSavedLeast = 16_KiB;     // by a batch: a segment more takes the nodes some blocks each
 constexpr std::size_t kNeighbours = 8;  // more find a base no better, and lie further apart in the end
+// Longer ones have in themselves what a neighbour could give, and as bases cost readers more than they give.
+constexpr std::size_t kNeighbourMost = 64_KiB;
 
 namespace {
 
@@ -48,15 +50,22 @@ void ReductionBatch::plan_neighbours() {
   for (std::size_t first = 0; first < chunks.size(); first += kNeighbours) {
     const std::size_t end = std::min(first + kNeighbours, chunks.size());
     std::optional<std::size_t> longest;
-    for (std::size_t i = first; i < end; ++i)
-      if (!chunks[i].base && (!longest || chunks[i].plain.size() > chunks[*longest].plain.size()))
-        longest = i;
+    for (std::size_t i = first; i < end; ++i) {
+      if (chunks[i].base || chunks[i].plain.size() > kNeighbourMost) continue;
+      if (!longest || chunks[i].plain.size() > chunks[*longest].plain.size()) longest = i;
+    }
     for (std::size_t i = first; i < end; ++i) {
       const Chunk& chunk = chunks[i];
-      if (chunk.base || chunk.is_base || i == *longest || kept_whole.contains(chunk.hash)) continue;
-      chunks[i].neighbour = longest;
+      if (chunk.base || chunk.is_base || chunk.plain.size() > kNeighbourMost) continue;
+      if (i != *longest && !kept_whole.contains(chunk.hash)) chunks[i].neighbour = longest;
     }
   }
+}
+
+u64 ReductionBatch::bytes_to_form(std::size_t i) const {
+  const Chunk& chunk = chunks[i];
+  return chunk.plain.size() + chunk.base_plain.size() +
+         (chunk.neighbour ? chunks[*chunk.neighbour].plain.size() : 0);
 }
 
 std::map<codec::ChunkHash, std::vector<std::size_t>> ReductionBatch::neighbours_wanted() const {

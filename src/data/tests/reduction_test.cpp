@@ -606,19 +606,20 @@ std::vector<std::optional<std::size_t>> neighbours_of(const ReductionBatch& batc
 
 TEST(ReductionPlan, TheLongestOfEightThatStaysWholeIsTheOthersNeighbour) {
   ReductionBatch batch;
-  for (u64 i = 0; i < 10; ++i) {
-    batch.chunks.emplace_back().hash = hash_of(i);
-    batch.chunks.back().plain = noise(100 + (i == 2 || i == 5 ? 50 * i : 0), i);
+  for (const std::size_t size : {100, 100, 200, 100, 100, 350, 70'000, 100, 100, 100}) {
+    batch.chunks.emplace_back().hash = hash_of(batch.chunks.size());
+    batch.chunks.back().plain = noise(size, 1);
   }
   batch.chunks[5].base = hash_of(99);             // the longest is a delta
   batch.chunks[0].is_base = true;                 // stays whole
   batch.kept_whole.insert(batch.chunks[1].hash);  // likewise
   batch.plan_neighbours();
+  // 6 is too long, to build on another and to be built on.
   EXPECT_EQ(neighbours_of(batch),
-            (std::vector<std::optional<std::size_t>>{{}, {}, {}, 2, 2, {}, 2, 2, {}, 8}));
+            (std::vector<std::optional<std::size_t>>{{}, {}, {}, 2, 2, {}, {}, 2, {}, 8}));
   EXPECT_TRUE(batch.neighbours_wanted().empty());
   batch.chunks[3].beside_neighbour = batch.chunks[9].beside_neighbour = noise(10, 1);
-  EXPECT_EQ(batch.neighbours_wanted(), (Wanted{{hash_of(2), {3}}, {hash_of(8), {9}}}));
+  EXPECT_EQ(batch.neighbours_wanted(), (Wanted{{batch.chunks[2].hash, {3}}, {batch.chunks[8].hash, {9}}}));
 }
 
 #ifdef CLAUDEFS_MUTANTS
