@@ -11,7 +11,7 @@ namespace {
 using detail::kGearWindow;
 using detail::roll;
 
-constexpr std::size_t kMapsAFeature = 4;
+constexpr std::size_t kMapsAFeature = 2;
 constexpr std::size_t kMaps = kSketchFeatures * kMapsAFeature;
 constexpr std::uint64_t kSampled = std::uint64_t{1} << 58;  // a hash below: one in 64
 
@@ -72,7 +72,7 @@ std::optional<Sketch> sketch_chunk(const DomainKey& domain, ByteSpan plain) {
   Sampled sampled;
   sample(reinterpret_cast<const unsigned char*>(plain.data()), plain.size(), sampled);
   if (!sampled.any) return std::nullopt;
-  const SecretKey key = detail::derive_key(domain, "claudefs chunk sketch v1");
+  const SecretKey key = detail::derive_key(domain, "claudefs chunk sketch v2");
   Sketch out{};
   for (std::size_t i = 0; i < kSketchFeatures; ++i) {
     std::array<std::byte, kMapsAFeature * 8 + 1> input{};

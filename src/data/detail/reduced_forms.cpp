@@ -23,6 +23,7 @@ constexpr u64 kWorthwhile = 16;       // a form must be shorter by one part of s
 constexpr u64 kWorthwhileLeast = 64;  // bytes: what the index takes for a delta more
 constexpr u64 kWorthABase =
     8;  // and a delta against a neighbour, which readers need too, by one of so many more
+constexpr u64 kClearly = 4;  // a delta that takes one part of so many needs no comparison
 constexpr u64 kPackedAtOnce = 512_KiB;
 constexpr codec::Compression kHarder{codec::Compressor::zstd, 9};
 constexpr codec::Compression kQuick{codec::Compressor::zstd, 1};
@@ -64,22 +65,36 @@ bool looks_like_noise(const ReductionBatch::Chunk& chunk) {
   return codec::compress(kQuick, chunk.plain.span(), out.mutable_span()) == 0;
 }
 
+Buffer delta_against(const codec::DomainKey& key, const ReductionBatch::Chunk& chunk,
+                     const codec::ChunkHash& base, ByteSpan content) {
+  return if_good(key, chunk, codec::seal_delta(key, chunk.hash, chunk.plain.span(), {base, content}),
+                 content);
+}
+// What it takes to read a base, too, is to be gained.
+bool is_worth_a_base(const Buffer& delta, u64 alone) {
+  return !delta.empty() && delta.size() + alone / kWorthABase <= alone;
+}
+
+// `beside`: the chunk's neighbour, if it has one.
 void make_form(const codec::DomainKey& key, ReductionBatch::Chunk& chunk,
                const ReductionBatch::Chunk* beside) {
-  const ByteSpan plain = chunk.plain.span();
-  if (!chunk.base_plain.empty()) {
-    const ByteSpan base = chunk.base_plain.span();
-    chunk.stored = if_good(key, chunk, codec::seal_delta(key, chunk.hash, plain, {*chunk.base, base}), base);
+  Buffer similar;
+  if (!chunk.base_plain.empty()) similar = delta_against(key, chunk, *chunk.base, chunk.base_plain.span());
+  if (!similar.empty() && similar.size() <= chunk.from.length / kClearly) {
+    chunk.stored = std::move(similar);
+    return;
   }
-  if (!chunk.stored.empty()) return;
-  chunk.base.reset();
-  if (looks_like_noise(chunk)) return;
-  chunk.stored = if_good(key, chunk, codec::seal_chunk({kHarder}, key, chunk.hash, plain), {});
-  if (beside == nullptr) return;
-  const ByteSpan base = beside->plain.span();
-  Buffer form = if_good(key, chunk, codec::seal_delta(key, chunk.hash, plain, {beside->hash, base}), base);
-  const u64 alone = chunk.stored.empty() ? chunk.from.length : chunk.stored.size();
-  if (form.size() + alone / kWorthABase <= alone) chunk.beside_neighbour = std::move(form);
+  const bool noise = looks_like_noise(chunk);
+  if (!noise)
+    chunk.stored = if_good(key, chunk, codec::seal_chunk({kHarder}, key, chunk.hash, chunk.plain.span()), {});
+  const auto size = [&chunk] { return chunk.stored.empty() ? chunk.from.length : chunk.stored.size(); };
+  if (is_worth_a_base(similar, size()))
+    chunk.stored = std::move(similar);
+  else
+    chunk.base.reset();
+  if (noise || beside == nullptr) return;
+  Buffer form = delta_against(key, chunk, beside->hash, beside->plain.span());
+  if (is_worth_a_base(form, size())) chunk.beside_neighbour = std::move(form);
 }
 
 }  // namespace
@@ -107,7 +122,7 @@ Task<Result<void>> Reducer::pin_neighbours(BatchPtr batch) {
   for (const auto& [base, users] : wanted)
     for (const std::size_t i : users) {
       ReductionBatch::Chunk& chunk = batch->chunks[i];
-      if (!chunk.base) continue;
+      if (chunk.base != base) continue;  // refused
       CFS_PROBE(data_neighbour_delta, "a chunk becomes a delta against one that lies next to it");
       chunk.stored = std::move(chunk.beside_neighbour);
       if (CFS_MUTANT(data_neighbour_untold)) chunk.base.reset();

@@ -56,7 +56,7 @@ void ReductionBatch::plan_neighbours() {
     }
     for (std::size_t i = first; i < end; ++i) {
       const Chunk& chunk = chunks[i];
-      if (chunk.base || chunk.is_base || chunk.plain.size() > kNeighbourMost) continue;
+      if (chunk.is_base || chunk.plain.size() > kNeighbourMost || !longest) continue;
       if (i != *longest && !kept_whole.contains(chunk.hash)) chunks[i].neighbour = longest;
     }
   }

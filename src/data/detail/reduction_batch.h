@@ -42,9 +42,9 @@ struct ReductionBatch {
   // The base that each chunk without one is to ask for next: what most of its features name. A chunk whose
   // base is another of this batch takes the base of that where it has one itself.
   std::map<codec::ChunkHash, std::vector<std::size_t>> plan();
-  // For short chunks that no similar one was found for: of every few that lie next to each other the longest
-  // is the others' neighbour. Contents of one kind mostly lie together (files of a directory, parts of a
-  // file), and short ones compress badly alone.
+  // For short chunks, in case no similar one is found or it helps little: of every few that lie next to each
+  // other the longest that has no base is the others' neighbour. Contents of one kind mostly lie together
+  // (files of a directory, parts of a file), and short ones compress badly alone.
   void plan_neighbours();
   u64 bytes_to_form(std::size_t i) const;  // its own and of what it is to build on, or may
   // The bases of the forms that build on neighbours, and their users.
