@@ -11,8 +11,8 @@
 namespace claudefs::codec {
 
 namespace {
-// As what is packed alone. What hardly differs from its base would come out the same at 3; what only has
-// words in common with it is a twentieth shorter than at 3.
+// As what is packed alone. Deltas are a twentieth shorter than at 3, of what hardly differs from its base as
+// well as of what only has words in common with it.
 constexpr int kDeltaLevel = 9;
 // Content that repeats itself has so many short matches near by that the ordinary search never comes to the
 // long one in the base: one place of 128 there is entered with the 32 bytes that it begins with, and looked

@@ -21,9 +21,8 @@ using runtime::Task;
 
 constexpr u64 kWorthwhile = 16;       // a form must be shorter by one part of so many
 constexpr u64 kWorthwhileLeast = 64;  // bytes: what the index takes for a delta more
-constexpr u64 kWorthABase =
-    8;  // and a delta against a neighbour, which readers need too, by one of so many more
-constexpr u64 kClearly = 4;  // a delta that takes one part of so many needs no comparison
+constexpr u64 kWorthABase = 8;        // and a delta than what is packed alone: readers need the base, too
+constexpr u64 kClearly = 4;           // a delta that takes one part of so many needs no comparison
 constexpr u64 kPackedAtOnce = 512_KiB;
 constexpr codec::Compression kHarder{codec::Compressor::zstd, 9};
 constexpr codec::Compression kQuick{codec::Compressor::zstd, 1};
