@@ -25,6 +25,7 @@ struct Options {
   u64 fast_bytes = 0;                                   // that `fast` may hold, likewise
   runtime::Duration scrub_every = data::kScrubEvery;    // so often it reads all that it holds
   runtime::Duration reduce_after = data::kReduceAfter;  // see data/node_service.h
+  meta::SplitPolicy split;
   std::size_t proposals_max = raft::HostOptions().proposals_max;  // of a shard, under way: clients wait
   // Opens the metadata store in a directory of its own, which it makes.
   std::function<runtime::Task<Result<std::unique_ptr<store::Kv>>>(runtime::Env& env, std::string directory)>
