@@ -43,6 +43,7 @@ class Collector {
     if (const auto* moved = std::get_if<SetParent>(&part)) change(moved->inode);
     if (const auto* restored = std::get_if<TakeFromTrash>(&part)) change(restored->inode);
     if (const auto* cut = std::get_if<CutEntries>(&part)) change(cut->from);
+    if (const auto* made = std::get_if<MakeFragment>(&part)) change(made->born.inode.id);
     if (const auto* taken = std::get_if<TakeEntries>(&part)) change(taken->into);
     if (const auto* map = std::get_if<SetFragments>(&part)) change(map->directory);
     if (const auto* set = std::get_if<SetDirectory>(&part)) change(set->to.inode.id);

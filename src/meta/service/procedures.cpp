@@ -34,8 +34,10 @@ runtime::Task<Result<Buffer>> NamespaceService::run_planned(ShardId shard, clust
   auto planned = make_plan(state, op, now());
   // Told by the command itself, so that it is the answer for good: no copy of this request is executed later,
   // when the name may be back. (MakeDirectory is proposed only for an id of this shard.)
-  if (!planned && planned.error().code == Errc::moved && Op::kKind != MakeDirectory::kKind)
-    co_return co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+  if (!planned && planned.error().code == Errc::moved && Op::kKind != MakeDirectory::kKind) {
+    Result<Buffer> told = co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+    if (told || told.error().code != Errc::cross_device) co_return std::move(told);
+  }
   auto plan = co_await std::move(planned);
   std::vector<InodeId> removed = directories_removed_by(plan.parts);
   Result<Buffer> done;

@@ -91,6 +91,7 @@ struct Splits {
   }
   // The ranges of all are one after the other, entries are in theirs, and counted.
   void expect_sound() {
+    cluster.run_for(3s);
     EXPECT_EQ(cluster.loose_ends(), 0u);
     u64 first = 0;
     InodeId at = directory;
@@ -280,13 +281,12 @@ bool names_survive(u64 seed) {
       const Errc code = d.unlink(name);
       if (code != (names.erase(name) != 0 ? Errc::ok : Errc::not_found)) return false;
     }
-    d.cluster.run_for(runtime::Duration(d.cluster.random.between(0, 50'000'000)));
+    d.cluster.run_for(runtime::Duration(d.cluster.random.between(0, 200'000'000)));
   }
   d.cluster.calm();
   d.cluster.run_for(20s);
   d.expect_sound();
   EXPECT_GT(d.cluster.split.figures->splits, 3u);
-  EXPECT_GT(d.cluster.split.figures->merges, 0u);
   return d.list() == std::multiset<std::string>(names.begin(), names.end());
 }
 
