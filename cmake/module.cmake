@@ -2,7 +2,10 @@
 #
 # Makes the static library `cfs_NAME` of src/NAME/{*.cpp,detail/**.cpp} and, from tests/*.cpp, the program
 # `test_NAME`. A module may include only headers of itself and of DEPS (and what those declare): tools/lint checks
-# it. `link_NAME` links the module alone, so an upward call fails the build.
+# it. `link_NAME` links the module alone, so an upward call fails the build. Targets `unit_tests` and `linked_alone` are
+# all of them.
+add_custom_target(unit_tests)
+add_custom_target(linked_alone)
 function(claudefs_module name)
   cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR}/${name})
@@ -16,6 +19,7 @@ function(claudefs_module name)
     add_executable(link_${id} ${CMAKE_SOURCE_DIR}/cmake/link_alone.cpp)
     target_link_libraries(link_${id} PRIVATE -Wl,--whole-archive cfs_${id} -Wl,--no-whole-archive)
     set_target_properties(link_${id} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/link)
+    add_dependencies(linked_alone link_${id})
   else()
     add_library(cfs_${id} INTERFACE)
     set(scope INTERFACE)
@@ -34,6 +38,7 @@ function(claudefs_module name)
       string(REPLACE "/" "_" dep_id ${dep})
       target_link_libraries(test_${id} PRIVATE cfs_${dep_id})
     endforeach()
+    add_dependencies(unit_tests test_${id})
     add_test(NAME ${id} COMMAND test_${id})
     set_tests_properties(${id} PROPERTIES TIMEOUT 600)
   endif()

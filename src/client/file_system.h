@@ -139,7 +139,8 @@ class FileSystem {
   Task<Result<void>> write(HandleId handle, u64 offset, Buffer data, bool append = false);
   Task<Result<void>> flush(HandleId handle);  // at every close(2) of a descriptor
   Task<Result<void>> fsync(HandleId handle);
-  Task<Result<void>> release(HandleId handle);  // the last use of a handle; never leaves it open
+  Task<Result<void>> release(
+      HandleId handle);  // the last use of a handle: what was called with it has ended; never leaves it open
   Task<Result<void>> allocate(HandleId handle, AllocateRequest request);
   Task<Result<u64>> seek(HandleId handle, u64 offset, SeekTarget target);  // no_data (ENXIO) past the end
   // By reference to the same chunks: no content moves. Gives the bytes copied.

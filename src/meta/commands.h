@@ -58,7 +58,7 @@ struct FindDentry {  // query: the entry itself, whatever shard its inode lives 
 struct PrepareReply {
   Errc code = Errc::ok;  // why not; busy: another transaction holds a key
   std::string text;
-  std::vector<Inode> inodes;  // as the parts will leave them
+  std::vector<Inode> inodes;         // as the parts will leave them
   std::vector<FragmentContent> cut;  // what CutEntries will take away
   static auto fields(auto& self) { return std::tie(self.code, self.text, self.inodes, self.cut); }
 };
@@ -114,7 +114,8 @@ struct Resolve {  // to the coordinator's shard: settles for good whether `txn` 
 
 // --- split directories: docs/architecture/directories.md ---
 
-struct GatherFragments {  // to the directory's shard: makes it whole. not_empty: entries are in it or a fragment
+struct GatherFragments {  // to the directory's shard: makes it whole. not_empty: entries are in it or a
+                          // fragment
   static constexpr u16 kKind = 0x013e;
   using Reply = Nothing;
   InodeId directory{};

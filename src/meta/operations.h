@@ -61,11 +61,9 @@ struct ReadDirectoryReply {
   };
   std::vector<Entry> entries;
   bool end = false;
-  InodeId parent{};       // of the directory, for ".."; of a fragment 0
-  u64 range_end = 0;      // with `end`: where entries go on, in another fragment; 0: there are no more
-  static auto fields(auto& self) {
-    return std::tie(self.entries, self.end, self.parent, self.range_end);
-  }
+  InodeId parent{};   // of the directory, for ".."; of a fragment 0
+  u64 range_end = 0;  // with `end`: where entries go on, in another fragment; 0: there are no more
+  static auto fields(auto& self) { return std::tie(self.entries, self.end, self.parent, self.range_end); }
 };
 struct ReadDirectory {  // not_directory, stale; moved when what follows `after_cookie` is not there
   static constexpr u16 kKind = 0x0103;

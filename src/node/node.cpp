@@ -116,7 +116,8 @@ runtime::Task<Result<void>> Node::size_devices() {
   }
   const u64 size = directories.has_fast() ? fast_total_ : data_total_;
   journal_bytes_ = std::clamp(size / 8, kJournalMin, kJournalMax);
-  raft_file_bytes_ = std::clamp(size / 64, kRaftFileMin, kRaftFileMax);
+  raft_file_bytes_ = options_.raft_file_bytes != 0 ? options_.raft_file_bytes
+                                                   : std::clamp(size / 64, kRaftFileMin, kRaftFileMax);
   const u64 logs = journal_bytes_ + kRaftFilesMost * raft_file_bytes_;
   if (directories.has_fast() && logs > fast_total_ / 2)
     co_return fail(

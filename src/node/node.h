@@ -21,8 +21,9 @@ struct Options {
   cluster::ClusterSpec spec;
   NodeId self{};
   store::DeviceDirectories directories;
-  u64 size_bytes = 0;                                   // that `data` may hold; 0: what its disk has
-  u64 fast_bytes = 0;                                   // that `fast` may hold, likewise
+  u64 size_bytes = 0;       // that `data` may hold; 0: what its disk has
+  u64 fast_bytes = 0;       // that `fast` may hold, likewise
+  u64 raft_file_bytes = 0;  // of each of the Raft log's files; 0: a share of the disk
   runtime::Duration scrub_every = data::kScrubEvery;    // so often it reads all that it holds
   runtime::Duration reduce_after = data::kReduceAfter;  // see data/node_service.h
   meta::SplitPolicy split;

@@ -47,6 +47,8 @@ constexpr UnitTest kUnitTests[] = {
     {"crossed_grant_ends_lease", "test_client",
      "LeasesTest.a_grant_that_crosses_a_recall_does_not_end_what_is_being_flushed", true},
     {"meta_quota_moves_freely", "test_meta", "QuotaDirectories.its_mutant_is_noticed"},
+    {"client_hole_swallows_writes", "test_client",
+     "FileSystemTest.WhatIsWrittenWhileAHoleIsMadeGivesTheFileItsSize", true},
     {"write_outlives_its_lease", "test_client",
      "QuotaTest.a_write_that_outlives_its_session_asks_for_the_lease_anew", true},
     {"client_reserve_outlives_limits", "test_client",

@@ -71,6 +71,7 @@ void Cluster::start_server(Server& server) {
   options.directories = directories();
   options.size_bytes = options_.server_bytes;
   options.fast_bytes = options_.server_bytes / 2;
+  options.raft_file_bytes = options_.raft_file_bytes;
   options.scrub_every = kScrubEvery;
   options.reduce_after = kReduceAfter;
   options.open_kv = ImageKv::open;

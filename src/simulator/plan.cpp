@@ -64,6 +64,8 @@ Plan draw(u64 seed, bool dense) {
   plan.cluster.fast_devices = devices.chance(400'000);
   sim::RandomStream splits(seed, "splits");
   if (splits.chance(400'000)) plan.cluster.split_at = splits.between(2, 6);
+  // The smaller, the more often files of the log are dropped, and who was away needs a snapshot.
+  plan.cluster.raft_file_bytes = 256_KiB << devices.between(0, 4);
   return plan;
 }
 

@@ -67,6 +67,8 @@ class Workload {
     client::HandleId handle;
     InodeId inode{};
     bool writable = false;
+    std::shared_ptr<void> held =
+        std::make_shared<int>();  // by whoever uses it: a kernel closes it behind them
   };
   struct Lane {
     Client* client;

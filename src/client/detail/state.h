@@ -151,10 +151,10 @@ class State {
   };
   // A query of a name; `parent` is the operation's field for the directory, which it has.
   template <class Op>
-  Task<Result<Placed<typename Op::Reply>>> ask_name(Op op, InodeId Op::*parent, std::string name);
+  Task<Result<Placed<typename Op::Reply>>> ask_name(Op op, InodeId Op::* parent, std::string name);
   // A change of one.
   template <class Op>
-  Task<Result<Placed<typename Op::Reply>>> change_name(Op op, InodeId Op::*parent, std::string name);
+  Task<Result<Placed<typename Op::Reply>>> change_name(Op op, InodeId Op::* parent, std::string name);
 
   // open_files.cpp
   FilePtr find_file(InodeId inode) const;
@@ -335,7 +335,7 @@ Task<Result<typename Op::Reply>> State::command(ShardId shard, Op op) {
 }
 
 template <class Op>
-Task<Result<State::Placed<typename Op::Reply>>> State::ask_name(Op op, InodeId Op::*parent,
+Task<Result<State::Placed<typename Op::Reply>>> State::ask_name(Op op, InodeId Op::* parent,
                                                                 std::string name) {
   const InodeId directory = op.*parent;
   for (int attempt = 1;; ++attempt) {
@@ -352,7 +352,7 @@ Task<Result<State::Placed<typename Op::Reply>>> State::ask_name(Op op, InodeId O
 }
 
 template <class Op>
-Task<Result<State::Placed<typename Op::Reply>>> State::change_name(Op op, InodeId Op::*parent,
+Task<Result<State::Placed<typename Op::Reply>>> State::change_name(Op op, InodeId Op::* parent,
                                                                    std::string name) {
   const InodeId directory = op.*parent;
   for (int attempt = 1;; ++attempt) {

@@ -231,6 +231,30 @@ TEST_F(FileSystemTest, WhatAnotherClientClosedIsSeenByWhoOpensLater) {
   ASSERT_TRUE(run(two->stop()));
 }
 
+TEST_F(FileSystemTest, WhatIsWrittenWhileAHoleIsMadeGivesTheFileItsSize) {
+  auto fs = mount();
+  const Opened opened = run(fs->create_file(named("f"), kReadWrite)).value();
+  const std::string begin(2000, 'a');
+  ASSERT_TRUE(run(fs->write(opened.handle, 0, Buffer::copy_of(begin))));
+  ASSERT_TRUE(run(fs->fsync(opened.handle)));
+  cluster_.router.delay = 20ms;
+  AllocateRequest hole;
+  hole.mode = AllocateMode::punch_hole;
+  hole.keep_size = true;
+  hole.offset = 1000;
+  hole.length = 100'000;
+  std::vector<runtime::Task<Result<void>>> both;
+  both.push_back(fs->allocate(opened.handle, hole));
+  both.push_back(fs->write(opened.handle, 5000, Buffer::copy_of("behind")));
+  for (const Result<void>& done : run(runtime::join_all(node_.executor(), std::move(both))))
+    ASSERT_TRUE(done);
+  EXPECT_EQ(size_of(*fs, opened.inode.id), 5006);
+  ASSERT_TRUE(run(fs->fsync(opened.handle)));
+  EXPECT_EQ(size_of(*fs, opened.inode.id), 5006);
+  EXPECT_EQ(read_all(*fs, opened.handle).substr(0, 1001), begin.substr(0, 1000) + std::string(1, '\0'));
+  ASSERT_TRUE(run(fs->stop()));
+}
+
 TEST_F(FileSystemTest, AnUnlinkedFileLivesWhileItIsOpen) {
   auto fs = mount();
   const Opened opened = run(fs->create_file(named("f"), kReadWrite)).value();

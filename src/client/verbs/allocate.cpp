@@ -1,10 +1,15 @@
+#include "base/mutant.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
 
+CFS_DEFINE_MUTANT(client_hole_swallows_writes,
+                  "client: what is written while a hole is made goes with it, and so does the size it gave");
+
 namespace {
 
-// After what was written before, in one commit: free `punch`, then reach `size_at_least`.
+// After what was written before, in one commit: free `punch`, then reach `size_at_least`. What is written
+// meanwhile comes behind it.
 Task<Result<void>> change_range(State& state, FilePtr file, std::optional<meta::CommitWrite::Range> punch,
                                 std::optional<u64> size_at_least) {
   const Leases::Use use = co_await state.use_for_writing(file);
@@ -21,10 +26,7 @@ Task<Result<void>> change_range(State& state, FilePtr file, std::optional<meta::
     const Leases::OwnChange change(state.own(), file->id());
     reply = co_await state.command(file->id().shard(), std::move(commit));
   }
-  if (punch) {
-    file->dirty.erase(punch->offset, punch->length);
-    state.recount(*file);
-  }
+  if (punch && CFS_MUTANT(client_hole_swallows_writes)) file->dirty.erase(punch->offset, punch->length);
   state.note_own_change(reply.inode, before);
   co_return Result<void>();
 }

@@ -91,10 +91,6 @@ Task<Result<u64>> copy_references(State& state, FilePtr source, FilePtr target, 
     if (reached == 0) break;
     at = reached;
   }
-  if (at != request.from_offset) {
-    target->dirty.erase(request.to_offset, at - request.from_offset);
-    state.recount(*target);
-  }
   co_return at - request.from_offset;
 }
 

@@ -34,12 +34,12 @@ Task<Result<std::optional<Inode>>> ask_fragments(State& state, InodeId directory
   if (state.leases && round < kRounds) {
     if (all.fragments.empty()) co_return std::optional<Inode>();
     std::optional<Inode> merged = state.leases->merged(directory);
-    if (!merged) CFS_PROBE(client_split_directory_asked_again, "a split directory changes while it is asked for");
+    if (!merged)
+      CFS_PROBE(client_split_directory_asked_again, "a split directory changes while it is asked for");
     co_return merged;
   }
   for (const Result<meta::InodeReply>& reply : replies) {
-    if (!reply && reply.error().code == Errc::stale && round < 2 * kRounds)
-      co_return std::optional<Inode>();
+    if (!reply && reply.error().code == Errc::stale && round < 2 * kRounds) co_return std::optional<Inode>();
     if (!reply) co_return fail(reply.error());
     merge_fragment(all.inode, reply->inode);
   }

@@ -296,11 +296,11 @@ Task<Result<void>> check_names(FsckRun& run) {
       if (!wrong) continue;
       // Once is not enough: it may have changed between the readings. An inode that is the same before and
       // after, and an entry that still leads nowhere the next time, have not.
-      const bool stood_still = (row == nullptr) == (former == nullptr) &&
-                               (row == nullptr || (row->inode.changed == former->inode.changed &&
-                                                   row->inode.nlink == former->inode.nlink &&
-                                                   row->inode.size == former->inode.size &&
-                                                   row->inode.flags == former->inode.flags));
+      const bool stood_still =
+          (row == nullptr) == (former == nullptr) &&
+          (row == nullptr ||
+           (row->inode.changed == former->inode.changed && row->inode.nlink == former->inode.nlink &&
+            row->inode.size == former->inode.size && row->inode.flags == former->inode.flags));
       if (!stood_still || number < 2) {
         again.insert(id);
         if (names != nullptr) again.insert(names->directory);
@@ -310,7 +310,8 @@ Task<Result<void>> check_names(FsckRun& run) {
         continue;
       }
       const bool can_mend = wrong->kind != "fragment";
-      const bool repaired = run.options.repair && can_mend && co_await repair(run, seen, id, row, names, content);
+      const bool repaired =
+          run.options.repair && can_mend && co_await repair(run, seen, id, row, names, content);
       run.found(wrong->kind, wrong->text, repaired);
     }
     wanted = std::move(again);

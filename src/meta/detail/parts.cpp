@@ -225,9 +225,7 @@ std::vector<LockNeed> locks_of(const Part& part) {
             if (CFS_MUTANT(meta_split_without_lock)) return std::vector<LockNeed>{};
             return std::vector<LockNeed>{{inode_lock(p.from), true}};
           },
-          [](const MakeFragment& p) {
-            return std::vector<LockNeed>{{inode_lock(p.born.inode.id), true}};
-          },
+          [](const MakeFragment& p) { return std::vector<LockNeed>{{inode_lock(p.born.inode.id), true}}; },
           [](const TakeEntries& p) { return std::vector<LockNeed>{{inode_lock(p.into), true}}; },
           [](const SetFragments& p) { return std::vector<LockNeed>{{inode_lock(p.directory), true}}; },
           [](const SetDirectory& p) { return std::vector<LockNeed>{{inode_lock(p.to.inode.id), true}}; },

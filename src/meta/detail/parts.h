@@ -132,15 +132,12 @@ struct SetDirectory {
   Newborn to;  // its inode's id, mode, owner, flags, and `changed`
   std::optional<Time> accessed, modified;
   std::optional<Time> if_changed;  // of the directory itself: what it was when this was planned
-  static auto fields(auto& self) {
-    return std::tie(self.to, self.accessed, self.modified, self.if_changed);
-  }
+  static auto fields(auto& self) { return std::tie(self.to, self.accessed, self.modified, self.if_changed); }
 };
 // The order is on the wire.
-using Part =
-    std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock, KeepInTrash,
-                 TakeFromTrash, MakeVolume, DropVolume, CutEntries, MakeFragment, TakeEntries, SetFragments,
-                 SetDirectory>;
+using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock,
+                          KeepInTrash, TakeFromTrash, MakeVolume, DropVolume, CutEntries, MakeFragment,
+                          TakeEntries, SetFragments, SetDirectory>;
 
 struct LockNeed {
   std::string object;

@@ -18,8 +18,7 @@ Result<ReadDirectoryReply> read_directory(const ReadContext& context, const Read
   if (op.opener) TRY(check_access(context, directory, *op.opener, kMayRead));
   TRY(check_holds(context, directory, op.after_cookie + 1));
   ReadDirectoryReply reply;
-  if (!is_fragment(directory))
-    reply.parent = directory.parent == InodeId{} ? directory.id : directory.parent;
+  if (!is_fragment(directory)) reply.parent = directory.parent == InodeId{} ? directory.id : directory.parent;
   if (const auto range = load_fragments(context, op.directory)) reply.range_end = range->end;
   reply.end = true;
   const u32 most = std::clamp<u32>(op.entries_max, 1, kEntriesMax);

@@ -80,8 +80,7 @@ Task<Result<void>> DirectoryKeeper::split(ShardId shard, InodeId from) {
   const Inode before = co_await load_directory(state, from);
   const InodeId directory = directory_of(before);
   const bool own = directory == from;  // the first range is the directory's
-  const ReadFragments::Reply known =
-      co_await service_.call_op(directory.shard(), ReadFragments(directory));
+  const ReadFragments::Reply known = co_await service_.call_op(directory.shard(), ReadFragments(directory));
   const FragmentRecord range = load_fragments(state, from).value_or(FragmentRecord());
   const u64 middle = middle_of(state, from);
   if (middle == 0 || known.fragments.size() >= kFragmentsMost) co_return Result<void>();
@@ -124,7 +123,8 @@ Fragment DirectoryKeeper::new_fragment(InodeId directory, const FragmentMap& map
   }
   const u64 stamp = hlc_of(service_.env().wall_now()).value ^ service_.env().random().next();
   const u64 hash = hash_of_name(fmt::format("{:x} {:x}", directory, first), stamp);
-  return {first, InodeId::make(directory.site(), ShardId{static_cast<u16>(shard)}, u64{1} << 43 | hash >> 21)};
+  return {first,
+          InodeId::make(directory.site(), ShardId{static_cast<u16>(shard)}, u64{1} << 43 | hash >> 21)};
 }
 
 std::vector<InodeId> DirectoryKeeper::quiet_and_small(ShardId shard, const Changes& changes) {

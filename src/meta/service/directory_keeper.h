@@ -32,8 +32,8 @@ class DirectoryKeeper {
   ShardService& service_;
   Coordinator& coordinator_;
   SplitPolicy policy_;
-  std::map<ShardId, Changes> changed_;                 // since the last look
-  std::map<InodeId, runtime::Instant> quiet_since_;    // small fragments
+  std::map<ShardId, Changes> changed_;               // since the last look
+  std::map<InodeId, runtime::Instant> quiet_since_;  // small fragments
 };
 
 }  // namespace claudefs::meta

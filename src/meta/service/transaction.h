@@ -28,8 +28,8 @@ class Coordinator {
   // Errc::busy: another transaction was in the way; plan again.
   runtime::Task<Result<Buffer>> run(ShardId shard, cluster::RequestId id, Work work);
 
-  // Entries leave a directory or fragment: `source` is prepared first (all in one shard), and what it tells of
-  // them makes the rest. For nobody: every lease on what changes is recalled.
+  // Entries leave a directory or fragment: `source` is prepared first (all in one shard), and what it tells
+  // of them makes the rest. For nobody: every lease on what changes is recalled.
   struct Move {
     std::vector<Part> source;
     std::function<std::vector<Part>(FragmentContent)> rest;

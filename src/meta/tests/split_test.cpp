@@ -29,7 +29,8 @@ SplitPolicy small(runtime::Duration quiet_for) {
 }
 
 struct Splits {
-  explicit Splits(u64 seed = 1, runtime::Duration quiet_for = 1h) : cluster(seed, kShards, 3, small(quiet_for)) {
+  explicit Splits(u64 seed = 1, runtime::Duration quiet_for = 1h)
+      : cluster(seed, kShards, 3, small(quiet_for)) {
     const MakeDirectory make{kRootInode, "d", 0777};
     directory = cluster.call(kRootInode.shard(), make)->inode.id;
   }
@@ -42,7 +43,7 @@ struct Splits {
   }
   // As a client does: where the map says, and again when that was wrong.
   template <class Op>
-  Result<typename Op::Reply> at_name(Op op, InodeId Op::*parent, const std::string& name) {
+  Result<typename Op::Reply> at_name(Op op, InodeId Op::* parent, const std::string& name) {
     for (;;) {
       op.*parent = place_of(name);
       auto reply = cluster.call((op.*parent).shard(), op);

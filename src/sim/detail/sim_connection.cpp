@@ -13,8 +13,8 @@ constexpr std::size_t kLargestSegment = 64_KiB;
 
 SimConnection::SimConnection(World& world, Node& from, Node& to, std::string from_name, std::string to_name)
     : world_(world),
-      ends_{{from, std::move(from_name), Condition(from.executor()), {}},
-            {to, std::move(to_name), Condition(to.executor()), {}}} {}
+      ends_{{from, std::move(from_name), Condition(from.executor()), Condition(from.executor()), {}},
+            {to, std::move(to_name), Condition(to.executor()), Condition(to.executor()), {}}} {}
 
 bool SimConnection::joins(const Node& one, const Node& other) const {
   return (&ends_[0].node == &one && &ends_[1].node == &other) ||
@@ -45,7 +45,7 @@ Task<Result<std::size_t>> SimConnection::read(int side, MutableByteSpan into) {
       front = front.slice(count);
   }
   end.unread_or_under_way -= done;
-  ends_[1 - side].changed.notify_all();
+  ends_[1 - side].has_room.notify_all();
   co_return done;
 }
 
@@ -55,7 +55,7 @@ Task<Result<void>> SimConnection::write(int side, std::vector<Buffer> pieces) {
   End& peer = ends_[1 - side];
   for (const Buffer& piece : pieces) {
     for (std::size_t at = 0; at < piece.size();) {
-      while (!end.closed && !end.lost && peer.unread_or_under_way >= kWindow) co_await end.changed.wait();
+      while (!end.closed && !end.lost && peer.unread_or_under_way >= kWindow) co_await end.has_room.wait();
       if (end.closed || end.lost) co_return closed_error(end);
       const std::size_t count = std::min(piece.size() - at, kLargestSegment);
       // Copied, as the kernel does: what the caller does to the bytes afterwards must not matter.
@@ -115,6 +115,7 @@ void SimConnection::close(int side) {
   if (end.closed) return;
   end.closed = true;
   end.changed.notify_all();
+  end.has_room.notify_all();
   if (!end.lost) send(side, {});
 }
 
@@ -122,6 +123,7 @@ void SimConnection::lose_end(int side) {
   ends_[side].lost = true;
   ends_[side].arrived.clear();
   ends_[side].changed.notify_all();
+  ends_[side].has_room.notify_all();
 }
 void SimConnection::lose() {
   under_way_[0].clear();

@@ -29,7 +29,8 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
   struct End {
     Node& node;
     std::string name;
-    runtime::Condition changed;
+    runtime::Condition changed;   // for who reads
+    runtime::Condition has_room;  // in the window of the other end, for who writes
     std::deque<Buffer> arrived;
     bool peer_closed = false;  // its FIN has arrived
     bool lost = false;

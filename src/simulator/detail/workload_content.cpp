@@ -282,7 +282,7 @@ runtime::Task<void> Workload::use_open_file(Client* client, Random* random) {
   if (what == 0) co_await write(client, file, ++last_write_, offset, draw_length(*random));
   if (what == 1) (void)co_await read(client, file, offset, draw_length(*random)).result();
   if (what == 2) (void)co_await sync(client, file, random->coin()).result();
-  if (what == 3) {
+  if (what == 3 && file.held.use_count() == 2) {  // what is kept and this one
     kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(at));
     co_await release(client, file);
   }

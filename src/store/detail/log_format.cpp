@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/mutant.h"
+#include "base/zeros.h"
 #include "store/detail/fixed.h"
 
 namespace claudefs::store::detail {
@@ -102,8 +103,9 @@ std::vector<ScannedRecord> scan_log_file(ByteSpan file, const LogFileHeader& hea
   u32 previous = header.previous;
   u64 at = kLogHeaderArea;
   while (at + kLogRecordHeader <= file.size()) {
-    if (get_fixed<u32>(file, at) != kRecordMagic) {  // nearly all there is in the unwritten part of a file
-      at += 8;
+    if (const u32 magic = get_fixed<u32>(file, at); magic != kRecordMagic) {
+      // Zeros are nearly all that there is in the unwritten part of a file.
+      at += magic == 0 ? std::max<u64>(8, leading_zeros(file.subspan(at)) & ~u64{7}) : 8;
       continue;
     }
     const auto found = parse_log_record_header(file.subspan(at, kLogRecordHeader), header.salt);
@@ -137,9 +139,7 @@ Result<void> check_log_file(ByteSpan file, const LogFileHeader& header, u64 end_
     return bad(0, "the file header is not as it was written");
   u64 expected = header.first_sequence;
   u64 end = kLogHeaderArea;
-  const auto zeros_until = [&](u64 at) {
-    return std::ranges::all_of(file.subspan(end, at - end), [](std::byte b) { return b == std::byte{0}; });
-  };
+  const auto zeros_until = [&](u64 at) { return all_zero(file.subspan(end, at - end)); };
   for (const ScannedRecord& record : scan_log_file(file, header, record_bytes_max)) {
     if (record.header.sequence != expected) return bad(end, "a record does not check");
     const u64 last = record.offset + kLogRecordHeader + record.header.length;

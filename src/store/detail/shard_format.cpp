@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/crc32c.h"
+#include "base/zeros.h"
 #include "store/detail/fixed.h"
 
 namespace claudefs::store::detail {
@@ -105,8 +106,7 @@ Result<void> check_shard_file(const ShardInfo& info, ByteSpan file) {
   TRY_ASSIGN(const ShardHead head, parse_shard_head_of(info, file));
   const std::size_t table_end = kShardHeader + 4 * head.checksums.size();
   const ByteSpan padding = file.subspan(table_end, shard_data_at(info.length) - table_end);
-  if (!std::ranges::all_of(padding, [](std::byte b) { return b == std::byte{0}; }))
-    return fail(Errc::corrupt, "the bytes behind its table are not zero");
+  if (!all_zero(padding)) return fail(Errc::corrupt, "the bytes behind its table are not zero");
   const ByteSpan content = file.subspan(shard_data_at(info.length));
   for (u32 at = 0; at < info.length; at += kShardBlock)
     if (crc32c(content.subspan(at, std::min(kShardBlock, info.length - at))) !=

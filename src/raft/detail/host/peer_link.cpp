@@ -8,17 +8,29 @@ namespace {
 constexpr std::size_t kCallsInFlight = 8;  // per lane
 constexpr std::size_t kCallBytes = 1_MiB;
 constexpr std::size_t kOneWayBytes = 64_KiB;
-constexpr u32 kAnsweredBeat = 10;  // one in so many
+constexpr u32 kAnswered = 10;  // of messages that need no answer themselves, one in so many gets one
 
-// Appends and their answers are most of the traffic, and Raft needs no second answer to them. Heartbeats want
-// one, by which a connection that leads nowhere is found out, and long batches, by which a lane knows when to
-// stop.
-bool wants_answer(const RaftMessages& batch, std::size_t bytes) {
-  return bytes > kOneWayBytes || std::ranges::any_of(batch.messages, [](const Message& message) {
-           return message.kind != MessageKind::append && message.kind != MessageKind::append_reply;
-         });
+// All but votes: Raft answers them itself, or repeats them.
+bool needs_no_answer(const Message& message) {
+  switch (message.kind) {
+    case MessageKind::append:
+    case MessageKind::append_reply:
+    case MessageKind::heartbeat:
+    case MessageKind::heartbeat_reply:
+    case MessageKind::quiet:
+    case MessageKind::quiet_reply:
+      return true;
+    default:
+      return false;
+  }
 }
 }  // namespace
+
+// By an answer a connection that leads nowhere is found out, and a lane knows when to stop.
+bool PeerLink::wants_answer(const RaftMessages& batch, std::size_t bytes) {
+  if (bytes > kOneWayBytes || !std::ranges::all_of(batch.messages, needs_no_answer)) return true;
+  return ++unanswered_ % kAnswered == 0;
+}
 
 void PeerLink::queue(Message message) {
   Lane& lane = message.entries.empty() ? urgent_ : bulk_;
@@ -41,7 +53,7 @@ void PeerLink::flush() {
 void PeerLink::send_beat() {
   if (urgent_.calls >= kCallsInFlight || !scope_.accepting()) return;
   ++urgent_.calls;
-  scope_.spawn(call(urgent_, batch(), ++beats_ % kAnsweredBeat == 0));
+  scope_.spawn(call(urgent_, batch(), wants_answer(batch(), 0)));
 }
 
 void PeerLink::flush_lane(Lane& lane) {

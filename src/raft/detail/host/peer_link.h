@@ -45,6 +45,7 @@ class PeerLink {
   void flush_lane(Lane& lane);
   void send_beat();
   RaftMessages batch() const { return {.messages = {}, .boot = limits_.boot, .pace = pace_}; }
+  bool wants_answer(const RaftMessages& batch, std::size_t bytes);
   runtime::Task<void> call(Lane& lane, RaftMessages batch, bool answered);
 
   runtime::Scope& scope_;
@@ -54,7 +55,7 @@ class PeerLink {
   Lane urgent_, bulk_;
   bool beat_due_ = false;
   u32 pace_ = 0;
-  u32 beats_ = 0;
+  u32 unanswered_ = 0;
 };
 
 }  // namespace claudefs::raft
