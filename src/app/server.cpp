@@ -79,6 +79,12 @@ void collect(node::Node& node, admin::MetricSet& set) {
   counter("claudefs_second_tier_saved_bytes_total",
           "Bytes by which this node made stored chunks shorter, as deltas or packed harder.",
           figures.saved_bytes);
+  const meta::SplitFigures& directories = *node.options().split.figures;
+  counter("claudefs_directory_splits_total", "Directories that this node, as a leader, split.",
+          directories.splits);
+  counter("claudefs_directory_merges_total",
+          "Fragments of split directories that this node, as a leader, brought together again.",
+          directories.merges);
   const data::ScrubReply scrub = node.data().scrub({});
   counter("claudefs_scrub_verified_bytes_total", "Bytes of shards and journal read to see that they check.",
           scrub.verified_bytes);

@@ -46,6 +46,7 @@ constexpr Row kRows[] = {
     {Errc::overloaded, ETIMEDOUT, "overloaded"},
     {Errc::conflict, ETIMEDOUT, "conflict"},
     {Errc::fenced, ESTALE, "fenced"},
+    {Errc::moved, ESTALE, "moved"},
     {Errc::wrong_cluster, EIO, "wrong_cluster"},
     {Errc::wrong_node, EIO, "wrong_node"},
     {Errc::wrong_version, EPROTO, "wrong_version"},

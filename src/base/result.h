@@ -50,6 +50,7 @@ enum class Errc : std::uint16_t {
   overloaded = 45,       // a stated limit is reached: back off
   conflict = 46,         // another transaction holds the key, or an expected version moved on: redo
   fenced = 47,           // the session has expired; open a new one
+  moved = 48,            // nothing happened: the name is in another fragment of its directory; ask there
   // Start-up and configuration.
   wrong_cluster = 60,
   wrong_node = 61,

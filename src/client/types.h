@@ -77,6 +77,9 @@ struct DirectoryEntry {
 struct DirectoryPage {
   std::vector<DirectoryEntry> entries;  // empty: the end
   InodeId parent{};                     // for ".."
+  // They are all that there was, at one moment, with cookies from the one on and below the other.
+  u64 covers_from = 0;
+  u64 covers_to = 0;
 };
 
 struct ReadResult {

@@ -20,6 +20,7 @@ struct FsckFinding {
 };
 struct FsckReport {
   u64 inodes = 0, entries = 0, extents = 0, chunks = 0, segments = 0;
+  u64 split_directories = 0, fragments = 0;
   u64 undecided = 0;  // things that changed each time they were looked at
   std::vector<FsckFinding> findings;
   u64 found() const { return findings.size(); }

@@ -17,7 +17,8 @@ struct Census {
   u64 prepared = 0;  // transactions of other shards that wait for their decision
   u64 outbox = 0;    // messages not delivered yet
   u64 inodes = 0;
-  u64 entries = 0;  // of directories
+  u64 fragments = 0;  // of split directories
+  u64 entries = 0;    // of directories
   // Of extents to chunks, also of content that waits for its purge.
   std::map<codec::ChunkHash, u64> references;
   struct Quota {

@@ -58,8 +58,9 @@ struct FindDentry {  // query: the entry itself, whatever shard its inode lives 
 struct PrepareReply {
   Errc code = Errc::ok;  // why not; busy: another transaction holds a key
   std::string text;
-  std::vector<Inode> inodes;  // as the parts will leave them
-  static auto fields(auto& self) { return std::tie(self.code, self.text, self.inodes); }
+  std::vector<Inode> inodes;         // as the parts will leave them
+  std::vector<FragmentContent> cut;  // what CutEntries will take away
+  static auto fields(auto& self) { return std::tie(self.code, self.text, self.inodes, self.cut); }
 };
 struct Prepare {
   static constexpr u16 kKind = 0x0132;
@@ -109,6 +110,16 @@ struct Resolve {  // to the coordinator's shard: settles for good whether `txn` 
   using Reply = ResolveReply;
   TxnId txn{};
   static auto fields(auto& self) { return std::tie(self.txn); }
+};
+
+// --- split directories: docs/architecture/directories.md ---
+
+struct GatherFragments {  // to the directory's shard: makes it whole. not_empty: entries are in it or a
+                          // fragment
+  static constexpr u16 kKind = 0x013e;
+  using Reply = Nothing;
+  InodeId directory{};
+  static auto fields(auto& self) { return std::tie(self.directory); }
 };
 
 // --- quotas: docs/quotas.md. `home` is the shard that keeps a subject's limits ---

@@ -61,10 +61,11 @@ struct ReadDirectoryReply {
   };
   std::vector<Entry> entries;
   bool end = false;
-  InodeId parent{};  // of the directory, for ".."
-  static auto fields(auto& self) { return std::tie(self.entries, self.end, self.parent); }
+  InodeId parent{};   // of the directory, for ".."; of a fragment 0
+  u64 range_end = 0;  // with `end`: where entries go on, in another fragment; 0: there are no more
+  static auto fields(auto& self) { return std::tie(self.entries, self.end, self.parent, self.range_end); }
 };
-struct ReadDirectory {  // not_directory, stale
+struct ReadDirectory {  // not_directory, stale; moved when what follows `after_cookie` is not there
   static constexpr u16 kKind = 0x0103;
   using Reply = ReadDirectoryReply;
   InodeId directory{};
@@ -75,6 +76,16 @@ struct ReadDirectory {  // not_directory, stale
   static auto fields(auto& self) {
     return std::tie(self.directory, self.after_cookie, self.entries_max, self.with_inodes, self.opener);
   }
+};
+struct ReadFragments {  // a directory as its shard has it, and where the rest of it is. not_directory, stale
+  static constexpr u16 kKind = 0x0109;
+  struct Reply {
+    Inode inode;
+    FragmentMap fragments;
+    static auto fields(auto& self) { return std::tie(self.inode, self.fragments); }
+  };
+  InodeId directory{};
+  static auto fields(auto& self) { return std::tie(self.directory); }
 };
 struct GetExtentsReply {
   Inode inode;                  // as of the same moment

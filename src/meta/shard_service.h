@@ -7,6 +7,7 @@
 
 #include "cluster/shard_call.h"
 #include "meta/shard_machine.h"
+#include "meta/split.h"
 #include "meta/trash.h"
 #include "net/rpc.h"
 #include "raft/host.h"
@@ -44,6 +45,10 @@ class ShardService {
   using LeaderTask = std::function<runtime::Task<void>(ShardId shard, Term term)>;
   virtual void add_leader_task(LeaderTask task) = 0;
 
+  // Told which inodes of a shard led here each answered request has changed.
+  using ChangeListener = std::function<void(ShardId shard, const std::vector<InodeId>& inodes)>;
+  virtual void set_change_listener(ChangeListener listener) = 0;
+
   // For procedures and leader tasks. A command of a shard led here, as it is: `kind` is not looked up among
   // the procedures. Errors of the raft host, and the command's own (busy: a transaction holds a key; try
   // again soon).
@@ -79,6 +84,6 @@ class ShardService {
 // Registers the namespace's operations (meta/ops/) in a table, and its procedures and leader tasks in a
 // service.
 void register_namespace(OperationTable& table);
-void register_namespace(ShardService& service, TrashPolicy trash = {});
+void register_namespace(ShardService& service, TrashPolicy trash = {}, SplitPolicy split = {});
 
 }  // namespace claudefs::meta

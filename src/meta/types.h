@@ -40,6 +40,8 @@ enum InodeFlag : u32 {
   kHasAccessAcl = 1,   // xattr system.posix_acl_access
   kHasDefaultAcl = 2,  // xattr system.posix_acl_default
   kHasCapability = 4,  // xattr security.capability
+  kIsSplit = 8,        // a directory: some of its entries are in fragments (docs/architecture/directories.md)
+  kIsFragment = 16,    // not a directory but a range of the entries of `parent`; no mount sees it
 };
 
 struct Inode {
@@ -69,6 +71,21 @@ struct Inode {
                     self.flags, self.quota_directory);
   }
 };
+
+inline bool is_split(const Inode& inode) { return (inode.flags & kIsSplit) != 0; }
+inline bool is_fragment(const Inode& inode) { return (inode.flags & kIsFragment) != 0; }
+// The directory that users know: of a fragment the one that it belongs to.
+inline InodeId directory_of(const Inode& inode) { return is_fragment(inode) ? inode.parent : inode.id; }
+
+// Entries of a directory with cookies from `first` to that of the next one.
+struct Fragment {
+  u64 first = 0;
+  InodeId inode{};
+  bool operator==(const Fragment&) const = default;
+  static auto fields(auto& self) { return std::tie(self.first, self.inode); }
+};
+// Ascending; what is below the first of them is in the directory's own shard. Empty: it is not split.
+using FragmentMap = std::vector<Fragment>;
 
 struct Dentry {
   std::string name;

@@ -21,7 +21,9 @@ constexpr u64 kRaftFilesMost = kRaftFilesKept + 3;  // and the one being written
 }  // namespace
 
 Node::Node(runtime::Env& env, Options options)
-    : env_(env), options_(std::move(options)), incarnation_(env.random().between(1, ~u64{0})) {}
+    : env_(env), options_(std::move(options)), incarnation_(env.random().between(1, ~u64{0})) {
+  if (!options_.split.figures) options_.split.figures = std::make_shared<meta::SplitFigures>();
+}
 Node::~Node() = default;
 
 std::string Node::address_of(NodeId node) const {
@@ -151,7 +153,8 @@ runtime::Task<Result<void>> Node::start_services() {
   meta::ShardService::Parts parts{env_, *raft_, *router_, methods_, *kv_, table_};
   service_ = meta::ShardService::create(parts, spec.shards);
   const std::chrono::hours keep_trash(spec.trash_hours);
-  meta::register_namespace(*service_, meta::TrashPolicy{keep_trash, [this] { return is_space_short(); }});
+  meta::register_namespace(*service_, meta::TrashPolicy{keep_trash, [this] { return is_space_short(); }},
+                           options_.split);
   data::NodeService::Parts data_parts{env_,
                                       *client_,
                                       *router_,

@@ -24,8 +24,9 @@ struct Options {
   u64 size_bytes = 0;       // that `data` may hold; 0: what its disk has
   u64 fast_bytes = 0;       // that `fast` may hold, likewise
   u64 raft_file_bytes = 0;  // of each of the Raft log's files; 0: a share of the disk
-  runtime::Duration scrub_every = data::kScrubEvery;              // so often it reads all that it holds
-  runtime::Duration reduce_after = data::kReduceAfter;            // see data/node_service.h
+  runtime::Duration scrub_every = data::kScrubEvery;    // so often it reads all that it holds
+  runtime::Duration reduce_after = data::kReduceAfter;  // see data/node_service.h
+  meta::SplitPolicy split;
   std::size_t proposals_max = raft::HostOptions().proposals_max;  // of a shard, under way: clients wait
   // Opens the metadata store in a directory of its own, which it makes.
   std::function<runtime::Task<Result<std::unique_ptr<store::Kv>>>(runtime::Env& env, std::string directory)>

@@ -35,6 +35,7 @@ constexpr UnitTest kUnitTests[] = {
     {"data_segment_safe_after_one_message", "test_data",
      "Background.ASegmentStaysWhileTheIndexMayStillPointToIt", true},
     {"meta_permission_", "test_meta", "Permission.mutants_are_noticed"},
+    {"meta_fragment_keeps_old_rights", "test_meta", "Split.rights_that_stay_old_are_noticed"},
     {"meta_appends_where_told", "test_meta", "Permission.mutants_are_noticed"},
     {"overdue_leases_prolonged", "test_client",
      "LeasesTest.who_owes_a_lease_when_it_is_fenced_trusts_no_other_either"},

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 namespace {
 constexpr runtime::Duration kStartAgainAfter = 2s;  // as a service manager does
 constexpr runtime::Duration kScrubEvery = 1min;     // so that it meets everything else
+constexpr runtime::Duration kMergeAfter = 2s;       // of small fragments of directories
 constexpr runtime::Duration kReduceAfter = 3s;      // and so that chunks become deltas at all
 
 cluster::ClusterSpec make_spec(const ClusterOptions& options) {
@@ -75,6 +76,11 @@ void Cluster::start_server(Server& server) {
   options.reduce_after = kReduceAfter;
   options.open_kv = ImageKv::open;
   if (options_.few_proposals) options.proposals_max = 2;
+  if (options_.split_at != 0) {
+    options.split.split_at = options_.split_at;
+    options.split.merge_below = options_.split_at / 2 + 1;
+    options.split.quiet_for = kMergeAfter;
+  }
   server.started.reset();
   server.wanted = true;
   ++server.life;

@@ -26,6 +26,7 @@ struct ClusterOptions {
   bool second_volume = false;   // clients mount it: kSecondVolume, made by the first that looks for it
   bool trash = false;           // what is unlinked stays in the trash for a day
   bool few_proposals = false;   // servers take two commands a shard at once: clients are often told to wait
+  u64 split_at = 0;             // entries at which directories are split; 0: as in production
   bool fast_devices = false;    // servers have two: kDataDirectory and kFastDirectory on the same disk
   u64 server_bytes = 2_GiB;     // that each may use; its journal is in proportion
   u64 raft_file_bytes = 1_MiB;  // of a server's Raft log

@@ -10,6 +10,14 @@ namespace claudefs::simulator {
 using meta::FileType;
 
 namespace {
+// Of a listing that shows one range of cookies at a moment: a split directory has several.
+std::size_t count_covered(const Prediction& predicted, const Outcome& seen) {
+  return static_cast<std::size_t>(std::ranges::count_if(predicted.entries, [&](const auto& entry) {
+    const u64 cookie = meta::cookie_of(entry.first);
+    return cookie >= seen.covers_from && cookie < seen.covers_to;
+  }));
+}
+
 Prediction failed(Errc code) {
   Prediction out;
   out.code = code;
@@ -203,6 +211,11 @@ Prediction Model::query_inode(const Operation& op) {
   out.type = inode.type;
   out.mode = inode.mode;
   out.nlink = inode.nlink;
+  if (inode.type == FileType::directory) {
+    out.entries_count = inode.entries.size();
+    out.nlink = 2;
+    for (const auto& [name, child] : inode.entries) out.nlink += find(child)->type == FileType::directory;
+  }
   if (op.verb == Verb::read_link && inode.type != FileType::symlink) return failed(Errc::invalid_argument);
   if (op.verb == Verb::read_link) out.value = inode.target;
   if (op.verb == Verb::list_xattrs)
@@ -356,10 +369,11 @@ bool Model::agrees(const Operation& op, const Prediction& predicted, const Outco
     case Verb::make_directory:
       return predicted.type == seen.type && predicted.mode == seen.mode && bind(predicted.inode, seen.inode);
     case Verb::get_attributes:
-      return predicted.type == seen.type && predicted.mode == seen.mode &&
-             (seen.type == FileType::directory || predicted.nlink == seen.nlink);
+      // Of a directory: those of its fragments together.
+      if (predicted.type == FileType::directory && predicted.entries_count != seen.size) return false;
+      return predicted.type == seen.type && predicted.mode == seen.mode && predicted.nlink == seen.nlink;
     case Verb::read_directory:
-      if (predicted.entries.size() != seen.entries.size()) return false;
+      if (count_covered(predicted, seen) != seen.entries.size()) return false;
       return std::all_of(seen.entries.begin(), seen.entries.end(), [&](const auto& item) {
         const auto at = predicted.entries.find(item.first);
         return at != predicted.entries.end() && at->second.second == item.second.type &&

@@ -20,6 +20,7 @@ struct Prediction {
   meta::FileType type{};
   u16 mode = 0;
   u32 nlink = 0;
+  u64 entries_count = 0;  // of a directory
   std::map<std::string, std::pair<Symbol, meta::FileType>> entries;
   std::vector<std::string> names;
   std::string value;

@@ -16,6 +16,7 @@ std::string_view name_of(Verb verb) {
 
 std::string Operation::to_string() const {
   std::string out = fmt::format("#{} client {} {} {:#x}", number, client, simulator::name_of(verb), inode);
+  if (after_cookie != 0) out += fmt::format(" after {:#x}", after_cookie);
   if (!name.empty()) out += fmt::format(" '{}'", name);
   if (new_parent != InodeId{}) out += fmt::format(" -> {:#x} '{}'", new_parent, new_name);
   if (verb == Verb::create) out += fmt::format(" type {} mode {:o}", static_cast<int>(type), mode);
@@ -30,6 +31,8 @@ std::string Outcome::to_string() const {
   if (code != Errc::ok) return std::string(claudefs::name_of(code));
   std::string out =
       fmt::format("ok inode {:#x} type {} mode {:o} nlink {}", inode, static_cast<int>(type), mode, nlink);
+  if (covers_from > 1 || (covers_to != 0 && covers_to >> 63 == 0))
+    out += fmt::format(" from {:#x} to {:#x}", covers_from, covers_to);
   for (const auto& [name, entry] : entries) out += fmt::format(" {}={:#x}", name, entry.inode);
   for (const std::string& name : names) out += " " + name;
   if (!value.empty()) out += fmt::format(" '{}'", value);

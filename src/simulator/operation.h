@@ -43,7 +43,8 @@ struct Operation {
   u16 mode = 0;
   meta::RenameMode rename_mode = meta::RenameMode::replace;
   meta::XattrMode xattr_mode = meta::XattrMode::set;
-  std::string value;  // of an extended attribute; target of a symbolic link
+  std::string value;     // of an extended attribute; target of a symbolic link
+  u64 after_cookie = 0;  // read_directory: what follows it
   std::string to_string() const;
 };
 
@@ -58,8 +59,11 @@ struct Outcome {
   meta::FileType type{};
   u16 mode = 0;
   u32 nlink = 0;
-  std::map<std::string, Entry> entries;  // of a directory
-  std::vector<std::string> names;        // of extended attributes, sorted
+  u64 size = 0;                          // of a directory: its entries
+  std::map<std::string, Entry> entries;  // of a directory: all with cookies in [covers_from, covers_to)
+  u64 covers_from = 0;
+  u64 covers_to = 0;
+  std::vector<std::string> names;  // of extended attributes, sorted
   std::string value;
   std::string to_string() const;
 };

@@ -62,6 +62,8 @@ Plan draw(u64 seed, bool dense) {
   plan.cluster.second_volume = apart.chance(300'000);
   sim::RandomStream devices(seed, "devices");
   plan.cluster.fast_devices = devices.chance(400'000);
+  sim::RandomStream splits(seed, "splits");
+  if (splits.chance(400'000)) plan.cluster.split_at = splits.between(2, 6);
   // The smaller, the more often files of the log are dropped, and who was away needs a snapshot.
   plan.cluster.raft_file_bytes = 256_KiB << devices.between(0, 4);
   return plan;
@@ -91,6 +93,7 @@ std::string Plan::to_string() const {
   if (limits != 0) out += fmt::format("; {} limits of quotas a round", limits);
   if (cluster.second_volume) out += "; in a second volume";
   if (volumes) out += "; volumes come and go";
+  if (cluster.split_at != 0) out += fmt::format("; directories are split at {} entries", cluster.split_at);
   if (cluster.fast_devices) out += "; two devices a server";
   if (cluster.few_proposals) out += "; two commands a shard at once";
   if (disk_fault) out += fmt::format("; after the first round {}", name_of(*disk_fault));

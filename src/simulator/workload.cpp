@@ -30,6 +30,7 @@ Outcome outcome_of(const Result<client::Inode>& result) {
   out.type = result->type;
   out.mode = result->mode;
   out.nlink = result->nlink;
+  if (out.type == FileType::directory) out.size = result->size;
   return out;
 }
 Outcome outcome_of(const Result<void>& result) { return result ? Outcome() : failure_of(result); }
@@ -186,7 +187,26 @@ runtime::Task<void> Workload::namespace_operation(Client* client, Random* random
                                Verb::get_xattr, Verb::list_xattrs, Verb::read_link};
     op.verb = kVerbs[random->between(0, std::size(kVerbs) - 1)];
   }
-  (void)co_await perform(client, std::move(op));
+  if (op.verb == Verb::read_directory)
+    (void)co_await list(client, std::move(op));
+  else
+    (void)co_await perform(client, std::move(op));
+}
+
+// Page by page: each is one moment of a range.
+runtime::Task<Outcome> Workload::list(Client* client, Operation read) {
+  Outcome all;
+  for (;;) {
+    const InodeId directory = read.inode;
+    const Outcome page = co_await perform(client, std::move(read));
+    if (page.code != Errc::ok) co_return page;
+    all.entries.insert(page.entries.begin(), page.entries.end());
+    if (page.covers_to >> 63 != 0) co_return all;
+    CFS_PROBE(sim_listing_goes_on, "a directory is listed range by range");
+    read = make(client, Verb::read_directory);
+    read.inode = directory;
+    read.after_cookie = page.covers_to - 1;
+  }
 }
 
 runtime::Task<Outcome> Workload::perform(Client* client, Operation operation) {
@@ -309,10 +329,13 @@ runtime::Task<Outcome> Workload::call(Client* client, const Operation* op) {
     }
     case Verb::read_directory: {
       const client::HandleId handle = *co_await files.open_directory(op->inode).result();
-      const Result<client::DirectoryPage> page = co_await files.read_directory(handle, 0, false).result();
+      const Result<client::DirectoryPage> page =
+          co_await files.read_directory(handle, op->after_cookie, false).result();
       files.release_directory(handle);
       if (!page) co_return failure_of(page);
       Outcome out;
+      out.covers_from = page->covers_from;
+      out.covers_to = page->covers_to;
       for (const client::DirectoryEntry& entry : page->entries)
         out.entries[entry.name] = {entry.inode, entry.type};
       co_return out;

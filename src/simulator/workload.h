@@ -85,6 +85,8 @@ class Workload {
 
   // Calls one verb, and gives its answer to the linearizer.
   Task<Outcome> perform(Client* client, Operation operation);
+  // All of a directory, page by page; each is one operation of the history.
+  Task<Outcome> list(Client* client, Operation read);
   Task<Outcome> call(Client* client, const Operation* operation);
   Operation make(Client* client, Verb verb);
   void learn(const Operation& operation, const Outcome& outcome);

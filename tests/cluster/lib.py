@@ -326,7 +326,7 @@ class Playground:
         return wait_for(settled, limit, "space figures that stand still", 1.5)
 
     def fsck(self):
-        """Nothing is wrong. Gives what was checked, as text."""
+        """Nothing is wrong. Gives what was counted."""
         done = call([claudefs(), "fsck", self.address(1), "--cluster", self.cluster_file, "--json"], 180,
                     env=clean_environment(self.work))
         check(done.code == 0, "claudefs fsck: exit %d\n%s%s" % (done.code, tail(done.out, 4000), tail(done.err)))
@@ -334,6 +334,7 @@ class Playground:
         check(told["found"] == 0 and told["inodes"] > 0, "claudefs fsck: %s" % tail(done.out, 4000))
         note("fsck: nothing wrong in %d inodes, %d extents, %d chunks, %d segments; %.1f s" % (
             told["inodes"], told["extents"], told["chunks"], told["segments"], done.seconds))
+        return told
 
     def destroy(self):
         self.verb("destroy")

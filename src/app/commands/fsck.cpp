@@ -29,9 +29,17 @@ nlohmann::json to_json(const data::FsckReport& report) {
   nlohmann::json findings = nlohmann::json::array();
   for (const data::FsckFinding& finding : report.findings)
     findings.push_back({{"kind", finding.kind}, {"text", finding.text}, {"repaired", finding.repaired}});
-  return {{"inodes", report.inodes}, {"entries", report.entries},     {"extents", report.extents},
-          {"chunks", report.chunks}, {"segments", report.segments},   {"undecided", report.undecided},
-          {"found", report.found()}, {"repaired", report.repaired()}, {"findings", findings}};
+  return {{"inodes", report.inodes},
+          {"entries", report.entries},
+          {"extents", report.extents},
+          {"chunks", report.chunks},
+          {"segments", report.segments},
+          {"undecided", report.undecided},
+          {"split_directories", report.split_directories},
+          {"fragments", report.fragments},
+          {"found", report.found()},
+          {"repaired", report.repaired()},
+          {"findings", findings}};
 }
 
 void print(const data::FsckReport& report, bool repair) {

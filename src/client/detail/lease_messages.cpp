@@ -155,6 +155,8 @@ Task<Result<Leases::Use>> Leases::use_for_writing(InodeId inode) {
 // On the file system's scope: the connection that brought it outlives the file system.
 Task<Result<net::Reply>> Leases::on_recall(net::Request request) {
   const meta::Recall recall = co_await wire::decode<meta::Recall>(request.body);
+  // The session leaves in a moment, and its leases with it.
+  if (!state_.scope.accepting()) co_return fail(Errc::cancelled, "the mount is ending");
   const auto done = std::make_shared<runtime::Event>(env_.executor());
   state_.scope.spawn(do_then_set(obey(recall), done));
   co_await done->wait();

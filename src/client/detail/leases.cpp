@@ -88,6 +88,7 @@ void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
       entry.last_change = std::max(entry.last_change, started);
       entry.sequence = 0;
       entry.attributes.reset();
+      entry.fragments.reset();
       entry.names.clear();
       entry.no_capability = false;
     }
@@ -129,9 +130,26 @@ std::optional<runtime::Duration> Leases::time_left(InodeId inode) const {
   return links_.at(inode.shard()).valid_until - env_.now();
 }
 
-const meta::Inode* Leases::attributes(InodeId inode) {
+const meta::Inode* Leases::own_attributes(InodeId inode) const {
   const Entry* entry = find_valid(inode);
   return entry == nullptr || !entry->attributes || entry->own_changes != 0 ? nullptr : &*entry->attributes;
+}
+
+const meta::Inode* Leases::attributes(InodeId inode) {
+  const meta::Inode* known = own_attributes(inode);
+  return known == nullptr || is_split(*known) ? nullptr : known;
+}
+
+std::optional<meta::Inode> Leases::merged(InodeId directory) {
+  const meta::Inode* known = own_attributes(directory);
+  if (known == nullptr || !is_split(*known) || !find(directory)->fragments) return std::nullopt;
+  meta::Inode out = *known;
+  for (const meta::Fragment& fragment : *find(directory)->fragments) {
+    const meta::Inode* part = own_attributes(fragment.inode);
+    if (part == nullptr) return std::nullopt;
+    merge_fragment(out, *part);
+  }
+  return out;
 }
 
 std::optional<InodeId> Leases::name(InodeId parent, const std::string& name) {
@@ -157,6 +175,11 @@ void Leases::learn_name(u64 started, InodeId parent, const std::string& name, In
   if (entry == nullptr || !may_learn(*entry, started)) return;
   if (entry->names.size() >= kNamesMax) entry->names.clear();
   entry->names[name] = inode;
+}
+
+void Leases::learn_fragments(u64 started, InodeId directory, const meta::FragmentMap& map) {
+  Entry* entry = find(directory);
+  if (entry != nullptr && may_learn(*entry, started)) entry->fragments = map;
 }
 
 void Leases::learn_no_capability(u64 started, InodeId inode) {
@@ -241,6 +264,7 @@ runtime::Duration Leases::give_attributes(InodeId inode) {
   const std::optional<runtime::Duration> left = time_left(inode);
   Entry* entry = find(inode);
   if (!left || entry->leaving || entry->own_changes != 0 || !entry->attributes) return runtime::Duration(0);
+  if (is_split(*entry->attributes)) return runtime::Duration(0);  // fragments' leases do not reach the kernel
   entry->kernel_attributes_until = env_.now() + *left;
   return *left;
 }
@@ -248,7 +272,7 @@ runtime::Duration Leases::give_attributes(InodeId inode) {
 runtime::Duration Leases::give_name(InodeId parent, const std::string& name) {
   const std::optional<runtime::Duration> left = time_left(parent);
   Entry* entry = find(parent);
-  if (!left || entry->leaving) return runtime::Duration(0);
+  if (!left || entry->leaving || state_.fragments.is_split(parent)) return runtime::Duration(0);
   const runtime::Instant now = env_.now();
   if (const auto contended = contended_.find(parent); contended != contended_.end()) {
     if (contended->second > now) return runtime::Duration(0);

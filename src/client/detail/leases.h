@@ -42,7 +42,9 @@ class Leases {
   // What is held and may be trusted now.
   LeaseMode held(InodeId inode) const;
   std::optional<runtime::Duration> time_left(InodeId inode) const;
-  const meta::Inode* attributes(InodeId inode);
+  const meta::Inode* attributes(InodeId inode);  // not of a split directory
+  // Of a split directory: together with its fragments, all as they are at this moment. Nothing: not known.
+  std::optional<meta::Inode> merged(InodeId directory);
   // The inode behind a name; 0: there is none. Nothing: not known.
   std::optional<InodeId> name(InodeId parent, const std::string& name);
   bool knows_no_capability(InodeId inode) const;
@@ -61,6 +63,7 @@ class Leases {
   void learn_attributes(u64 started, const meta::Inode& inode);
   void learn_name(u64 started, InodeId parent, const std::string& name, InodeId inode);
   void learn_no_capability(u64 started, InodeId inode);
+  void learn_fragments(u64 started, InodeId directory, const meta::FragmentMap& map);
 
   // A change by this client of an inode, from before it is sent until it is answered: what is learnt of the
   // inode meanwhile may be older than the change. Of the names in a directory the kernel knows it by itself.
@@ -183,6 +186,7 @@ class Leases {
     bool leaving = false;    // being recalled: nothing more is given to the kernel
     bool recalling = false;  // and no new uses
     std::optional<meta::Inode> attributes;
+    std::optional<meta::FragmentMap> fragments;  // of a split directory
     std::map<std::string, InodeId> names;
     bool no_capability = false;
     runtime::Instant kernel_attributes_until{};
@@ -204,6 +208,7 @@ class Leases {
   };
   Entry* find(InodeId inode);
   const Entry* find_valid(InodeId inode) const;
+  const meta::Inode* own_attributes(InodeId inode) const;
   bool may_learn(const Entry& entry, u64 started) const {
     return entry.own_changes == 0 && entry.last_change <= started;
   }

@@ -32,10 +32,10 @@ Task<SessionId> State::holder_of(InodeId parent, std::string name) {
   } else {
     meta::Lookup lookup;
     lookup.parent = parent;
-    lookup.name = std::move(name);
-    const Result<meta::InodeReply> reply = co_await ask(parent.shard(), std::move(lookup)).result();
-    if (!reply) co_return SessionId{};
-    inode = reply->inode.id;
+    lookup.name = name;
+    const auto found = co_await ask_name(std::move(lookup), &meta::Lookup::parent, std::move(name)).result();
+    if (!found || !found->reply) co_return SessionId{};
+    inode = found->reply->inode.id;
   }
   const FilePtr file = find_file(inode);
   co_return file != nullptr && file->handles != 0 ? session : SessionId{};

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 
 #include "client/detail/dirty_set.h"
 #include "client/detail/extent_cache.h"
+#include "client/detail/fragments.h"
 #include "client/detail/leases.h"
 #include "client/detail/outage.h"
 #include "client/detail/request_sequence.h"
@@ -93,6 +95,8 @@ struct DirectoryHandle {
   bool page_valid = false;
   bool page_has_attributes = false;
   bool page_is_last = false;
+  u64 page_from = 0;  // its range of cookies
+  u64 page_to = 0;
   std::optional<Caller> opener;  // until the server has agreed that it may read
 };
 enum class FlushMode : u8 {
@@ -125,6 +129,32 @@ class State {
   Task<Result<void>> ensure_current(FilePtr file);
   // They say that its policy has another version.
   Task<void> follow_volume();
+
+  // fragments.cpp: names of directories that may be split. Who asks for one aims, and asks again while
+  // look_again() says so: then nothing has happened, and the name is somewhere else.
+  struct Asked {
+    InodeId directory{};
+    InodeId place{};  // itself, or a fragment
+    u64 cookie = 0;   // of the name
+  };
+  Asked aim(InodeId directory, const std::string& name) const;
+  Task<Result<bool>> look_again(Error error, int attempt, Asked one, Asked other);
+  Task<Result<bool>> look_again(Error error, int attempt, Asked one) {
+    return look_again(std::move(error), attempt, one, Asked());
+  }
+  Task<Result<void>> learn_fragments(InodeId directory);
+  template <class Reply>
+  struct Placed {
+    InodeId place{};
+    u64 started = 0;  // for learning from the answer
+    Result<Reply> reply;
+  };
+  // A query of a name; `parent` is the operation's field for the directory, which it has.
+  template <class Op>
+  Task<Result<Placed<typename Op::Reply>>> ask_name(Op op, InodeId Op::* parent, std::string name);
+  // A change of one.
+  template <class Op>
+  Task<Result<Placed<typename Op::Reply>>> change_name(Op op, InodeId Op::* parent, std::string name);
 
   // open_files.cpp
   FilePtr find_file(InodeId inode) const;
@@ -224,6 +254,7 @@ class State {
   std::shared_ptr<data::ChunkIo> chunk_io;
   RequestSequence sequence;
   Outage outage;
+  Fragments fragments;
   std::map<InodeId, FilePtr> files;
   std::map<HandleId, Handle> handles;
   std::map<HandleId, DirectoryHandle> directories;
@@ -302,5 +333,52 @@ Task<Result<typename Op::Reply>> State::command(ShardId shard, Op op) {
     if constexpr (std::is_same_v<Op, meta::SetLock>) co_return fail(Errc::fenced, "the session has expired");
   }
 }
+
+template <class Op>
+Task<Result<State::Placed<typename Op::Reply>>> State::ask_name(Op op, InodeId Op::* parent,
+                                                                std::string name) {
+  const InodeId directory = op.*parent;
+  for (int attempt = 1;; ++attempt) {
+    const Asked asked = aim(directory, name);
+    op.*parent = asked.place;
+    Placed<typename Op::Reply> out;
+    out.place = asked.place;
+    out.started = clock();
+    out.reply = co_await ask(asked.place.shard(), op).result();
+    if (out.reply) co_return out;
+    const bool again = co_await look_again(out.reply.error(), attempt, asked);
+    if (!again) co_return out;
+  }
+}
+
+template <class Op>
+Task<Result<State::Placed<typename Op::Reply>>> State::change_name(Op op, InodeId Op::* parent,
+                                                                   std::string name) {
+  const InodeId directory = op.*parent;
+  for (int attempt = 1;; ++attempt) {
+    const Asked asked = aim(directory, name);
+    op.*parent = asked.place;
+    Placed<typename Op::Reply> out;
+    out.place = asked.place;
+    {
+      const Leases::OwnChange change(own(), asked.place, Leases::Of::names);
+      out.started = clock();
+      if (leases) leases->now_unknown(asked.place, name);
+      out.reply = co_await command(asked.place.shard(), op).result();
+    }
+    if (out.reply) co_return out;
+    const bool again = co_await look_again(out.reply.error(), attempt, asked);
+    if (!again) co_return fail(std::move(out.reply.error()));
+  }
+}
+
+// A change by this client of a directory and, where it is split, of all its fragments.
+class [[nodiscard]] OwnChanges {
+ public:
+  OwnChanges(State& state, InodeId directory);
+
+ private:
+  std::list<Leases::OwnChange> changes_;
+};
 
 }  // namespace claudefs::client

@@ -12,7 +12,8 @@ namespace claudefs::client::testing {
 
 class SharedCluster {
  public:
-  explicit SharedCluster(u64 seed) : world(seed), leader(0) {
+  explicit SharedCluster(u64 seed, meta::SplitPolicy policy = {})
+      : world(seed), split(std::move(policy)), leader(0) {
     identity.secret = "secret";
     for (int i = 0; i < 2; ++i) {
       servers.push_back(std::make_unique<Server>(world.add_node(i == 0 ? "s0" : "s1")));
@@ -85,6 +86,7 @@ class SharedCluster {
   };
 
   sim::World world;
+  const meta::SplitPolicy split;
   net::Identity identity;
   std::vector<std::unique_ptr<Server>> servers;
   std::vector<std::unique_ptr<Client>> clients;
@@ -162,7 +164,7 @@ class SharedCluster {
     server.router = cluster::Router::create(server.node, *server.rpc, {"s0:1", "s1:1"});
     server.service = meta::ShardService::create(
         {server.node, *server.host, *server.router, server.methods, server.kv, server.table}, 1);
-    meta::register_namespace(*server.service);
+    meta::register_namespace(*server.service, {}, split);
     EXPECT_TRUE(server.service->add_shard(ShardId{0}, {NodeId{1}, NodeId{2}}).has_value());
     const net::MethodTable::Handler serve = *server.methods.find(cluster::ShardRequest::kMethod);
     server.counted.add(

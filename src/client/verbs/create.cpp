@@ -17,19 +17,14 @@ Task<Result<Inode>> make(State& state, NewNode node) {
   create.target = std::move(node.target);
   create.umask = node.umask;
   create.caller = state.known_as(std::move(node.caller));
-  meta::InodeReply reply;
-  u64 started = 0;
-  {
-    const Leases::OwnChange change(state.own(), node.parent, Leases::Of::names);
-    started = state.clock();
-    reply = co_await state.command(node.parent.shard(), std::move(create));
-  }
-  state.remember_name(node.parent, node.name, reply.inode.id);
+  auto done = co_await state.change_name(std::move(create), &meta::Create::parent, node.name);
+  Inode& made = done.reply->inode;
+  state.remember_name(node.parent, node.name, made.id);
   if (state.leases) {
-    state.leases->learn_attributes(started, reply.inode);
-    state.leases->now_named(node.parent, node.name, reply.inode.id);
+    state.leases->learn_attributes(done.started, made);
+    state.leases->now_named(done.place, node.name, made.id);
   }
-  co_return std::move(reply.inode);
+  co_return std::move(made);
 }
 
 // A file that nobody else can have anything of yet.

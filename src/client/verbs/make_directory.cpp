@@ -15,13 +15,9 @@ Task<Result<Inode>> FileSystem::make_directory(NewNode node) {
   while (state_->removed_directories.contains(
       meta::directory_id(make.parent, make.name, make.first_attempt, state_->router.shard_count())))
     ++make.first_attempt;
-  meta::InodeReply reply;
-  {
-    const Leases::OwnChange change(state_->own(), node.parent, Leases::Of::names);
-    reply = co_await state_->command(node.parent.shard(), std::move(make));
-  }
-  if (state_->leases) state_->leases->now_named(node.parent, node.name, reply.inode.id);
-  co_return std::move(reply.inode);
+  auto done = co_await state_->change_name(std::move(make), &meta::MakeDirectory::parent, node.name);
+  if (state_->leases) state_->leases->now_named(done.place, node.name, done.reply->inode.id);
+  co_return std::move(done.reply->inode);
 }
 
 }  // namespace claudefs::client

@@ -8,17 +8,13 @@ Task<Result<void>> FileSystem::remove_directory(InodeId parent, std::string name
   remove.name = name;
   remove.to_trash = state_->options.keep_removed;
   remove.caller = state_->known_as(std::move(caller));
-  meta::UnlinkReply reply;
-  {
-    const Leases::OwnChange change(state_->own(), parent, Leases::Of::names);
-    if (state_->leases) state_->leases->now_unknown(parent, name);
-    reply = co_await state_->command(parent.shard(), std::move(remove));
-  }
+  const auto done = co_await state_->change_name(std::move(remove), &meta::RemoveDirectory::parent, name);
+  const meta::UnlinkReply& reply = *done.reply;
   state_->forget_name(parent, name);
   state_->note_removed_directory(reply.last);
   if (state_->leases) {
     state_->leases->touched(reply.inode);
-    state_->leases->now_unknown(parent, name);
+    state_->leases->now_unknown(done.place, name);
   }
   co_return Result<void>();
 }

@@ -8,29 +8,41 @@ Task<Result<void>> FileSystem::rename(RenameRequest request) {
   meta::Rename rename;
   if (request.mode == meta::RenameMode::replace)
     rename.replaced_held_open_by = co_await state_->holder_of(request.new_parent, request.new_name);
-  rename.old_parent = request.old_parent;
   rename.old_name = request.old_name;
-  rename.new_parent = request.new_parent;
   rename.new_name = request.new_name;
   rename.mode = request.mode;
   rename.caller = state_->known_as(std::move(request.caller));
   rename.whiteout = request.whiteout;
   meta::RenameReply reply;
+  State::Asked old_place, new_place;
   const auto unknown = [&] {
     if (!state_->leases) return;
-    state_->leases->now_unknown(request.old_parent, request.old_name);
-    state_->leases->now_unknown(request.new_parent, request.new_name);
+    state_->leases->now_unknown(old_place.place, request.old_name);
+    state_->leases->now_unknown(new_place.place, request.new_name);
   };
   runtime::Instant old_trusted{}, new_trusted{};
   if (state_->leases) {
     old_trusted = state_->leases->name_given_until(request.old_parent, request.old_name);
     new_trusted = state_->leases->name_given_until(request.new_parent, request.new_name);
   }
-  {
-    const Leases::OwnChange from(state_->own(), request.old_parent, Leases::Of::names);
-    const Leases::OwnChange to(state_->own(), request.new_parent, Leases::Of::names);
-    unknown();
-    reply = co_await state_->command(request.old_parent.shard(), std::move(rename));
+  for (int attempt = 1;; ++attempt) {
+    old_place = state_->aim(request.old_parent, request.old_name);
+    new_place = state_->aim(request.new_parent, request.new_name);
+    rename.old_parent = old_place.place;
+    rename.new_parent = new_place.place;
+    Result<meta::RenameReply> done;
+    {
+      const Leases::OwnChange from(state_->own(), old_place.place, Leases::Of::names);
+      const Leases::OwnChange to(state_->own(), new_place.place, Leases::Of::names);
+      unknown();
+      done = co_await state_->command(old_place.place.shard(), rename).result();
+    }
+    if (done) {
+      reply = std::move(*done);
+      break;
+    }
+    const bool again = co_await state_->look_again(done.error(), attempt, old_place, new_place);
+    if (!again) co_return fail(std::move(done.error()));
   }
   unknown();
   if (state_->leases) {

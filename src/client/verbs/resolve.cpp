@@ -33,20 +33,28 @@ Result<std::vector<std::string>> components_of(std::string_view path) {
 
 // The components from some one on, looked up below a known directory and what is guessed to follow.
 struct Guesses {
+  struct Found {
+    InodeId place{};  // the directory, or the fragment of it that has the name
+    u64 started = 0;
+    Result<meta::InodeReply> reply;
+  };
   u64 started = 0;
   std::vector<InodeId>
       places;  // where each is looked up; behind them where the last leads, if to a directory
-  std::vector<Result<meta::InodeReply>> found;
+  std::vector<Found> found;
   Result<meta::InodeReply> last;  // the last place itself
 };
 
 Task<void> look_up(State* state, Guesses* out, std::size_t index, std::string name, Caller caller) {
   meta::Lookup lookup;
   lookup.parent = out->places[index];
-  lookup.name = std::move(name);
+  lookup.name = name;
   lookup.caller = std::move(caller);
-  const ShardId shard = lookup.parent.shard();
-  out->found[index] = co_await state->ask(shard, std::move(lookup)).result();
+  auto found = co_await state->ask_name(std::move(lookup), &meta::Lookup::parent, std::move(name)).result();
+  if (found)
+    out->found[index] = {found->place, found->started, std::move(found->reply)};
+  else
+    out->found[index].reply = fail(std::move(found.error()));
 }
 
 Task<void> look_at_last(State* state, Guesses* out) {
@@ -78,17 +86,18 @@ Task<Result<Inode>> FileSystem::resolve(std::string path, Caller caller) {
     co_await guess(&state, &guesses, names, state.known_as(caller));
     std::size_t known = 0;
     for (bool goes_on = true; goes_on; ++known) {
-      const Result<meta::InodeReply>& found = guesses.found[known];
+      const Guesses::Found& answer = guesses.found[known];
+      const Result<meta::InodeReply>& found = answer.reply;
       // A directory that was removed meanwhile has no entries any more.
       if (!found && found.error().code == Errc::stale) co_return fail(Errc::not_found);
       if (!found) co_return fail(found.error());
       const Inode& next = found->inode;
-      if (state.leases) state.leases->learn_name(guesses.started, at, names[known], next.id);
+      if (state.leases) state.leases->learn_name(answer.started, answer.place, names[known], next.id);
       const bool is_as_guessed = next.id == guesses.places[known + 1];
       if (known + 1 == names.size()) {
         const bool has_come = is_as_guessed && guesses.last;
         const Inode& last = has_come ? guesses.last->inode : next;
-        if (last.type == FileType::none || state.asked_since(last.id, guesses.started))
+        if (last.type == FileType::none || is_split(last) || state.asked_since(last.id, guesses.started))
           co_return co_await get_attributes(last.id).result();
         co_return state.learn(guesses.started, last);
       }

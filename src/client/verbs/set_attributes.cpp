@@ -41,7 +41,7 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
     set.size_granted = handle->second.flags.write && handle->second.file->id() == inode;
   meta::InodeReply reply;
   {
-    const Leases::OwnChange own(state.own(), inode);
+    const OwnChanges own(state, inode);
     reply = co_await state.command(inode.shard(), std::move(set));
   }
   if (state.leases) state.leases->now_is(reply.inode);
@@ -113,7 +113,9 @@ Task<Result<Inode>> FileSystem::set_attributes(InodeId inode, AttributeChange ch
   const bool in_order = change.size || change.modified || change.uid || change.gid;
   if (file != nullptr && (in_order || !file->attribute_changes.empty()))
     co_return co_await apply_to_open(*state_, file, std::move(change));
-  co_return co_await apply(*state_, inode, std::move(change));
+  Inode changed = co_await apply(*state_, inode, std::move(change));
+  if (is_split(changed)) co_return co_await get_attributes(inode);
+  co_return std::move(changed);
 }
 
 Task<Result<std::optional<Inode>>> FileSystem::commit_attributes(InodeId inode) {

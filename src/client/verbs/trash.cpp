@@ -9,14 +9,14 @@ Task<Result<Inode>> FileSystem::restore_file(InodeId inode, InodeId new_parent, 
   restore.new_parent = new_parent;
   restore.new_name = new_name;
   restore.caller = state_->known_as(std::move(caller));
-  meta::InodeReply reply;
+  State::Placed<meta::InodeReply> done;
   {
-    const Leases::OwnChange parent(state_->own(), new_parent, Leases::Of::names);
     const Leases::OwnChange target(state_->own(), inode);
-    reply = co_await state_->command(new_parent.shard(), std::move(restore));
+    done = co_await state_->change_name(std::move(restore), &meta::RestoreFile::new_parent, new_name);
   }
+  const meta::InodeReply& reply = *done.reply;
   if (state_->leases) {
-    state_->leases->now_unknown(new_parent, new_name);
+    state_->leases->now_unknown(done.place, new_name);
     state_->leases->now_is(reply.inode);
   }
   state_->remember_name(new_parent, new_name, inode);

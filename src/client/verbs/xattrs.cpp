@@ -60,7 +60,7 @@ Task<Result<void>> FileSystem::set_xattr(InodeId inode, std::string name, Buffer
   set.mode = mode;
   set.caller = state_->known_as(std::move(caller));
   {
-    const Leases::OwnChange change(state_->own(), inode);
+    const OwnChanges change(*state_, inode);
     co_await state_->command(inode.shard(), std::move(set));
   }
   if (const FilePtr open = state_->find_file(inode)) open->no_capability_until = {};
@@ -73,7 +73,7 @@ Task<Result<void>> FileSystem::remove_xattr(InodeId inode, std::string name, Cal
   remove.inode = inode;
   remove.name = std::move(name);
   remove.caller = state_->known_as(std::move(caller));
-  const Leases::OwnChange change(state_->own(), inode);
+  const OwnChanges change(*state_, inode);
   co_await state_->command(inode.shard(), std::move(remove));
   co_return Result<void>();
 }

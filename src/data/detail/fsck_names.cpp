@@ -24,13 +24,20 @@ struct Names {
 struct Content {
   u64 entries = 0;
   u64 directories = 0;
+  u64 first = ~u64{0}, last = 0;  // cookies
 };
+// A fragment stands for its directory.
+InodeId directory_of(const std::map<InodeId, meta::AuditInodesReply::Row>& inodes, InodeId id) {
+  const auto row = inodes.find(id);
+  return row == inodes.end() ? id : meta::directory_of(row->second.inode);
+}
 struct Seen {
   std::map<VolumeId, meta::Volume> volumes;
   std::map<InodeId, std::string> roots;  // of those that are not being deleted
   std::map<InodeId, meta::AuditInodesReply::Row> inodes;
   std::map<InodeId, Names> names;
   std::map<InodeId, Content> contents;
+  std::map<InodeId, meta::FragmentMap> fragments;  // of split directories; none of one that is gone
 };
 
 Task<Result<void>> read_inodes(FsckRun& run, std::map<InodeId, meta::AuditInodesReply::Row>& out,
@@ -49,6 +56,14 @@ Task<Result<void>> read_inodes(FsckRun& run, std::map<InodeId, meta::AuditInodes
   co_return Result<void>();
 }
 
+void count_inodes(FsckRun& run, const std::map<InodeId, meta::AuditInodesReply::Row>& inodes) {
+  for (const auto& [id, row] : inodes) {
+    run.report.split_directories += is_split(row.inode) ? 1 : 0;
+    run.report.fragments += is_fragment(row.inode) ? 1 : 0;
+  }
+  run.report.inodes = inodes.size() - run.report.fragments;
+}
+
 Task<Result<void>> read_entries(FsckRun& run, Seen& seen, const std::set<InodeId>& wanted, bool count) {
   for (u16 shard = 0; shard < run.shards(); ++shard) {
     run.progress({"names: entries of shard", shard, run.shards()});
@@ -65,6 +80,8 @@ Task<Result<void>> read_entries(FsckRun& run, Seen& seen, const std::set<InodeId
         if (wanted.empty() || wanted.contains(row.directory)) {
           Content& content = seen.contents[row.directory];
           ++content.entries;
+          content.first = std::min(content.first, row.cookie);
+          content.last = std::max(content.last, row.cookie);
           content.directories += row.dentry.type == meta::FileType::directory ? 1 : 0;
         }
         if (wanted.empty() || wanted.contains(row.dentry.inode)) {
@@ -91,6 +108,30 @@ bool is_deleted(const Seen& seen, InodeId directory) {
   if (row == seen.inodes.end()) return false;
   const auto volume = seen.volumes.find(row->second.inode.volume);
   return volume != seen.volumes.end() && volume->second.state == meta::VolumeState::deleting;
+}
+
+// A fragment is where its directory's map says, and a directory's entries are in their ranges.
+std::optional<Wrong> judge_range(const Seen& seen, const meta::Inode& inode, const Content& held) {
+  if (!is_split(inode) && !is_fragment(inode)) return std::nullopt;
+  const InodeId directory = meta::directory_of(inode);
+  const auto map = seen.fragments.find(directory);
+  if (map == seen.fragments.end())
+    return Wrong{"fragment", fmt::format("{:#x} is a fragment of directory {:#x}, which is not there",
+                                         inode.id.value, directory.value)};
+  u64 first = 0;
+  auto next = map->second.begin();
+  if (is_fragment(inode)) {
+    next = std::ranges::find(map->second, inode.id, &meta::Fragment::inode);
+    if (next == map->second.end())
+      return Wrong{"fragment", fmt::format("{:#x} is no fragment of directory {:#x} and says so",
+                                           inode.id.value, directory.value)};
+    first = (next++)->first;
+  }
+  const u64 end = next == map->second.end() ? ~u64{0} : next->first;
+  if (held.entries != 0 && (held.first < first || held.last >= end))
+    return Wrong{"fragment", fmt::format("{:#x}, of directory {:#x}, has entries of another fragment's range",
+                                         inode.id.value, directory.value)};
+  return std::nullopt;
 }
 
 std::optional<Wrong> judge(const Seen& seen, InodeId id, const meta::AuditInodesReply::Row* row,
@@ -126,16 +167,17 @@ std::optional<Wrong> judge(const Seen& seen, InodeId id, const meta::AuditInodes
                              names->name, names->directory.value, id.value)};
   if (inode.type == meta::FileType::directory) {
     const Content held = content == nullptr ? Content{} : *content;
-    if (!root && count != 1)
+    if (!root && count != 1 && !is_fragment(inode))
       return Wrong{"links", fmt::format("directory {:#x} has {} names", id.value, count)};
-    if (!root && names->directory != inode.parent)
-      return Wrong{"directory", fmt::format("directory {:#x} is in {:#x} and says {:#x}", id.value,
-                                            names->directory.value, inode.parent.value)};
+    const InodeId in = names == nullptr ? InodeId{} : directory_of(seen.inodes, names->directory);
+    if (!root && !is_fragment(inode) && in != inode.parent)
+      return Wrong{"directory", fmt::format("directory {:#x} is in {:#x} and says {:#x}", id.value, in.value,
+                                            inode.parent.value)};
     if (inode.size != held.entries || inode.nlink != 2 + held.directories)
       return Wrong{"directory",
                    fmt::format("directory {:#x} counts {} entries and {} links; there are {} and {}",
                                id.value, inode.size, inode.nlink, held.entries, 2 + held.directories)};
-    return std::nullopt;
+    return judge_range(seen, inode, held);
   }
   if (inode.nlink != count)
     return Wrong{"links",
@@ -166,11 +208,12 @@ Task<bool> repair(FsckRun& run, const Seen& seen, InodeId id, const meta::AuditI
   if (volume == seen.volumes.end()) co_return false;
   const InodeId root = volume->second.root;
   const bool directory = row->inode.type == meta::FileType::directory;
+  const bool fragment = is_fragment(row->inode);
   u64 count = names == nullptr ? 0 : names->count;
   meta::RepairInode op;
   op.inode = id;
   op.if_changed = row->inode.changed;
-  if (count == 0 && id != root) {
+  if (count == 0 && id != root && !fragment) {
     meta::RepairDentry add;
     add.directory = root;
     add.name = fmt::format("lost+found.{:x}", id.value);
@@ -181,12 +224,38 @@ Task<bool> repair(FsckRun& run, const Seen& seen, InodeId id, const meta::AuditI
     count = 1;
     if (directory) op.parent = root;
   } else if (directory && names != nullptr) {
-    op.parent = names->directory;
+    op.parent = directory_of(seen.inodes, names->directory);
   }
   const Content held = content == nullptr ? Content{} : *content;
   op.nlink = static_cast<u32>(directory ? 2 + held.directories : count);
   if (directory) op.size = held.entries;
   co_return (co_await run.router.call(id.shard(), op).result()).has_value();
+}
+
+// Maps are asked for when the rest has been read: what changed meanwhile is looked at again.
+Task<Result<void>> read_fragments(FsckRun& run, Seen& seen) {
+  std::set<InodeId> directories;
+  for (const auto& [id, row] : seen.inodes) {
+    if (is_split(row.inode) || is_fragment(row.inode)) directories.insert(meta::directory_of(row.inode));
+  }
+  for (const InodeId directory : directories) {
+    Result<meta::ReadFragments::Reply> reply =
+        co_await run.router.call(directory.shard(), meta::ReadFragments(directory)).result();
+    if (!reply && reply.error().code != Errc::stale) co_return fail(reply.error());
+    if (reply) seen.fragments[directory] = std::move(reply->fragments);
+  }
+  co_return Result<void>();
+}
+
+// A fragment that a map names and that is not there.
+std::optional<Wrong> judge_maps(const Seen& seen, InodeId directory, const std::set<InodeId>& wanted) {
+  const auto map = seen.fragments.find(directory);
+  if (map == seen.fragments.end()) return std::nullopt;
+  for (const meta::Fragment& fragment : map->second)
+    if ((wanted.empty() || wanted.contains(fragment.inode)) && !seen.inodes.contains(fragment.inode))
+      return Wrong{"fragment", fmt::format("fragment {:#x} of directory {:#x} is not there",
+                                           fragment.inode.value, directory.value)};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -197,12 +266,13 @@ Task<Result<void>> check_names(FsckRun& run) {
     co_await run.settle();
     Seen before;
     co_await read_inodes(run, before.inodes, wanted);
-    if (number == 0) run.report.inodes = before.inodes.size();
+    if (number == 0) count_inodes(run, before.inodes);
     co_await run.settle();
     Seen seen;
     co_await read_entries(run, seen, wanted, number == 0);
     co_await run.settle();
     co_await read_inodes(run, seen.inodes, wanted);
+    co_await read_fragments(run, seen);
     // After the inodes: the record of a volume is there before its root.
     const meta::ListVolumesReply volumes = co_await run.router.call(ShardId{0}, meta::ListVolumes());
     std::set<InodeId> all, again;
@@ -221,19 +291,27 @@ Task<Result<void>> check_names(FsckRun& run) {
       const auto* former = find_in(before.inodes, id);
       const Names* names = find_in(seen.names, id);
       const Content* content = find_in(seen.contents, id);
-      const std::optional<Wrong> wrong = judge(seen, id, row, names, content);
+      std::optional<Wrong> wrong = judge(seen, id, row, names, content);
+      if (!wrong) wrong = judge_maps(seen, id, wanted);
       if (!wrong) continue;
       // Once is not enough: it may have changed between the readings. An inode that is the same before and
       // after, and an entry that still leads nowhere the next time, have not.
-      const bool stood_still = (row == nullptr) == (former == nullptr) &&
-                               (row == nullptr || (row->inode.changed == former->inode.changed &&
-                                                   row->inode.nlink == former->inode.nlink));
+      const bool stood_still =
+          (row == nullptr) == (former == nullptr) &&
+          (row == nullptr ||
+           (row->inode.changed == former->inode.changed && row->inode.nlink == former->inode.nlink &&
+            row->inode.size == former->inode.size && row->inode.flags == former->inode.flags));
       if (!stood_still || number < 2) {
         again.insert(id);
         if (names != nullptr) again.insert(names->directory);
+        if (row != nullptr) again.insert(meta::directory_of(row->inode));
+        if (const auto map = seen.fragments.find(id); map != seen.fragments.end())
+          for (const meta::Fragment& fragment : map->second) again.insert(fragment.inode);
         continue;
       }
-      const bool repaired = run.options.repair && co_await repair(run, seen, id, row, names, content);
+      const bool can_mend = wrong->kind != "fragment";
+      const bool repaired =
+          run.options.repair && can_mend && co_await repair(run, seen, id, row, names, content);
       run.found(wrong->kind, wrong->text, repaired);
     }
     wanted = std::move(again);

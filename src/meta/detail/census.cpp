@@ -32,10 +32,14 @@ void count(const ReadContext& shard, Census& census, std::string_view key, std::
       ++census.outbox;
       break;
     case Table::inode: {
-      ++census.inodes;
       const Result<Inode> inode = wire::decode<Inode>(as_bytes(value));
       CFS_CHECK(inode.has_value());
       census.volumes.insert(inode->volume);
+      if (is_fragment(*inode)) {
+        ++census.fragments;
+        break;
+      }
+      ++census.inodes;
       const Charge charge = charge_of(*inode);
       for (const QuotaSubject& subject : subjects_of(shard, charge))
         census.quota.charged[subject] += charge.use;

@@ -35,6 +35,7 @@ enum class Table : u8 {
   quota_recount = 0x18,
   quota_limit = 0x19,
   quota_reserve = 0x1a,
+  fragments = 0x1b,
   volume = 0x1e,
   volume_here = 0x1f,
 };
@@ -117,6 +118,7 @@ inline QuotaSubject subject_of_quota_key(std::string_view key) {
   return {static_cast<QuotaKind>(number_in(key, 1, 2)), VolumeId{static_cast<u32>(number_in(key, 3))},
           number_in(key, 11)};
 }
+inline std::string fragments_key(InodeId inode) { return Key(Table::fragments).be64(inode.value).take(); }
 inline std::string reserves_key(InodeId inode) { return Key(Table::quota_reserve).be64(inode.value).take(); }
 inline std::string reserve_key(InodeId inode, SessionId session) {
   return Key(Table::quota_reserve).be64(inode.value).be64(session.value).take();

@@ -1,6 +1,7 @@
 #include "meta/detail/namespace.h"
 
 #include "base/mutant.h"
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/quota.h"
@@ -67,8 +68,9 @@ Result<std::optional<DentrySlot>> find_settled(const ReadContext& context, Inode
   if (name.size() > kNameMax) return fail(Errc::name_too_long);
   TRY(check_free(context, inode_lock(directory), false));
   TRY(check_free(context, dentry_lock(directory, name), true));
-  TRY(load_directory(context, directory));
+  TRY_ASSIGN(const Inode inode, load_directory(context, directory));
   if (name.empty()) return std::nullopt;
+  TRY(check_holds(context, inode, name));
   return find_dentry(context, directory, name);
 }
 

@@ -30,7 +30,8 @@ struct DentrySlot {
 std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name,
                                       u64 first_cookie);
 std::optional<DentrySlot> find_dentry(const ReadContext& context, InodeId directory, std::string_view name);
-// The entry as no undelivered transaction can change it. Errors: busy, stale, not_directory, name_too_long.
+// The entry as no undelivered transaction can change it. Errors: busy, stale, not_directory, name_too_long,
+// moved.
 Result<std::optional<DentrySlot>> find_settled(const ReadContext& context, InodeId directory,
                                                std::string_view name);
 // False when 256 names of its hash are there.

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/probe.h"
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -15,6 +16,8 @@
 namespace claudefs::meta {
 
 CFS_DEFINE_MUTANT(meta_rename_over_full_directory, "meta: a directory that is not empty can be removed");
+CFS_DEFINE_MUTANT(meta_split_without_lock,
+                  "meta: entries that are made while others move to another fragment are lost");
 CFS_DEFINE_MUTANT(meta_restores_the_living, "meta: a file that is not in the trash can be restored");
 namespace {
 
@@ -30,6 +33,7 @@ std::unexpected<Error> moved_on() { return fail(Errc::busy, "it changed meanwhil
 Validated check(const ReadContext& context, const ChangeDentry& part) {
   TRY(check_name(part.name));
   TRY_ASSIGN(const Inode parent, load_directory(context, part.parent));
+  TRY(check_holds(context, parent, part.name));
   const std::optional<DentrySlot> slot = find_dentry(context, part.parent, part.name);
   if (part.expected == InodeId{} && slot) return fail(Errc::exists);
   if (part.expected == InodeId{} && !dentry_fits(context, part.parent, part.name))
@@ -70,6 +74,8 @@ Validated check(const ReadContext& context, const MakeInode& part) {
 Validated check(const ReadContext& context, const RemoveDirInode& part) {
   TRY_ASSIGN(Inode inode, load_directory(context, part.inode));
   TRY(check_owner(inode, part.owner));
+  // The procedure that asked for this makes it whole, and plans again.
+  if (is_split(inode)) return fail(Errc::cross_device, "the directory is split");
   if (inode.size != 0 && !CFS_MUTANT(meta_rename_over_full_directory)) return fail(Errc::not_empty);
   inode.nlink = 0;
   return inode;
@@ -215,6 +221,14 @@ std::vector<LockNeed> locks_of(const Part& part) {
           [](const TakeFromTrash& p) { return std::vector<LockNeed>{{inode_lock(p.inode), true}}; },
           [](const MakeVolume&) { return std::vector<LockNeed>{}; },
           [](const DropVolume&) { return std::vector<LockNeed>{}; },
+          [](const CutEntries& p) {
+            if (CFS_MUTANT(meta_split_without_lock)) return std::vector<LockNeed>{};
+            return std::vector<LockNeed>{{inode_lock(p.from), true}};
+          },
+          [](const MakeFragment& p) { return std::vector<LockNeed>{{inode_lock(p.born.inode.id), true}}; },
+          [](const TakeEntries& p) { return std::vector<LockNeed>{{inode_lock(p.into), true}}; },
+          [](const SetFragments& p) { return std::vector<LockNeed>{{inode_lock(p.directory), true}}; },
+          [](const SetDirectory& p) { return std::vector<LockNeed>{{inode_lock(p.to.inode.id), true}}; },
       },
       part);
 }
@@ -231,8 +245,18 @@ ShardId shard_of(const Part& part) {
                         [](const TakeFromTrash& p) { return p.inode.shard(); },
                         [](const MakeVolume&) { return ShardId{0}; },
                         [](const DropVolume&) { return ShardId{0}; },
+                        [](const CutEntries& p) { return p.from.shard(); },
+                        [](const MakeFragment& p) { return p.born.inode.id.shard(); },
+                        [](const TakeEntries& p) { return p.into.shard(); },
+                        [](const SetFragments& p) { return p.directory.shard(); },
+                        [](const SetDirectory& p) { return p.to.inode.id.shard(); },
                     },
                     part);
+}
+
+bool is_of_fragment(const Part& part) {
+  if (const auto* set = std::get_if<SetDirectory>(&part)) return !set->if_changed;
+  return std::holds_alternative<CutEntries>(part);
 }
 
 Result<std::optional<Inode>> validate(const ReadContext& context, const Part& part) {

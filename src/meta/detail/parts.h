@@ -86,9 +86,58 @@ struct DropVolume {  // every shard is told
   VolumeId volume{};
   static auto fields(auto& self) { return std::tie(self.volume); }
 };
+// Of split directories (docs/architecture/directories.md; detail/fragment_parts.cpp). `end` is the cookie
+// behind a range, 0 where it is the last.
+struct EntryRow {
+  u64 cookie = 0;
+  Dentry dentry;  // nameless: it keeps a slot
+  static auto fields(auto& self) { return std::tie(self.cookie, self.dentry); }
+};
+// What is in a range, and the directory or fragment that has it: the answer to preparing CutEntries.
+struct FragmentContent {
+  Newborn like;
+  std::vector<EntryRow> entries;
+  static auto fields(auto& self) { return std::tie(self.like, self.entries); }
+};
+// The upper end of a range goes. All of a fragment's: the fragment goes, too.
+struct CutEntries {
+  InodeId from{};
+  u64 first = 0;
+  u64 end = 0;
+  bool if_empty = false;  // not_empty: entries are in it
+  static auto fields(auto& self) { return std::tie(self.from, self.first, self.end, self.if_empty); }
+};
+struct MakeFragment {
+  Newborn born;  // but for its size and links
+  u64 first = 0;
+  u64 end = 0;
+  std::vector<EntryRow> entries;
+  static auto fields(auto& self) { return std::tie(self.born, self.first, self.end, self.entries); }
+};
+struct TakeEntries {  // of the range that follows
+  InodeId into{};
+  u64 first = 0;
+  u64 end = 0;
+  FragmentContent content;
+  static auto fields(auto& self) { return std::tie(self.into, self.first, self.end, self.content); }
+};
+struct SetFragments {
+  InodeId directory{};
+  FragmentMap before;
+  FragmentMap after;
+  static auto fields(auto& self) { return std::tie(self.directory, self.before, self.after); }
+};
+// What a shard judges by: of a directory, and its copy in a fragment.
+struct SetDirectory {
+  Newborn to;  // its inode's id, mode, owner, flags, and `changed`
+  std::optional<Time> accessed, modified;
+  std::optional<Time> if_changed;  // of the directory itself: what it was when this was planned
+  static auto fields(auto& self) { return std::tie(self.to, self.accessed, self.modified, self.if_changed); }
+};
 // The order is on the wire.
 using Part = std::variant<ChangeDentry, AdjustLinks, MakeInode, RemoveDirInode, SetParent, HoldRenameLock,
-                          KeepInTrash, TakeFromTrash, MakeVolume, DropVolume>;
+                          KeepInTrash, TakeFromTrash, MakeVolume, DropVolume, CutEntries, MakeFragment,
+                          TakeEntries, SetFragments, SetDirectory>;
 
 struct LockNeed {
   std::string object;
@@ -96,6 +145,8 @@ struct LockNeed {
 };
 std::vector<LockNeed> locks_of(const Part& part);
 ShardId shard_of(const Part& part);
+// Of a fragment: prepared also where its shard coordinates, so that leases on it are recalled.
+bool is_of_fragment(const Part& part);
 
 // Whether the part can be performed now. Gives the inode as it will be, if the part changes one that an
 // answer may need. Errc::busy when what the plan relied on has changed: plan again.

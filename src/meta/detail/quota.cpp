@@ -108,6 +108,7 @@ std::string to_string(const QuotaSubject& subject) {
 }
 
 Charge charge_of(const Inode& inode) {
+  if (is_fragment(inode)) return {};
   const i64 bytes = static_cast<i64>(inode.allocated_bytes + kBlock - 1) / kBlock * kBlock;
   return {inode.volume, inode.uid, inode.gid, inode.quota_directory, {bytes, 1}};
 }

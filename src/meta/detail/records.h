@@ -112,6 +112,15 @@ struct RecountRecord {
   u64 inodes = 0;
   static auto fields(auto& self) { return std::tie(self.run, self.through, self.inodes); }
 };
+// Of a split directory, and of a fragment.
+struct FragmentRecord {
+  InodeId directory{};
+  u64 first = 0;    // of its own range
+  u64 end = 0;      // the cookie behind it; 0: it is the last
+  FragmentMap map;  // of the directory itself
+  bool holds(u64 cookie) const { return cookie >= first && (end == 0 || cookie < end); }
+  static auto fields(auto& self) { return std::tie(self.directory, self.first, self.end, self.map); }
+};
 struct DecisionRecord {
   Hlc decided{};
   u32 unheard = 0;  // participants whose CommitTransaction is not yet acknowledged

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "meta/commands.h"
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/records.h"
@@ -132,6 +133,7 @@ Result<Nothing> apply_repair_inode(ApplyContext& context, const RepairInode& op)
 Result<Nothing> apply_repair_dentry(ApplyContext& context, const RepairDentry& op) {
   TRY(check_name(op.name));
   TRY_ASSIGN(Inode directory, load_directory(context, op.directory));
+  TRY(check_holds(context, directory, op.name));
   const std::optional<DentrySlot> slot = find_dentry(context, op.directory, op.name);
   if (op.add) {
     if (slot) return fail(Errc::exists, "the name is taken");

@@ -1,3 +1,4 @@
+#include "meta/detail/fragments.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/permission.h"
@@ -29,6 +30,14 @@ Result<InodeReply> read_attributes(const ReadContext& context, const GetAttribut
   TRY_ASSIGN(Inode inode, load_inode(context, op.inode));
   TRY(check_access(context, inode, op.caller, op.access));
   return InodeReply{std::move(inode)};
+}
+
+Result<ReadFragments::Reply> read_fragments(const ReadContext& context, const ReadFragments& op) {
+  TRY(check_free(context, inode_lock(op.directory), true));
+  ReadFragments::Reply reply;
+  TRY_ASSIGN(reply.inode, load_directory(context, op.directory));
+  if (is_split(reply.inode)) reply.fragments = load_fragments(context, op.directory)->map;
+  return reply;
 }
 
 }  // namespace claudefs::meta

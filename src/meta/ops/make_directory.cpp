@@ -16,11 +16,11 @@ Result<Plan<InodeReply>> plan_make_directory(const ReadContext& context, const M
   TRY(check_volume_lives(context, parent.volume));
   Newborn made;
   Inode& inode = made.inode;
-  inode.id = directory_id(op.parent, op.name, op.first_attempt + attempt, context.shard_count());
+  inode.id = directory_id(directory_of(parent), op.name, op.first_attempt + attempt, context.shard_count());
   inode.type = FileType::directory;
   inode.mode = op.mode & 07777;
   inode.nlink = 2;
-  inode.parent = op.parent;
+  inode.parent = directory_of(parent);
   inherit(context, made, parent, op.caller, op.umask);
   inode.accessed = inode.modified = inode.changed = inode.born = now;
   return Plan<InodeReply>{

@@ -17,6 +17,7 @@ namespace claudefs::meta {
 // queries
 Result<InodeReply> read_lookup(const ReadContext& context, const Lookup& op);
 Result<InodeReply> read_attributes(const ReadContext& context, const GetAttributes& op);
+Result<ReadFragments::Reply> read_fragments(const ReadContext& context, const ReadFragments& op);
 Result<ReadDirectoryReply> read_directory(const ReadContext& context, const ReadDirectory& op);
 Result<GetExtentsReply> read_extents(const ReadContext& context, const GetExtents& op);
 Result<XattrReply> read_xattr(const ReadContext& context, const GetXattr& op);
@@ -108,6 +109,10 @@ struct NewName {
 };
 Result<Plan<InodeReply>> plan_new_name(const ReadContext& context, const NewName& name, const Inode& inode,
                                        Part of_inode);
+// Of a split directory: its fragments follow. Xattrs: access control lists only.
+Result<Plan<InodeReply>> plan_set_directory(const ReadContext& context, const SetAttributes& op, Time now);
+Result<Plan<Nothing>> plan_set_list(const ReadContext& context, const SetXattr& op, Time now);
+Result<Plan<Nothing>> plan_remove_list(const ReadContext& context, const RemoveXattr& op, Time now);
 Result<Plan<InodeReply>> plan_link(const ReadContext& context, const Link& op, const Inode& inode, Time now);
 Result<Plan<InodeReply>> plan_restore_file(const ReadContext& context, const RestoreFile& op,
                                            const Inode& inode, Time now);

@@ -54,7 +54,7 @@ bool purge_extents(ApplyContext& context, std::string entry, std::size_t extents
 void forget_inode(ApplyContext& context, const Inode& inode) {
   const InodeId id = inode.id;
   remove_inode(context, inode);
-  std::vector<std::string> gone{orphan_key(id), inline_key(id), file_locks_key(id)};
+  std::vector<std::string> gone{orphan_key(id), inline_key(id), file_locks_key(id), fragments_key(id)};
   const std::string xattrs = xattrs_key(id);
   context.scan(xattrs, xattrs, [&](std::string_view key, std::string_view) {
     gone.emplace_back(key);
@@ -62,7 +62,7 @@ void forget_inode(ApplyContext& context, const Inode& inode) {
   });
   for (std::string& key : gone) context.remove(std::move(key));
   const i64 size = inode.type == FileType::regular ? static_cast<i64>(inode.size) : 0;
-  change_usage(context, {.inodes = -1, .logical_bytes = -size});
+  change_usage(context, {.inodes = is_fragment(inode) ? 0 : -1, .logical_bytes = -size});
   if (inode.allocated_bytes != 0) context.put(purge_key(id, inode.extent_generation), "");
 }
 

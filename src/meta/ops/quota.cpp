@@ -45,7 +45,9 @@ bool count_some(ApplyContext& context, RecountRecord& recount, u32 inodes_max) {
                  const Result<Inode> inode = wire::decode<Inode>(as_bytes(value));
                  CFS_CHECK(inode.has_value());
                  const Charge charge = charge_of(*inode);
-                 for (const QuotaSubject& subject : subjects_of(context, charge)) sums[subject] += charge.use;
+                 if (charge.use.inodes != 0)
+                   for (const QuotaSubject& subject : subjects_of(context, charge))
+                     sums[subject] += charge.use;
                  recount.through = inode->id;
                  ++seen;
                  return true;

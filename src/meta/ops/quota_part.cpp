@@ -52,6 +52,7 @@ Result<Nothing> apply_make_quota_directory(ApplyContext& context, const MakeQuot
   TRY_ASSIGN(Inode inode, load_directory(context, op.directory));
   if (inode.quota_directory == op.directory) return Nothing{};
   if (inode.size != 0) return fail(Errc::not_empty);
+  if (is_split(inode)) return fail(Errc::busy, "the directory has just been split");
   inode.quota_directory = op.directory;
   inode.changed = std::max(inode.changed, context.now());
   store_inode(context, inode);

@@ -1,3 +1,4 @@
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -15,8 +16,10 @@ Result<ReadDirectoryReply> read_directory(const ReadContext& context, const Read
   TRY(check_free(context, inode_lock(op.directory), true));
   TRY_ASSIGN(const Inode directory, load_directory(context, op.directory));
   if (op.opener) TRY(check_access(context, directory, *op.opener, kMayRead));
+  TRY(check_holds(context, directory, op.after_cookie + 1));
   ReadDirectoryReply reply;
-  reply.parent = directory.parent == InodeId{} ? directory.id : directory.parent;
+  if (!is_fragment(directory)) reply.parent = directory.parent == InodeId{} ? directory.id : directory.parent;
+  if (const auto range = load_fragments(context, op.directory)) reply.range_end = range->end;
   reply.end = true;
   const u32 most = std::clamp<u32>(op.entries_max, 1, kEntriesMax);
   const std::string prefix = dentries_key(op.directory);
@@ -32,6 +35,7 @@ Result<ReadDirectoryReply> read_directory(const ReadContext& context, const Read
                  reply.entries.push_back({std::move(*dentry), number_in(key, prefix.size()), std::nullopt});
                  return true;
                });
+  if (!reply.end) reply.range_end = 0;
   if (!op.with_inodes) return reply;
   for (auto& entry : reply.entries) {
     // One that a transaction is changing is left for GetAttributes, which waits.

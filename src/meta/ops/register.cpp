@@ -9,6 +9,7 @@ void register_namespace(OperationTable& table) {
   table.query<Lookup>(read_lookup);
   table.query<GetAttributes>(read_attributes);
   table.query<ReadDirectory>(read_directory);
+  table.query<ReadFragments>(read_fragments);
   table.query<GetExtents>(read_extents);
   table.query<GetXattr>(read_xattr);
   table.query<ListXattrs>(read_xattr_names);

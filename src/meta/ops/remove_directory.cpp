@@ -13,7 +13,7 @@ Result<Plan<UnlinkReply>> plan_remove_directory(const ReadContext& context, cons
   if (slot->dentry.type != FileType::directory) return fail(Errc::not_directory);
   const InodeId inode = slot->dentry.inode;
   Plan<UnlinkReply> plan;
-  if (op.to_trash) plan.parts.push_back(KeepInTrash{inode, op.parent, op.name});
+  if (op.to_trash) plan.parts.push_back(KeepInTrash{inode, directory_of(parent), op.name});
   plan.parts.push_back(RemoveDirInode{inode, sticky_owner(parent, op.caller)});
   plan.parts.push_back(ChangeDentry{op.parent, op.name, inode, {}, FileType::none});
   plan.answer = [inode, to_trash = op.to_trash](const After& after) {

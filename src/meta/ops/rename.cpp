@@ -25,7 +25,8 @@ Result<void> check_replaceable(const Dentry& moved, const Dentry& target, Rename
 // The inode itself: its parent, if it is a directory that gets another one, and its `changed`.
 Part follow(const Dentry& moved, const Inode& from, const Inode& to, const Caller& caller, Time now) {
   const std::optional<u32> owner = sticky_owner(from, caller);
-  if (moved.type == kDirectory && from.id != to.id) return SetParent{moved.inode, to.id, now, owner, caller};
+  if (moved.type == kDirectory && directory_of(from) != directory_of(to))
+    return SetParent{moved.inode, directory_of(to), now, owner, caller};
   return AdjustLinks{moved.inode, 0, std::nullopt, {}, now, owner};
 }
 
@@ -95,9 +96,10 @@ Result<Plan<RenameReply>> plan_rename(const ReadContext& context, const Rename& 
   plan.parts.push_back(ChangeDentry{op.new_parent, op.new_name, there, moved.inode, moved.type});
   plan.parts.push_back(follow(moved, old_parent, new_parent, op.caller, now));
   if (exchange) plan.parts.push_back(follow(*target, new_parent, old_parent, op.caller, now));
-  if (op.old_parent != op.new_parent) {
-    if (moved.type == kDirectory) plan.moves.push_back({moved.inode, op.new_parent});
-    if (exchange && target->type == kDirectory) plan.moves.push_back({target->inode, op.old_parent});
+  const InodeId old_directory = directory_of(old_parent), new_directory = directory_of(new_parent);
+  if (old_directory != new_directory) {
+    if (moved.type == kDirectory) plan.moves.push_back({moved.inode, new_directory});
+    if (exchange && target->type == kDirectory) plan.moves.push_back({target->inode, old_directory});
   }
   if (target && !exchange) reply.replaced = there;
   plan.answer = [reply](const After& after) {

@@ -1,6 +1,7 @@
 #include "base/mutant.h"
 #include "meta/acl.h"
 #include "meta/detail/extents.h"
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -59,16 +60,16 @@ void drop_capability(ApplyContext& context, Inode& inode) {
   inode.flags &= ~u32{kHasCapability};
 }
 
-void set_mode(ApplyContext& context, Inode& inode, const SetAttributes& op) {
+// Gives the access control list that goes with it, where there is one that changes.
+std::optional<std::string> set_mode(const ReadContext& context, Inode& inode, const SetAttributes& op) {
   inode.mode = *op.mode & 07777;
   if (!is_root(op.caller) && !is_member(op.caller, op.gid.value_or(inode.gid)))
     inode.mode &= static_cast<u16>(~kSetGroup);
-  if ((inode.flags & kHasAccessAcl) == 0) return;
-  const std::string key = xattr_key(inode.id, kAccessAcl);
-  Result<Acl> acl = Acl::parse(context.get(key).value_or(""));
-  if (!acl || acl->empty()) return;
+  if ((inode.flags & kHasAccessAcl) == 0) return std::nullopt;
+  Result<Acl> acl = Acl::parse(context.get(xattr_key(inode.id, kAccessAcl)).value_or(""));
+  if (!acl || acl->empty()) return std::nullopt;
   acl->follow(inode.mode);
-  context.put(key, acl->format());
+  return acl->format();
 }
 
 Result<void> resize(ApplyContext& context, Inode& inode, u64 size) {
@@ -98,12 +99,14 @@ Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttribut
   TRY(check_free(context, inode_lock(op.inode), false));
   TRY_ASSIGN(Inode inode, load_inode(context, op.inode));
   TRY(check(context, op, inode));
+  if (is_split(inode) && !op.size) return fail(Errc::cross_device, "its fragments follow");
   if (op.size) {
     TRY(resize(context, inode, *op.size));
     inode.modified = context.now();
   }
   const bool owner_changes = op.uid || op.gid;
-  if (op.mode) set_mode(context, inode, op);
+  if (op.mode)
+    if (const auto list = set_mode(context, inode, op)) context.put(xattr_key(inode.id, kAccessAcl), *list);
   if (op.uid) inode.uid = *op.uid;
   if (op.gid) inode.gid = *op.gid;
   if (op.clear_set_id || (owner_changes && !op.mode && !CFS_MUTANT(meta_permission_keeps_set_id)))
@@ -114,6 +117,21 @@ Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttribut
   inode.changed = std::max(inode.changed, context.now());
   store_inode(context, inode);
   return InodeReply{inode};
+}
+
+Result<Plan<InodeReply>> plan_set_directory(const ReadContext& context, const SetAttributes& op, Time now) {
+  TRY(check_free(context, inode_lock(op.inode), false));
+  TRY_ASSIGN(const Inode before, load_directory(context, op.inode));
+  TRY(check(context, op, before));
+  Newborn to = with_lists(context, before);
+  if (op.mode)
+    if (auto list = set_mode(context, to.inode, op)) to.access_acl = std::move(*list);
+  if (op.uid) to.inode.uid = *op.uid;
+  if (op.gid) to.inode.gid = *op.gid;
+  if (op.uid || op.gid) to.inode.flags &= ~u32{kHasCapability};
+  return Plan<InodeReply>{parts_to_set(context, before, std::move(to), op.accessed, op.modified, now),
+                          [id = op.inode](const After& after) { return InodeReply{after.at(id)}; },
+                          {}};
 }
 
 Result<Nothing> apply_note_accessed(ApplyContext& context, const NoteAccessed& op) {

@@ -15,7 +15,7 @@ Result<Plan<UnlinkReply>> plan_unlink(const ReadContext& context, const Unlink& 
   Plan<UnlinkReply> plan;
   plan.parts = {ChangeDentry{op.parent, op.name, inode, {}, FileType::none},
                 AdjustLinks{inode, -1, std::nullopt, op.held_open_by, now, sticky_owner(parent, op.caller)}};
-  if (op.to_trash) plan.parts.push_back(KeepInTrash{inode, op.parent, op.name});
+  if (op.to_trash) plan.parts.push_back(KeepInTrash{inode, directory_of(parent), op.name});
   plan.answer = [inode, to_trash = op.to_trash](const After& after) {
     const u32 nlink = after.at(inode).nlink;
     return UnlinkReply{inode, nlink, {}, to_trash && nlink == 0};

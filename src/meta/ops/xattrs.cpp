@@ -1,5 +1,6 @@
 #include "base/mutant.h"
 #include "meta/acl.h"
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/namespace.h"
@@ -58,6 +59,14 @@ Result<bool> take_acl(Inode& inode, const SetXattr& op) {
   return !acl.is_minimal();
 }
 
+bool is_list(std::string_view name) { return name == kAccessAcl || name == kDefaultAcl; }
+
+Plan<Nothing> plan_lists(const ReadContext& context, const Inode& before, Newborn to, Time now) {
+  return {parts_to_set(context, before, std::move(to), std::nullopt, std::nullopt, now),
+          [](const After&) { return Nothing{}; },
+          {}};
+}
+
 Result<Nothing> set_acl(ApplyContext& context, Inode inode, const SetXattr& op) {
   TRY_ASSIGN(const bool kept, take_acl(inode, op));
   const u32 flag = flag_of(op.name);
@@ -98,7 +107,8 @@ Result<Nothing> apply_set_xattr(ApplyContext& context, const SetXattr& op) {
   if (op.value.size() > kValueMax) return fail(Errc::too_big);
   TRY_ASSIGN(Inode inode, load_to_change(context, op.inode));
   TRY(check_xattr_change(context, inode, op.caller, op.name));
-  if (op.name == kAccessAcl || op.name == kDefaultAcl) return set_acl(context, std::move(inode), op);
+  if (is_list(op.name) && is_split(inode)) return fail(Errc::cross_device, "its fragments follow");
+  if (is_list(op.name)) return set_acl(context, std::move(inode), op);
   const std::string key = xattr_key(op.inode, op.name);
   const bool there = context.get(key).has_value();
   if (there && op.mode == XattrMode::create) return fail(Errc::exists);
@@ -118,13 +128,36 @@ Result<Nothing> apply_set_xattr(ApplyContext& context, const SetXattr& op) {
 Result<Nothing> apply_remove_xattr(ApplyContext& context, const RemoveXattr& op) {
   TRY_ASSIGN(Inode inode, load_to_change(context, op.inode));
   TRY(check_xattr_removal(context, inode, op.caller, op.name));
+  if (is_list(op.name) && is_split(inode)) return fail(Errc::cross_device, "its fragments follow");
   std::string key = xattr_key(op.inode, op.name);
-  const bool is_acl = op.name == kAccessAcl || op.name == kDefaultAcl;  // going back to the mode always works
-  if (!is_acl && !context.get(key)) return fail(Errc::no_data);
+  // Going back to the mode always works.
+  if (!is_list(op.name) && !context.get(key)) return fail(Errc::no_data);
   context.remove(std::move(key));
   inode.flags &= ~flag_of(op.name);
   store_inode(context, inode);
   return Nothing{};
+}
+
+Result<Plan<Nothing>> plan_set_list(const ReadContext& context, const SetXattr& op, Time now) {
+  TRY(check_free(context, inode_lock(op.inode), false));
+  TRY_ASSIGN(const Inode before, load_directory(context, op.inode));
+  TRY(check_xattr_change(context, before, op.caller, op.name));
+  Newborn to = with_lists(context, before);
+  TRY_ASSIGN(const bool kept, take_acl(to.inode, op));
+  const u32 flag = flag_of(op.name);
+  to.inode.flags = kept ? to.inode.flags | flag : to.inode.flags & ~flag;
+  (op.name == kAccessAcl ? to.access_acl : to.default_acl) = kept ? std::string(op.value.text()) : "";
+  return plan_lists(context, before, std::move(to), now);
+}
+
+Result<Plan<Nothing>> plan_remove_list(const ReadContext& context, const RemoveXattr& op, Time now) {
+  TRY(check_free(context, inode_lock(op.inode), false));
+  TRY_ASSIGN(const Inode before, load_directory(context, op.inode));
+  TRY(check_xattr_removal(context, before, op.caller, op.name));
+  Newborn to = with_lists(context, before);
+  to.inode.flags &= ~flag_of(op.name);
+  (op.name == kAccessAcl ? to.access_acl : to.default_acl).clear();
+  return plan_lists(context, before, std::move(to), now);
 }
 
 }  // namespace claudefs::meta

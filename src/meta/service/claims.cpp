@@ -42,6 +42,11 @@ class Collector {
     if (const auto* removed = std::get_if<RemoveDirInode>(&part)) change(removed->inode);
     if (const auto* moved = std::get_if<SetParent>(&part)) change(moved->inode);
     if (const auto* restored = std::get_if<TakeFromTrash>(&part)) change(restored->inode);
+    if (const auto* cut = std::get_if<CutEntries>(&part)) change(cut->from);
+    if (const auto* made = std::get_if<MakeFragment>(&part)) change(made->born.inode.id);
+    if (const auto* taken = std::get_if<TakeEntries>(&part)) change(taken->into);
+    if (const auto* map = std::get_if<SetFragments>(&part)) change(map->directory);
+    if (const auto* set = std::get_if<SetDirectory>(&part)) change(set->to.inode.id);
   }
   void cover() { claims_.covered = true; }
   void unknown() { claims_.known = false; }
@@ -88,6 +93,12 @@ Claims claims_of(const ReadContext& state, u16 kind, const Buffer& body) {
       break;
     case ReadDirectory::kKind:
       with<ReadDirectory>(body, [&](const auto& op) { out.read(op.directory); });
+      break;
+    case ReadFragments::kKind:
+      with<ReadFragments>(body, [&](const auto& op) { out.read(op.directory); });
+      break;
+    case GatherFragments::kKind:
+      with<GatherFragments>(body, [&](const auto& op) { out.change(op.directory); });
       break;
     case Create::kKind:
       with<Create>(body, [&](const auto& op) { out.change(op.parent); });
@@ -222,6 +233,9 @@ std::vector<InodeId> shown_by(u16 kind, const Buffer& body, const Buffer& reply,
     case Create::kKind:
     case CreateUnnamed::kKind:
       if (found) with<InodeReply>(reply, [&](const auto& got) { out.push_back(got.inode.id); });
+      break;
+    case ReadFragments::kKind:
+      if (found) with<ReadFragments>(body, [&](const auto& op) { out.push_back(op.directory); });
       break;
     case Rename::kKind:
       if (found)

@@ -14,6 +14,8 @@ class NamespaceService {
   NamespaceService(ShardService& service, TrashPolicy trash)
       : service_(service), trash_(std::move(trash)), coordinator_(service) {}
 
+  Coordinator& coordinator() { return coordinator_; }
+
   // Procedures: service/procedures.cpp.
   runtime::Task<Result<Buffer>> make_directory(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> unlink(ShardId shard, cluster::RequestId id, Buffer body);
@@ -23,6 +25,10 @@ class NamespaceService {
   runtime::Task<Result<Buffer>> restore_file(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> create_volume(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> delete_volume(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> gather_fragments(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> set_attributes(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> set_xattr(ShardId shard, cluster::RequestId id, Buffer body);
+  runtime::Task<Result<Buffer>> remove_xattr(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> open_session(ShardId shard, cluster::RequestId id, Buffer body);
   runtime::Task<Result<Buffer>> hold_open(ShardId shard, cluster::RequestId id, Buffer body);
 
@@ -35,6 +41,10 @@ class NamespaceService {
  private:
   template <class Op, class MakePlan>
   runtime::Task<Result<Buffer>> run_planned(ShardId shard, cluster::RequestId id, Op op, MakePlan make_plan);
+  template <class Op, class MakePlan>
+  runtime::Task<Result<Buffer>> change_directory(ShardId shard, cluster::RequestId id, Buffer body,
+                                                 MakePlan make_plan);
+  runtime::Task<Result<Buffer>> gather_and_plan_again(std::vector<InodeId> directories);
   Result<Buffer> again_if_overtaken(ShardId shard, InodeId parent, Result<Buffer> done);
   runtime::Task<Result<void>> purge(ShardId shard, runtime::Instant leading_since);
   runtime::Task<Result<void>> expire(ShardId shard);

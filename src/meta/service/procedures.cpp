@@ -1,6 +1,8 @@
 // Operations that may span shards, and those that need more than the replicated state.
+#include "base/probe.h"
 #include "meta/detail/namespace.h"
 #include "meta/detail/volumes.h"
+#include "meta/service/directory_keeper.h"
 #include "meta/service/namespace_service.h"
 #include "meta/service/quota_service.h"
 
@@ -14,6 +16,13 @@ Result<Op> decode_as(const cluster::RequestId& id, const Buffer& body) {
   return op;
 }
 
+std::vector<InodeId> directories_removed_by(const std::vector<Part>& parts) {
+  std::vector<InodeId> out;
+  for (const Part& part : parts)
+    if (const auto* removed = std::get_if<RemoveDirInode>(&part)) out.push_back(removed->inode);
+  return out;
+}
+
 }  // namespace
 
 // Plans on the applied state. Inside one shard the command plans again by itself when it is applied.
@@ -22,15 +31,79 @@ runtime::Task<Result<Buffer>> NamespaceService::run_planned(ShardId shard, clust
                                                             MakePlan make_plan) {
   co_await service_.barrier(shard);
   const ReadContext& state = service_.machine(shard)->reader();
-  auto plan = co_await make_plan(state, op, now());
-  if (all_local(state, plan.parts) && plan.moves.empty()) {
-    Result<Buffer> done = co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
-    // Planned again when it was applied, and the name led to another shard by then.
-    if (!done && done.error().code == Errc::cross_device)
-      co_return fail(Errc::busy, "the entry is being changed by another request");
-    co_return std::move(done);
+  auto planned = make_plan(state, op, now());
+  // Told by the command itself, so that it is the answer for good: no copy of this request is executed later,
+  // when the name may be back. (MakeDirectory is proposed only for an id of this shard.)
+  if (!planned && planned.error().code == Errc::moved && Op::kKind != MakeDirectory::kKind) {
+    Result<Buffer> told = co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+    if (told || told.error().code != Errc::cross_device) co_return std::move(told);
   }
+  auto plan = co_await std::move(planned);
+  std::vector<InodeId> removed = directories_removed_by(plan.parts);
+  Result<Buffer> done;
+  if (all_local(state, plan.parts) && plan.moves.empty())
+    done = co_await service_.propose(shard, Op::kKind, id, wire::encode(op)).result();
+  else
+    done = co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+  // A directory that goes is split; or planned again when it was applied, and the name led to another shard
+  // by then.
+  if (!done && done.error().code == Errc::cross_device)
+    co_return co_await gather_and_plan_again(std::move(removed)).result();
+  co_return std::move(done);
+}
+
+// Where they have entries, that is the answer.
+runtime::Task<Result<Buffer>> NamespaceService::gather_and_plan_again(std::vector<InodeId> directories) {
+  for (const InodeId directory : directories) {
+    const Result<Nothing> whole =
+        co_await service_.call_op(directory.shard(), GatherFragments(directory)).result();
+    if (!whole && whole.error().code != Errc::stale) co_return fail(whole.error());
+  }
+  co_return fail(Errc::busy, "the entry is being changed by another request");
+}
+
+// One transaction over all fragments, which have to be empty.
+runtime::Task<Result<Buffer>> NamespaceService::gather_fragments(ShardId shard, cluster::RequestId,
+                                                                 Buffer body) {
+  const GatherFragments op = co_await wire::decode<GatherFragments>(body);
+  co_await service_.barrier(shard);
+  const ReadContext& state = service_.machine(shard)->reader();
+  const ReadFragments::Reply directory = co_await read_fragments(state, ReadFragments(op.directory));
+  if (directory.inode.size != 0) co_return fail(Errc::not_empty);
+  if (directory.fragments.empty()) co_return wire::encode(Nothing{});
+  CFS_PROBE(meta_fragments_gathered, "a split directory is made whole before it goes");
+  Coordinator::Work work;
+  const FragmentMap& map = directory.fragments;
+  for (std::size_t i = 0; i < map.size(); ++i)
+    work.parts.push_back(
+        CutEntries{map[i].inode, map[i].first, i + 1 < map.size() ? map[i + 1].first : 0, true});
+  work.parts.push_back(SetFragments{op.directory, map, {}});
+  work.answer = [](const After&) { return wire::encode(Nothing{}); };
+  co_return co_await coordinator_.run(shard, {}, std::move(work)).result();
+}
+
+// Of a directory that is split its fragments follow, in one transaction.
+template <class Op, class MakePlan>
+runtime::Task<Result<Buffer>> NamespaceService::change_directory(ShardId shard, cluster::RequestId id,
+                                                                 Buffer body, MakePlan make_plan) {
+  Result<Buffer> done = co_await service_.propose(shard, Op::kKind, id, body).result();
+  if (done || done.error().code != Errc::cross_device) co_return std::move(done);
+  const Op op = co_await decode_as<Op>(id, body);
+  co_await service_.barrier(shard);
+  auto plan = co_await make_plan(service_.machine(shard)->reader(), op, now());
   co_return co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+}
+
+runtime::Task<Result<Buffer>> NamespaceService::set_attributes(ShardId shard, cluster::RequestId id,
+                                                               Buffer body) {
+  return change_directory<SetAttributes>(shard, id, std::move(body), plan_set_directory);
+}
+runtime::Task<Result<Buffer>> NamespaceService::set_xattr(ShardId shard, cluster::RequestId id, Buffer body) {
+  return change_directory<SetXattr>(shard, id, std::move(body), plan_set_list);
+}
+runtime::Task<Result<Buffer>> NamespaceService::remove_xattr(ShardId shard, cluster::RequestId id,
+                                                             Buffer body) {
+  return change_directory<RemoveXattr>(shard, id, std::move(body), plan_remove_list);
 }
 
 runtime::Task<Result<Buffer>> NamespaceService::make_directory(ShardId shard, cluster::RequestId id,
@@ -116,7 +189,10 @@ runtime::Task<Result<Buffer>> NamespaceService::rename(ShardId shard, cluster::R
       co_await service_.call_op(op.new_parent.shard(), FindDentry(op.new_parent, op.new_name, op.caller));
   co_await service_.barrier(shard);
   auto plan = co_await plan_rename(service_.machine(shard)->reader(), op, reply, now());
+  std::vector<InodeId> removed = directories_removed_by(plan.parts);
   Result<Buffer> done = co_await coordinator_.run(shard, id, Coordinator::work_of(std::move(plan))).result();
+  if (!done && done.error().code == Errc::cross_device)
+    co_return co_await gather_and_plan_again(std::move(removed)).result();
   // Somebody made the new name, or removed what either name led to, after it was looked up: plan again.
   const bool overtaken = !done && (done.error().code == Errc::stale ||
                                    (done.error().code == Errc::exists && op.mode != RenameMode::no_replace));
@@ -182,7 +258,7 @@ void background(ShardService& service, const std::shared_ptr<T>& own,
 
 }  // namespace
 
-void register_namespace(ShardService& service, TrashPolicy trash) {
+void register_namespace(ShardService& service, TrashPolicy trash, SplitPolicy split) {
   const auto own = std::make_shared<NamespaceService>(service, std::move(trash));
   procedure(service, own, MakeDirectory::kKind, &NamespaceService::make_directory);
   procedure(service, own, Unlink::kKind, &NamespaceService::unlink);
@@ -192,12 +268,22 @@ void register_namespace(ShardService& service, TrashPolicy trash) {
   procedure(service, own, RestoreFile::kKind, &NamespaceService::restore_file);
   procedure(service, own, CreateVolume::kKind, &NamespaceService::create_volume);
   procedure(service, own, DeleteVolume::kKind, &NamespaceService::delete_volume);
+  procedure(service, own, GatherFragments::kKind, &NamespaceService::gather_fragments);
+  procedure(service, own, SetAttributes::kKind, &NamespaceService::set_attributes);
+  procedure(service, own, SetXattr::kKind, &NamespaceService::set_xattr);
+  procedure(service, own, RemoveXattr::kKind, &NamespaceService::remove_xattr);
   procedure(service, own, OpenSession::kKind, &NamespaceService::open_session);
   procedure(service, own, HoldOpen::kKind, &NamespaceService::hold_open);
   background(service, own, &NamespaceService::format);
   background(service, own, &NamespaceService::clean_up);
   background(service, own, &NamespaceService::resolve_prepared);
   background(service, own, &NamespaceService::empty_volumes);
+
+  const auto keeper = std::make_shared<DirectoryKeeper>(service, own->coordinator(), std::move(split));
+  service.set_change_listener([own, keeper](ShardId shard, const std::vector<InodeId>& inodes) {
+    keeper->note_changes(shard, inodes);
+  });
+  background(service, keeper, &DirectoryKeeper::tend);
 
   const auto quota = std::make_shared<QuotaService>(service);
   procedure(service, quota, SetQuota::kKind, &QuotaService::set_quota);

@@ -35,8 +35,10 @@ bool is_promised_more(const ReadContext& state, VolumeId volume) {
   state.scan(table, table, [&](std::string_view, std::string_view value) {
     const Result<Prepare> prepared = wire::decode<Prepare>(as_bytes(value));
     CFS_CHECK(prepared.has_value());
-    for (const Part& part : prepared->parts)
+    for (const Part& part : prepared->parts) {
       if (const auto* made = std::get_if<MakeInode>(&part)) found |= made->born.inode.volume == volume;
+      if (const auto* made = std::get_if<MakeFragment>(&part)) found |= made->born.inode.volume == volume;
+    }
     return !found;
   });
   return found;

@@ -60,6 +60,20 @@ Task<std::vector<ShardId>> QuotaService::await_heard(QuotaSubject subject, bool 
   }
 }
 
+// Before a directory begins to count.
+Task<Result<void>> QuotaService::make_whole(Inode directory) {
+  Result<Nothing> whole = Nothing();
+  if (is_split(directory))
+    whole = co_await service_.call_op(directory.id.shard(), GatherFragments(directory.id)).result();
+  const bool has_entries = directory.size != 0 || (!whole && whole.error().code == Errc::not_empty);
+  if (has_entries)
+    co_return fail(Errc::not_empty,
+                   "a directory begins to count when it is empty: make a new one, set its quota, and "
+                   "move what is in this one there");
+  if (!whole) co_return fail(whole.error());
+  co_return Result<void>();
+}
+
 // Of a directory: what it is within, and whether it can begin to count.
 Task<Result<RecordQuota>> QuotaService::record_of(SetQuota op) {
   RecordQuota record{op.subject, op.limits, {}};
@@ -72,10 +86,8 @@ Task<Result<RecordQuota>> QuotaService::record_of(SetQuota op) {
   record.within = reply.inode.quota_directory;
   if (record.within == directory)
     record.within = load_quota(service_.machine(home)->reader(), op.subject).within;
-  else if (reply.inode.size != 0)
-    co_return fail(Errc::not_empty,
-                   "a directory begins to count when it is empty: make a new one, set its quota, and "
-                   "move what is in this one there");
+  else
+    co_await make_whole(reply.inode);
   co_return record;
 }
 

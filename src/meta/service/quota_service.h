@@ -32,6 +32,7 @@ class QuotaService {
   runtime::Task<Result<void>> watch(ShardId shard, ListLimitsReply::Row row);
   runtime::Task<std::vector<ShardId>> await_heard(QuotaSubject subject, bool limited, Hlc version);
   runtime::Task<Result<RecordQuota>> record_of(SetQuota op);
+  runtime::Task<Result<void>> make_whole(Inode directory);
 
   ShardService& service_;
   // Who asks for a subject waits for who asked before: one round over the shards at a time.

@@ -237,6 +237,7 @@ runtime::Task<Result<Buffer>> Service::execute_covered(cluster::ShardRequest req
   else
     result = co_await propose(request.shard, request.kind, request.id, request.body).result();
   if (!result) co_return result;
+  if (change_listener_) change_listener_(request.shard, claims.changes);
   // Another request may have put something else behind the name meanwhile.
   Claims more;
   for (const InodeId inode : changed_by(request.kind, *result))

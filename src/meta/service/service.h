@@ -32,6 +32,7 @@ class Service final : public ShardService {
   runtime::Task<cluster::ShardReply> execute(cluster::ShardRequest request) override;
   void add_procedure(u16 kind, Procedure procedure) override { procedures_[kind] = std::move(procedure); }
   void add_leader_task(LeaderTask task) override { leader_tasks_.push_back(std::move(task)); }
+  void set_change_listener(ChangeListener listener) override { change_listener_ = std::move(listener); }
   runtime::Task<Result<Buffer>> propose(ShardId shard, u16 kind, cluster::RequestId id, Buffer body) override;
   runtime::Task<Result<void>> barrier(ShardId shard) override { return parts_.raft.read_barrier(shard); }
   runtime::Task<Result<Buffer>> call(ShardId shard, u16 kind, Buffer body) override;
@@ -64,6 +65,7 @@ class Service final : public ShardService {
   std::map<ShardId, std::unique_ptr<HostedShard>> shards_;
   std::map<u16, Procedure> procedures_;
   std::vector<LeaderTask> leader_tasks_;
+  ChangeListener change_listener_;
   std::map<InFlightKey, std::shared_ptr<InFlight>> in_flight_;
   LeaseKeeper leases_;
   bool started_ = false;

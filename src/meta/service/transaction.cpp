@@ -24,6 +24,7 @@ struct Coordinator::Transaction {
   u32 step = 0;
   std::set<ShardId> participants;  // that may have prepared
   After after;
+  FragmentContent cut;
 };
 
 TxnId Coordinator::next_txn(ShardId shard) {
@@ -32,15 +33,11 @@ TxnId Coordinator::next_txn(ShardId shard) {
 }
 
 runtime::Task<Result<Buffer>> Coordinator::run(ShardId shard, cluster::RequestId id, Work work) {
-  Transaction txn{next_txn(shard), shard, id.session, 0, {}, {}};
-  Decide decide;
-  decide.txn = txn.id;
-  // The shard's clock may be ahead of ours: another leader's was.
-  const Hlc clock = std::max(hlc_of(service_.env().wall_now()), service_.machine(shard)->last_hlc());
-  decide.deadline = hlc_after(clock, kDecideWithin);
+  Transaction txn{next_txn(shard), shard, id.session, 0, {}, {}, {}};
+  Decide decide = begin(shard, txn.id);
   std::map<ShardId, std::vector<Part>> remote;
   for (Part& part : work.parts) {
-    if (shard_of(part) != shard) {
+    if (shard_of(part) != shard || is_of_fragment(part)) {
       remote[shard_of(part)].push_back(std::move(part));
       continue;
     }
@@ -53,11 +50,41 @@ runtime::Task<Result<Buffer>> Coordinator::run(ShardId shard, cluster::RequestId
   Result<void> prepared;
   if (!work.moves.empty()) prepared = co_await hold_rename_lock(txn, work).result();
   if (prepared) prepared = co_await prepare_all(txn, std::move(remote)).result();
+  if (prepared) decide.reply = work.answer(txn.after);
+  co_return co_await finish(txn, id, std::move(decide), std::move(prepared)).result();
+}
+
+Decide Coordinator::begin(ShardId shard, TxnId txn) {
+  Decide decide;
+  decide.txn = txn;
+  // The shard's clock may be ahead of ours: another leader's was.
+  const Hlc clock = std::max(hlc_of(service_.env().wall_now()), service_.machine(shard)->last_hlc());
+  decide.deadline = hlc_after(clock, kDecideWithin);
+  return decide;
+}
+
+runtime::Task<Result<void>> Coordinator::move_entries(ShardId shard, Move move) {
+  Transaction txn{next_txn(shard), shard, SessionId{}, 0, {}, {}, {}};
+  Decide decide = begin(shard, txn.id);
+  std::map<ShardId, std::vector<Part>> parts;
+  parts[shard_of(move.source.front())] = std::move(move.source);
+  Result<void> prepared = co_await prepare_all(txn, std::move(parts)).result();
+  if (prepared) {
+    parts.clear();
+    for (Part& part : move.rest(std::move(txn.cut))) parts[shard_of(part)].push_back(std::move(part));
+    prepared = co_await prepare_all(txn, std::move(parts)).result();
+  }
+  decide.reply = wire::encode(Nothing{});
+  co_await finish(txn, {}, std::move(decide), std::move(prepared));
+  co_return Result<void>();
+}
+
+runtime::Task<Result<Buffer>> Coordinator::finish(Transaction& txn, cluster::RequestId id, Decide decide,
+                                                  Result<void> prepared) {
   Result<Buffer> outcome = prepared ? Result<Buffer>(Buffer()) : fail(prepared.error());
   if (prepared) {
     decide.participants.assign(txn.participants.begin(), txn.participants.end());
-    decide.reply = work.answer(txn.after);
-    outcome = co_await service_.propose(shard, Decide::kKind, id, wire::encode(decide)).result();
+    outcome = co_await service_.propose(txn.shard, Decide::kKind, id, wire::encode(decide)).result();
     if (outcome || is_ambiguous(outcome.error().code)) co_return std::move(outcome);
   }
   for (const ShardId participant : txn.participants) scope_.spawn(abort(participant, txn.id));
@@ -97,6 +124,7 @@ runtime::Task<Result<void>> Coordinator::prepare_all(Transaction& txn,
     if (!reply) co_return fail(std::move(reply.error()));
     if (reply->code != Errc::ok) co_return fail(reply->code, std::move(reply->text));
     for (Inode& inode : reply->inodes) txn.after[inode.id] = std::move(inode);
+    if (!reply->cut.empty()) txn.cut = std::move(reply->cut.front());
   }
   co_return Result<void>();
 }

@@ -28,11 +28,22 @@ class Coordinator {
   // Errc::busy: another transaction was in the way; plan again.
   runtime::Task<Result<Buffer>> run(ShardId shard, cluster::RequestId id, Work work);
 
+  // Entries leave a directory or fragment: `source` is prepared first (all in one shard), and what it tells
+  // of them makes the rest. For nobody: every lease on what changes is recalled.
+  struct Move {
+    std::vector<Part> source;
+    std::function<std::vector<Part>(FragmentContent)> rest;
+  };
+  runtime::Task<Result<void>> move_entries(ShardId shard, Move move);
+
  private:
   struct Transaction;
   runtime::Task<Result<void>> hold_rename_lock(Transaction& txn, const Work& work);
   runtime::Task<Result<void>> prepare_all(Transaction& txn, std::map<ShardId, std::vector<Part>> remote);
   runtime::Task<Result<void>> check_no_loop(InodeId directory, InodeId below);
+  Decide begin(ShardId shard, TxnId txn);
+  runtime::Task<Result<Buffer>> finish(Transaction& txn, cluster::RequestId id, Decide decide,
+                                       Result<void> prepared);
   runtime::Task<void> abort(ShardId at, TxnId txn);
   TxnId next_txn(ShardId shard);
 

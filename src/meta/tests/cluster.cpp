@@ -76,8 +76,12 @@ runtime::Task<void> answer_into(ShardService* service, cluster::ShardRequest req
 
 }  // namespace
 
-Cluster::Cluster(u64 seed, u16 shard_count, std::size_t count)
-    : world(seed), env(world.add_node("all")), random(seed, "cluster"), shard_count_(shard_count) {
+Cluster::Cluster(u64 seed, u16 shard_count, std::size_t count, SplitPolicy policy)
+    : world(seed),
+      env(world.add_node("all")),
+      random(seed, "cluster"),
+      split(std::move(policy)),
+      shard_count_(shard_count) {
   for (u16 shard = 0; shard < shard_count; ++shard) leader[ShardId{shard}] = shard % count;
   for (std::size_t i = 0; i < count; ++i) {
     members.push_back(std::make_unique<Member>());
@@ -106,7 +110,7 @@ void Cluster::restart(std::size_t number) {
   member.calls = std::make_unique<runtime::Scope>(env.executor());
   member.service = ShardService::create(
       {env, *member.host, *member.router, member.methods, member.kv, member.table}, shard_count_);
-  register_namespace(*member.service, TrashPolicy{keep_trash, [this] { return space_is_short; }});
+  register_namespace(*member.service, TrashPolicy{keep_trash, [this] { return space_is_short; }}, split);
   for (auto& [shard, at] : leader) {
     CFS_CHECK(member.service->add_shard(shard, {}).has_value());
     apply_all(shard, member);

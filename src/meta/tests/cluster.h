@@ -27,7 +27,7 @@ struct Member {
 
 class Cluster final : public System {
  public:
-  Cluster(u64 seed, u16 shard_count, std::size_t members);
+  Cluster(u64 seed, u16 shard_count, std::size_t members, SplitPolicy split = {});
   ~Cluster() override;
 
   // As a client does: retried until answered, under one request id.
@@ -59,6 +59,7 @@ class Cluster final : public System {
   std::set<ShardId> unconfirmed;  // led by one that no quorum confirms
   runtime::Duration keep_trash = std::chrono::hours(24);
   bool space_is_short = false;
+  const SplitPolicy split;
 
   void append(ShardId shard, Buffer command);
   void apply_all(ShardId shard, Member& member, std::vector<Buffer>* replies = nullptr);

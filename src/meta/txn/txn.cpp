@@ -2,6 +2,7 @@
 
 #include "base/mutant.h"
 #include "base/probe.h"
+#include "meta/detail/fragments.h"
 #include "meta/detail/keys.h"
 #include "meta/detail/locks.h"
 #include "meta/detail/quota.h"
@@ -15,6 +16,12 @@ CFS_DEFINE_MUTANT(meta_abort_performs, "meta: an aborted transaction is performe
 CFS_DEFINE_MUTANT(meta_prepares_without_locks, "meta: a prepared transaction holds no locks");
 namespace {
 
+// What a fragment or directory loses, whoever gets it has to know. It is locked from now on.
+void tell_content(const ReadContext& context, const Part& part, PrepareReply& reply) {
+  if (const auto* cut = std::get_if<CutEntries>(&part))
+    reply.cut.push_back(content_of(context, cut->from, cut->first, cut->end));
+}
+
 Result<void> check_part(const ApplyContext& context, const Part& part, PrepareReply& reply) {
   if (shard_of(part) != context.shard()) return fail(Errc::invalid_argument, "a part of another shard");
   for (const LockNeed& need : locks_of(part)) TRY(check_free(context, need.object, need.exclusive));
@@ -22,7 +29,10 @@ Result<void> check_part(const ApplyContext& context, const Part& part, PrepareRe
   // Not when it is performed: what was promised before the volume was deleted is kept, and purged.
   if (const auto* made = std::get_if<MakeInode>(&part))
     TRY(check_volume_lives(context, made->born.inode.volume));
+  if (const auto* made = std::get_if<MakeFragment>(&part))
+    TRY(check_volume_lives(context, made->born.inode.volume));
   if (inode) reply.inodes.push_back(*inode);
+  tell_content(context, part, reply);
   return {};
 }
 
@@ -36,12 +46,13 @@ Result<PrepareReply> apply_prepare(ApplyContext& context, const Prepare& op) {
     for (const Part& part : op.parts) {
       TRY_ASSIGN(const std::optional<Inode> inode, validate(context, part));
       if (inode) reply.inodes.push_back(*inode);
+      tell_content(context, part, reply);
     }
     return reply;
   }
   for (const Part& part : op.parts) {
     if (Result<void> good = check_part(context, part, reply); !good)
-      return PrepareReply{good.error().code, std::move(good.error().text), {}};
+      return PrepareReply{good.error().code, std::move(good.error().text), {}, {}};
     if (const auto* made = std::get_if<MakeInode>(&part)) expect_inode(context, made->born.inode);
   }
   if (!record) record = PreparedRecord{op.txn, op.coordinator, context.hlc(), op.step, {}};

@@ -62,6 +62,9 @@ Model::Footprint Model::footprint(const Operation& op) {
       uses.add(Kind::listing, at, Use::read);
       break;
     case Verb::get_attributes:
+      uses.add(Kind::listing, at, Use::read);  // of a directory: its size and links
+      uses.add(Kind::inode, at, Use::read);
+      break;
     case Verb::read_link:
     case Verb::get_xattr:
     case Verb::list_xattrs:

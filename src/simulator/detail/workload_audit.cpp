@@ -19,7 +19,7 @@ runtime::Task<void> Workload::audit(Client* client) {
     Operation read = make(client, Verb::read_directory);
     read.inode = next.front();
     next.pop_front();
-    const Outcome page = co_await perform(client, read);
+    const Outcome page = co_await list(client, read);
     for (const auto& [name, entry] : page.entries) co_await audit_entry(client, read.inode, name, &next);
   }
   co_await audit_volumes(client);
