@@ -15,7 +15,8 @@ namespace {
 constexpr runtime::Duration kStartAgainAfter = 2s;  // as a service manager does
 constexpr runtime::Duration kScrubEvery = 1min;     // so that it meets everything else
 constexpr runtime::Duration kMergeAfter = 2s;       // of small fragments of directories
-constexpr runtime::Duration kReduceAfter = 3s;      // and so that chunks become deltas at all
+constexpr runtime::Duration kMergeLate = 1min;
+constexpr runtime::Duration kReduceAfter = 3s;  // and so that chunks become deltas at all
 
 cluster::ClusterSpec make_spec(const ClusterOptions& options) {
   cluster::ClusterSpec spec;
@@ -79,7 +80,8 @@ void Cluster::start_server(Server& server) {
   if (options_.split_at != 0) {
     options.split.split_at = options_.split_at;
     options.split.merge_below = options_.split_at / 2 + 1;
-    options.split.quiet_for = kMergeAfter;
+    // Or hardly ever, so that what is split is emptied and removed.
+    options.split.quiet_for = options_.split_at % 2 == 0 ? kMergeAfter : kMergeLate;
   }
   server.started.reset();
   server.wanted = true;

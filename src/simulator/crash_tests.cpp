@@ -153,7 +153,8 @@ std::vector<CrashTests::Moment> CrashTests::judge(const Moment& after, const std
   recording.unwatch();
   if (ready) {
     stage.perform(auditor, stage.workload.audit(&auditor), kJudgedWithin, "the audit ends");
-    stage.perform(auditor, check_with_fsck(&stage, auditor.machine), kJudgedWithin, "fsck ends");
+    stage.perform(auditor, check_with_fsck(&stage.cluster, &stage.workload, auditor.machine), kJudgedWithin,
+                  "fsck ends");
     await_quiet(stage.cluster, kQuietWithin, complain);
     check_replicas(stage.cluster, kQuietWithin, complain);
   }

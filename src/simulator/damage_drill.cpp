@@ -34,7 +34,8 @@ class Drill {
     cluster.world().run_for(20s);
     for (u64 i = 0; i < count && report_.violations.empty(); ++i) one();
     if (report_.violations.empty()) audit();
-    stage_.perform(*writer_, check_with_fsck(&stage_, writer_->machine), kWithin, "fsck ends");
+    stage_.perform(*writer_, check_with_fsck(&stage_.cluster, &stage_.workload, writer_->machine), kWithin,
+                   "fsck ends");
     take_violations();
   }
 

@@ -9,6 +9,7 @@
 #include "simulator/disk_faults.h"
 #include "simulator/invariants.h"
 #include "simulator/quota_limits.h"
+#include "simulator/stage.h"
 #include "simulator/workload.h"
 
 namespace claudefs::simulator {
@@ -136,6 +137,7 @@ class Run {
     check_references(cluster_, kReferencesWithin, complain);
     check_replicas(cluster_, kReplicasWithin, complain);
     await_redundancy(cluster_, kRedundantWithin, complain);
+    if (report_.violations.empty() && plan_.cluster.split_at != 0) audit(&Run::run_fsck);
     if (!report_.violations.empty() || cluster_.servers().size() < 3) return;
     scrub(cluster_, kScrubbedWithin, complain);  // what faults left at the victim: one disk at a time
     if (!report_.violations.empty()) return;
@@ -158,17 +160,25 @@ class Run {
     reach("the server that was away serves again", kServesWithin, [this] { return cluster_.all_serve(); });
   }
 
-  void audit() {
+  void audit() { audit(&Run::walk); }
+  void audit(runtime::Task<void> (Run::*look)(Client*, bool*)) {
     workload_.note("AUDIT");
     bool done = false;
-    cluster_.start_client(*auditor_,
-                          [this, &done](Client& client) { client.scope->spawn(walk(&client, &done)); });
+    cluster_.start_client(*auditor_, [this, &done, look](Client& client) {
+      client.scope->spawn((this->*look)(&client, &done));
+    });
     reach("the audit ends", kAuditWithin, [&done] { return done; });
     cluster_.crash_client(*auditor_);
     workload_.client_died(*auditor_);
   }
   runtime::Task<void> walk(Client* client, bool* done) {
     co_await workload_.audit(client);
+    *done = true;
+  }
+
+  // With everything there: of split directories it knows what a walk does not see.
+  runtime::Task<void> run_fsck(Client* client, bool* done) {
+    co_await check_with_fsck(&cluster_, &workload_, client->machine);
     *done = true;
   }
 

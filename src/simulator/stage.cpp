@@ -74,8 +74,8 @@ std::vector<sim::DiskImage> Stage::disks() {
 
 runtime::Task<void> stop_mount(Client* client) { (void)co_await client->mount->stop().result(); }
 
-runtime::Task<void> check_with_fsck(Stage* stage, sim::Node* machine) {
-  const cluster::ClusterSpec& spec = stage->cluster.spec();
+runtime::Task<void> check_with_fsck(Cluster* cluster, Workload* workload, sim::Node* machine) {
+  const cluster::ClusterSpec& spec = cluster->spec();
   net::MethodTable methods;
   const std::unique_ptr<net::Client> rpc =
       net::Client::create(*machine, {spec.id, NodeId{}, spec.secret}, &methods);
@@ -85,10 +85,10 @@ runtime::Task<void> check_with_fsck(Stage* stage, sim::Node* machine) {
   const Result<data::FsckReport> report =
       co_await data::fsck(*machine, *rpc, *router, {}, [](const data::FsckProgress&) {}).result();
   if (!report) {
-    stage->workload.violation("fsck: " + report.error().to_string());
+    workload->violation("fsck: " + report.error().to_string());
   } else {
     for (const data::FsckFinding& finding : report->findings)
-      stage->workload.violation(fmt::format("fsck: {}: {}", finding.kind, finding.text));
+      workload->violation(fmt::format("fsck: {}: {}", finding.kind, finding.text));
   }
   co_await rpc->stop();
 }

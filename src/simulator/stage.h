@@ -32,6 +32,6 @@ struct Stage {
 
 runtime::Task<void> stop_mount(Client* client);
 // What fsck finds is a violation.
-runtime::Task<void> check_with_fsck(Stage* stage, sim::Node* machine);
+runtime::Task<void> check_with_fsck(Cluster* cluster, Workload* workload, sim::Node* machine);
 
 }  // namespace claudefs::simulator

@@ -29,8 +29,8 @@ SplitPolicy small(runtime::Duration quiet_for) {
 }
 
 struct Splits {
-  explicit Splits(u64 seed = 1, runtime::Duration quiet_for = 1h)
-      : cluster(seed, kShards, 3, small(quiet_for)) {
+  explicit Splits(u64 seed = 1, runtime::Duration quiet_for = 1h) : Splits(seed, small(quiet_for)) {}
+  Splits(u64 seed, SplitPolicy policy) : cluster(seed, kShards, 3, std::move(policy)) {
     const MakeDirectory make{kRootInode, "d", 0777};
     directory = cluster.call(kRootInode.shard(), make)->inode.id;
   }
@@ -218,6 +218,20 @@ TEST(Split, times_reach_fragments) {
     const auto inode = d.cluster.call(fragment.inode.shard(), GetAttributes{fragment.inode});
     EXPECT_EQ(inode->inode.modified, (Time{77, 5}));
   }
+  d.expect_sound();
+}
+
+TEST(Split, a_hot_directory_is_split_before_it_is_large) {
+  SplitPolicy policy = small(1h);
+  policy.split_at = 100'000;
+  policy.hot_from = 20;
+  policy.hot_changes = 10;
+  Splits d(1, policy);
+  for (int i = 0; i < 15; ++i) EXPECT_EQ(d.create(fmt::format("f{}", i)), Errc::ok);
+  d.cluster.run_for(5s);
+  EXPECT_TRUE(d.map().empty());  // too few, however hot
+  for (int i = 15; i < 400; ++i) EXPECT_EQ(d.create(fmt::format("f{}", i)), Errc::ok);
+  EXPECT_FALSE(d.map().empty());
   d.expect_sound();
 }
 
