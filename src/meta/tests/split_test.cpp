@@ -231,6 +231,7 @@ TEST(Split, a_hot_directory_is_split_before_it_is_large) {
   d.cluster.run_for(5s);
   EXPECT_TRUE(d.map().empty());  // too few, however hot
   for (int i = 15; i < 400; ++i) EXPECT_EQ(d.create(fmt::format("f{}", i)), Errc::ok);
+  d.cluster.run_for(5s);
   EXPECT_FALSE(d.map().empty());
   d.expect_sound();
 }
