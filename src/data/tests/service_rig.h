@@ -55,6 +55,7 @@ class FakeShardService final : public meta::ShardService {
     tasks_.push_back(std::make_unique<LeaderTask>(std::move(task)));
     for (u16 i = 0; leads_ && i < machines_.size(); ++i) scope_.spawn((*tasks_.back())(ShardId{i}, Term{1}));
   }
+  void set_change_listener(ChangeListener) override {}
   // Background work goes through the router here.
   runtime::Task<Result<Buffer>> propose(ShardId, u16, cluster::RequestId, Buffer) override {
     co_return fail(Errc::unsupported);
