@@ -208,6 +208,9 @@ runtime::Task<Result<Buffer>> NamespaceService::create_volume(ShardId shard, clu
       return plan_create_volume(state, asked, attempt, now);
     };
     Result<Buffer> result = co_await run_planned(shard, id, op, make_plan).result();
+    // The id that was planned has gone to a volume that came and went meanwhile.
+    if (!result && result.error().code == Errc::stale)
+      co_return fail(Errc::busy, "a volume was just deleted");
     // Either the root's id is taken, or the name: planning again tells.
     if (result || result.error().code != Errc::exists) co_return std::move(result);
     (void)co_await plan_create_volume(service_.machine(shard)->reader(), op, attempt, now());
