@@ -47,6 +47,7 @@ def list_until(directory, threads, always):
         twice = [name for name, times in seen.items() if times != 1]
         check(not twice, "listed twice: %s" % twice[:3])
         rounds += 1
+        time.sleep(0.2)
         if last:
             return rounds, seen
 
