@@ -178,7 +178,7 @@ class FileSystem {
   // The kernel or a protocol no longer knows the inode: caches of it may go.
   void forget(InodeId inode);
   // False only when it is known that the inode has no set-user-id or set-group-id bit.
-  bool may_have_set_id(InodeId inode) const;
+  Task<Result<bool>> may_have_set_id(InodeId inode);
 
   const Options& options() const;
   u64 dirty_bytes() const;

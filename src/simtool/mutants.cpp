@@ -47,6 +47,8 @@ constexpr UnitTest kUnitTests[] = {
     {"crossed_grant_ends_lease", "test_client",
      "LeasesTest.a_grant_that_crosses_a_recall_does_not_end_what_is_being_flushed", true},
     {"meta_quota_moves_freely", "test_meta", "QuotaDirectories.its_mutant_is_noticed"},
+    {"client_believes_old_set_id", "test_client",
+     "LeasesTest.a_set_id_bit_of_another_is_not_overlooked_by_who_writes", true},
     {"client_hole_swallows_writes", "test_client",
      "FileSystemTest.WhatIsWrittenWhileAHoleIsMadeGivesTheFileItsSize", true},
     {"write_outlives_its_lease", "test_client",

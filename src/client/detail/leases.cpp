@@ -91,6 +91,7 @@ void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
       entry.fragments.reset();
       entry.names.clear();
       entry.no_capability = false;
+      entry.no_set_id = false;
     }
     entry.mode = lease.mode;
     entry.term = grants.term;
@@ -165,9 +166,18 @@ bool Leases::knows_no_capability(InodeId inode) const {
   return entry != nullptr && entry->no_capability;
 }
 
+bool Leases::knows_no_set_id(InodeId inode) const {
+  const Entry* entry = find_valid(inode);
+  return entry != nullptr && entry->no_set_id;
+}
+
+void Leases::mode_changes(InodeId inode) {
+  if (Entry* entry = find(inode)) entry->no_set_id = false;
+}
+
 void Leases::learn_attributes(u64 started, const meta::Inode& inode) {
   Entry* entry = find(inode.id);
-  if (entry != nullptr && may_learn(*entry, started)) entry->attributes = inode;
+  if (entry != nullptr && may_learn(*entry, started)) entry->learn(inode);
 }
 
 void Leases::learn_name(u64 started, InodeId parent, const std::string& name, InodeId inode) {
@@ -222,7 +232,7 @@ void Leases::touched(InodeId inode, Of of) {
 
 void Leases::now_is(const meta::Inode& inode) {
   Entry* entry = find(inode.id);
-  if (entry != nullptr && entry->own_changes == 0 && !entry->crossed) entry->attributes = inode;
+  if (entry != nullptr && entry->own_changes == 0 && !entry->crossed) entry->learn(inode);
 }
 
 void Leases::now_named(InodeId parent, const std::string& name, InodeId inode) {

@@ -48,6 +48,9 @@ class Leases {
   // The inode behind a name; 0: there is none. Nothing: not known.
   std::optional<InodeId> name(InodeId parent, const std::string& name);
   bool knows_no_capability(InodeId inode) const;
+  // It has neither set-id bit: own writes do not change that, own changes of the mode say so before.
+  bool knows_no_set_id(InodeId inode) const;
+  void mode_changes(InodeId inode);
   // When the shard last heard who has a quota; 0: nobody has one there. As fresh as what is held.
   meta::Hlc limited_at(ShardId shard) const {
     const auto at = links_.find(shard);
@@ -189,6 +192,11 @@ class Leases {
     std::optional<meta::FragmentMap> fragments;  // of a split directory
     std::map<std::string, InodeId> names;
     bool no_capability = false;
+    bool no_set_id = false;
+    void learn(const meta::Inode& inode) {
+      attributes = inode;
+      no_set_id = (inode.mode & 06000) == 0;
+    }
     runtime::Instant kernel_attributes_until{};
     std::map<std::string, runtime::Instant> kernel_names;
     runtime::Instant kernel_names_until{};  // of those that are not listed

@@ -107,6 +107,22 @@ TEST_F(LeasesTest, attributes_and_names_are_seen_at_once) {
   }
 }
 
+TEST_F(LeasesTest, a_set_id_bit_of_another_is_not_overlooked_by_who_writes) {
+  const Opened opened = create(a, "f");
+  EXPECT_FALSE(cluster.run(a, a.fs->may_have_set_id(opened.inode.id)).value());
+  ASSERT_TRUE(write(a, opened.handle, 0, "mine"));
+  EXPECT_FALSE(
+      cluster.run(a, a.fs->may_have_set_id(opened.inode.id)).value());  // own writes change nothing of it
+  AttributeChange change;
+  change.mode = 02775;
+  ASSERT_TRUE(cluster.run(b, b.fs->set_attributes(opened.inode.id, change)).has_value());
+  EXPECT_TRUE(cluster.run(a, a.fs->may_have_set_id(opened.inode.id)).value());
+  change.mode.reset();
+  change.clear_set_id = true;
+  ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(opened.inode.id, change)).has_value());
+  EXPECT_EQ(cluster.run(b, b.fs->get_attributes(opened.inode.id))->mode, 0775);
+}
+
 TEST_F(LeasesTest, what_does_not_change_is_answered_without_a_message) {
   const Opened file = create(a, "f");
   ASSERT_TRUE(write(a, file.handle, 0, "content").has_value());

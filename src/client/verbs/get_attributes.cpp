@@ -1,7 +1,11 @@
+#include "base/mutant.h"
 #include "base/probe.h"
 #include "client/detail/state.h"
 
 namespace claudefs::client {
+
+CFS_DEFINE_MUTANT(client_believes_old_set_id,
+                  "client: a write leaves set-id bits that another client has set meanwhile");
 
 constexpr int kRounds =
     16;  // of questions that overlap; a program that asks for ever must not hold up others
@@ -82,9 +86,15 @@ Task<Result<Inode>> FileSystem::get_attributes(InodeId inode) {
   }
 }
 
-bool FileSystem::may_have_set_id(InodeId inode) const {
-  const FilePtr file = state_->find_file(inode);
-  return file == nullptr || (file->attributes.mode & 06000) != 0;
+Task<Result<bool>> FileSystem::may_have_set_id(InodeId inode) {
+  State& state = *state_;
+  const FilePtr file = state.find_file(inode);
+  if (file == nullptr) co_return true;
+  if (!state.leases || CFS_MUTANT(client_believes_old_set_id)) co_return (file->attributes.mode & 06000) != 0;
+  if (state.leases->knows_no_set_id(inode)) co_return false;
+  // Who asks is about to write: then it is known.
+  const Leases::Use use = co_await state.use_for_writing(file);
+  co_return !state.leases->knows_no_set_id(inode);
 }
 
 }  // namespace claudefs::client

@@ -39,6 +39,7 @@ Task<Result<Inode>> apply(State& state, InodeId inode, AttributeChange change) {
   set.caller = state.known_as(std::move(set.caller));
   if (const auto handle = state.handles.find(change.handle); handle != state.handles.end())
     set.size_granted = handle->second.flags.write && handle->second.file->id() == inode;
+  if (state.leases && change.mode) state.leases->mode_changes(inode);
   meta::InodeReply reply;
   {
     const OwnChanges own(state, inode);

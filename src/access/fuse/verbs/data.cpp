@@ -22,7 +22,8 @@ Buffer join(const std::vector<Buffer>& pieces, std::size_t total) {
 }
 
 Task<Result<void>> drop_set_id(Context& context, InodeId inode) {
-  if (!context.fs.may_have_set_id(inode)) co_return Result<void>();
+  const bool possible = co_await context.fs.may_have_set_id(inode);
+  if (!possible) co_return Result<void>();
   client::AttributeChange change;
   change.clear_set_id = true;
   co_await context.fs.set_attributes(inode, std::move(change));
