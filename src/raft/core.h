@@ -95,6 +95,9 @@ class Core {
 
   // Inputs.
   void tick(Instant now);
+  // When a tick is due besides the regular ones: members that only stood at those would often stand at the
+  // same moment, and split the votes. Far in the future for who does not stand.
+  Instant stands_at() const;
   void step(Message message, Instant now);
   // Gives the entry's index, or nothing when this replica does not take proposals (not the leader, or
   // leadership is being handed over).

@@ -67,6 +67,7 @@ constexpr UnitTest kUnitTests[] = {
     {"raft_host_hard_state_not_written", "test_raft", "Host.AVoteOutlivesACrash", true},
     {"raft_host_answers_lost_proposal", "test_raft", "Host.KeepsEveryAcknowledgedWrite", true},
     {"raft_host_asks_first_members", "test_raft", "Host.AnEmptyNodeAsksThePresentMembers", true},
+    {"raft_host_stands_at_ticks", "test_raft", "Host.FailsOverAtOnceAndTakesLeadersBack", true},
     {"raft_host_snapshot_half", "test_raft", "Host.SnapshotsSurviveInterruptionsAndDamage", true},
     {"raft_host_", "", ""},  // by seeds
     {"client_forgets_trashed_bytes", "test_client", "TrashTest.WhatWasWrittenAndNotYetSentComesBackToo",

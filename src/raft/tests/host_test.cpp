@@ -29,8 +29,9 @@ TEST(Host, LeadersSpreadAndServe) {
   EXPECT_GT(cluster.acknowledged(), 500u);
 }
 
-TEST(Host, FailsOverWithinTwoSecondsAndTakesLeadersBack) {
-  for (u64 seed = 1; seed <= seeds(12); ++seed) {
+// The survivors stand at moments of their own: at most one timeout after the one that they keep faith for.
+TEST(Host, FailsOverAtOnceAndTakesLeadersBack) {
+  for (u64 seed = 1; seed <= std::max<u64>(6, seeds(12)); ++seed) {
     HostCluster cluster(seed);
     for (int i = 0; i < 3; ++i) cluster.boot(i);
     cluster.world().run_for(16s);  // balanced every 5 s, after 5 s of leading, one leader at a time
@@ -38,7 +39,7 @@ TEST(Host, FailsOverWithinTwoSecondsAndTakesLeadersBack) {
     for (int i = 0; i < 3; ++i) cluster.start_workload(i);
     cluster.world().run_for(500ms);
     cluster.crash(0);
-    EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 2s)) << seed;
+    EXPECT_TRUE(cluster.reach(&HostCluster::all_led, 1200ms)) << seed;
     cluster.boot(0);
     cluster.start_workload(0);
     const auto back = [&] {

@@ -1,5 +1,7 @@
 // Which transition an input takes. The rules on terms are those of the paper's figure 2, with the two
 // exceptions that pre-vote and leader stickiness need (thesis, sections 4.2.3 and 9.6).
+#include <limits>
+
 #include "base/check.h"
 #include "base/mutant.h"
 #include "raft/core.h"
@@ -55,6 +57,11 @@ void Core::tick(Instant now) {
   reset_election_timer(now);
   if (!may_stand()) return;
   campaign(/*pre=*/true, /*force=*/false, now);
+}
+
+Instant Core::stands_at() const {
+  const bool waits = !quiescent_ && role_ != Role::leader;
+  return waits ? election_due_ : Instant{std::numeric_limits<i64>::max()};
 }
 
 void Core::step(Message message, Instant now) {

@@ -62,6 +62,7 @@ class HostImpl final : public Host {
   void mark(Group& group);
   runtime::Task<void> run_turns();
   runtime::Task<void> run_ticks();
+  runtime::Instant next_tick(runtime::Instant now) const;
   void tick();
   bool all_silent() const;
   void watch_peers(runtime::Instant now);

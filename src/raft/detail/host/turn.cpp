@@ -2,9 +2,15 @@
 // One tick serves all groups.
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "raft/detail/host/host_impl.h"
 
 namespace claudefs::raft {
+namespace {
+constexpr runtime::Duration kTickMin = std::chrono::milliseconds(1);
+}
+
+CFS_DEFINE_MUTANT(raft_host_stands_at_ticks, "raft: members stand at regular ticks, several at once");
 
 void HostImpl::mark(Group& group) {
   if (group.dirty || failed_) return;
@@ -33,12 +39,19 @@ runtime::Task<void> HostImpl::run_turns() {
 runtime::Task<void> HostImpl::run_ticks() {
   while (!stopping_ && !failed_) {
     tick();
-    // Aligned, so that heartbeats, due at multiples of their interval, leave at once.
-    const i64 step = std::max<i64>(1, options_.heartbeat.count() / (all_silent() ? 1 : 2));
-    const runtime::Instant due{(env_.now().ns / step + 1) * step};
+    const runtime::Instant due = next_tick(env_.now());
     co_await env_.executor().sleep_until(due);
     pace_.turn_came(env_.now() - due);
   }
+}
+
+runtime::Instant HostImpl::next_tick(runtime::Instant now) const {
+  // Aligned, so that heartbeats, due at multiples of their interval, leave at once.
+  const i64 step = std::max<i64>(1, options_.heartbeat.count() / (all_silent() ? 1 : 2));
+  runtime::Instant due{(now.ns / step + 1) * step};
+  if (!CFS_MUTANT(raft_host_stands_at_ticks))
+    for (const auto& [id, group] : groups_) due = std::min(due, group->core.stands_at());
+  return std::max(due, now + kTickMin);
 }
 
 void HostImpl::tick() {
