@@ -367,7 +367,8 @@ runtime::Task<Result<Buffer>> LeaseKeeper::acquire(cluster::ShardRequest request
   const AcquireLease op = co_await wire::decode<AcquireLease>(request.body);
   const SessionId session = request.id.session;
   co_await raft_.read_barrier(request.shard);
-  co_await check_volume(service_.machine(request.shard)->reader(), session, {op.inode});
+  const std::vector<InodeId> named(1, op.inode);
+  co_await check_volume(service_.machine(request.shard)->reader(), session, named);
   Claims claims;
   if (op.write && !op.only_if_free)
     claims.changes.push_back(op.inode);
