@@ -38,6 +38,8 @@ TEST(Golden, RowsOfMetadata) {
   ROW(Outcome);
   ROW(QuotaNeeds);
 #undef ROW
+  for (std::size_t content = 1; content < std::variant_size_v<decltype(Extent::content)>; ++content)
+    lines.check<Extent>(fmt::format("Extent/{}", content), content);
 }
 
 TEST(Golden, OperationsOnMetadata) {

@@ -20,6 +20,8 @@ namespace claudefs::wire {
 
 class Sampler {
  public:
+  // `alternative`: which of those that a variant may be.
+  explicit Sampler(std::size_t alternative) : alternative_(alternative) {}
   template <class T>
   void fill(T& v) {
     if constexpr (StrongId<T>) {
@@ -44,7 +46,7 @@ class Sampler {
     } else if constexpr (detail::is_optional<T>) {
       fill(v.emplace());
     } else if constexpr (detail::is_variant<T>) {
-      fill(v.template emplace<0>());
+      fill_one(v);
     } else {
       std::apply([this](auto&... field) { (fill(field), ...); }, T::fields(v));
     }
@@ -67,6 +69,14 @@ class Sampler {
       fill_alternatives<I + 1>(items);
     }
   }
+  template <std::size_t I = 0, class T>
+  void fill_one(T& v) {
+    if constexpr (I + 1 < std::variant_size_v<T>)
+      if (alternative_ > I) return fill_one<I + 1>(v);
+    fill(v.template emplace<I>());
+  }
+
+  const std::size_t alternative_;
   u64 last_ = 0;
 };
 
@@ -78,9 +88,9 @@ class GoldenLines {
     while (in >> struct_name >> hex) lines_[struct_name].push_back(hex);
   }
   template <class T>
-  void check(const std::string& name) {
+  void check(const std::string& name, std::size_t alternative = 0) {
     T sample;
-    Sampler().fill(sample);
+    Sampler(alternative).fill(sample);
     const Buffer now = encode(sample);
     const std::string hex = hex_of(now.text());
     std::vector<std::string>& known = lines_[name];
