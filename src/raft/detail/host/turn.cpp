@@ -49,7 +49,7 @@ runtime::Instant HostImpl::next_tick(runtime::Instant now) const {
   // Aligned, so that heartbeats, due at multiples of their interval, leave at once.
   const i64 step = std::max<i64>(1, options_.heartbeat.count() / (all_silent() ? 1 : 2));
   runtime::Instant due{(now.ns / step + 1) * step};
-  if (!CFS_MUTANT(raft_host_stands_at_ticks))
+  if (takes_part_ && !CFS_MUTANT(raft_host_stands_at_ticks))
     for (const auto& [id, group] : groups_) due = std::min(due, group->core.stands_at());
   return std::max(due, now + kTickMin);
 }
