@@ -89,7 +89,8 @@ runtime::Task<Result<void>> ImageKv::write_image() {
       co_await env_.disk().open(path("new"), runtime::OpenMode::create).result();
   if (!old) co_return fail(old.error());
   co_await (*old)->truncate(0);
-  co_await (*old)->write_at(0, {bytes});
+  std::vector<Buffer> whole(1, bytes);
+  co_await (*old)->write_at(0, std::move(whole));
   co_await (*old)->flush();
   co_await env_.disk().rename(path("new"), path("image"));
   co_await env_.disk().sync_directory(directory_);
