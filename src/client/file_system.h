@@ -170,7 +170,8 @@ class FileSystem {
   void set_kernel(KernelCaches* kernel);
   // For how long from now; noted, so that it can be taken back.
   runtime::Duration give_attributes(InodeId inode);
-  runtime::Duration give_name(InodeId parent, const std::string& name);
+  // That it leads to `inode`; 0: that there is no such name.
+  runtime::Duration give_name(InodeId parent, const std::string& name, InodeId inode);
   // Inode::flags, as long as a lease says that nobody else has changed them.
   std::optional<u32> flags_under_lease(InodeId inode) const;
   LeaseStats lease_stats() const;

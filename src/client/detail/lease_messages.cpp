@@ -234,13 +234,13 @@ Task<void> Leases::forget_content_within(InodeId inode, runtime::Duration limit)
 
 // The kernel drops a name under its directory's lock, which may wait for a request that waits for us: then
 // the name's time runs out first.
-Task<void> Leases::make_kernel_forget_names(InodeId directory) {
-  Entry* entry = find(directory);
+Task<void> Leases::make_kernel_forget_names(InodeId place) {
+  Entry* entry = find(place);
   if (entry == nullptr || kernel_ == nullptr) co_return;
   const runtime::Instant now = env_.now();
-  if (!entry->names.empty() || !entry->kernel_names.empty() || contended_.contains(directory)) {
+  if (!entry->names.empty() || !entry->kernel_names.empty() || contended_.contains(place)) {
     std::erase_if(contended_, [&](const auto& other) { return other.second <= now; });
-    contended_[directory] = now + kContendedFor;
+    contended_[place] = now + kContendedFor;
   }
   runtime::Instant last = now;
   std::vector<std::string> names;
@@ -251,6 +251,7 @@ Task<void> Leases::make_kernel_forget_names(InodeId directory) {
   }
   const runtime::Instant unlisted = entry->kernel_names_until;
   if (names.empty() && unlisted <= now) co_return;
+  const InodeId directory = entry->fragment_of == InodeId{} ? place : entry->fragment_of;
   const auto left = std::make_shared<std::size_t>(names.size());
   const auto done = std::make_shared<runtime::Event>(env_.executor());
   for (std::string& name : names)

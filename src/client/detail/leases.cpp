@@ -11,6 +11,8 @@ CFS_DEFINE_MUTANT(
     "client: an answer that crossed a recall ends the lease before what is buffered is flushed");
 CFS_DEFINE_MUTANT(older_answer_overtakes,
                   "client: of two questions of the kernel the older is answered with what was asked first");
+CFS_DEFINE_MUTANT(fragment_kept_by_kernel,
+                  "client: with the lease of a fragment the kernel's attributes of its directory stay");
 CFS_DEFINE_MUTANT(lease_outlives_its_time, "client: a lease is trusted after its time");
 
 namespace claudefs::client {
@@ -109,8 +111,8 @@ void Leases::trim() {
     if (at == entries_.end()) at = entries_.begin();
     const Entry& entry = at->second;
     const bool idle = entry.uses == 0 && !entry.leaving && entry.own_changes == 0 &&
-                      entry.kernel_attributes_until < env_.now() && entry.kernel_names.empty() &&
-                      entry.kernel_names_until < env_.now() && state_.find_file(at->first) == nullptr;
+                      entry.kernel_attributes_until < env_.now() && !entry.kernel_has_names(env_.now()) &&
+                      state_.find_file(at->first) == nullptr;
     if (!idle) {
       ++at;
       continue;
@@ -270,24 +272,48 @@ Task<void> Leases::settled(InodeId inode) {
     co_await changed_.wait();
 }
 
-runtime::Duration Leases::give_attributes(InodeId inode) {
-  const std::optional<runtime::Duration> left = time_left(inode);
-  Entry* entry = find(inode);
-  if (!left || entry->leaving || entry->own_changes != 0 || !entry->attributes) return runtime::Duration(0);
-  if (is_split(*entry->attributes)) return runtime::Duration(0);  // fragments' leases do not reach the kernel
-  entry->kernel_attributes_until = env_.now() + *left;
-  return *left;
+bool Leases::Entry::kernel_has_names(runtime::Instant now) const {
+  return kernel_names_until > now ||
+         std::ranges::any_of(kernel_names, [&](const auto& known) { return known.second > now; });
 }
 
-runtime::Duration Leases::give_name(InodeId parent, const std::string& name) {
-  const std::optional<runtime::Duration> left = time_left(parent);
-  Entry* entry = find(parent);
-  if (!left || entry->leaving || state_.fragments.is_split(parent)) return runtime::Duration(0);
+// As long as all hold that they are made of.
+runtime::Duration Leases::give_attributes(InodeId inode) {
+  std::vector<InodeId> parts{inode};
+  if (const meta::Inode* known = own_attributes(inode); known != nullptr && is_split(*known)) {
+    if (!find(inode)->fragments) return runtime::Duration(0);
+    for (const meta::Fragment& fragment : *find(inode)->fragments) parts.push_back(fragment.inode);
+  }
+  runtime::Duration valid = runtime::Duration::max();
+  for (const InodeId part : parts) {
+    if (own_attributes(part) == nullptr || find(part)->leaving) return runtime::Duration(0);
+    valid = std::min(valid, *time_left(part));
+  }
+  for (const InodeId part : parts) {
+    Entry* entry = find(part);
+    entry->kernel_attributes_until = env_.now() + valid;
+    if (part != inode) entry->fragment_of = inode;
+  }
+  return valid;
+}
+
+runtime::Duration Leases::give_name(InodeId parent, const std::string& name, InodeId inode) {
+  const InodeId place = state_.fragments.place_of(parent, name);
+  const std::optional<runtime::Duration> left = time_left(place);
+  Entry* entry = find(place);
+  if (!left || entry->leaving) return runtime::Duration(0);
+  // Only what is known here and now: whoever answered may not have the name any more, and what there is not
+  // no lease of its own would ask back.
+  if (inode == InodeId{} || state_.fragments.is_split(parent)) {
+    const auto known = entry->names.find(name);
+    if (known == entry->names.end() || known->second != inode) return runtime::Duration(0);
+  }
   const runtime::Instant now = env_.now();
-  if (const auto contended = contended_.find(parent); contended != contended_.end()) {
+  if (const auto contended = contended_.find(place); contended != contended_.end()) {
     if (contended->second > now) return runtime::Duration(0);
     contended_.erase(contended);
   }
+  if (place != parent) entry->fragment_of = parent;
   const runtime::Duration valid = std::min(*left, kNameTrusted);
   if (entry->kernel_names.size() >= kKernelNamesMax)
     std::erase_if(entry->kernel_names, [&](const auto& known) { return known.second <= now; });
@@ -299,7 +325,7 @@ runtime::Duration Leases::give_name(InodeId parent, const std::string& name) {
 }
 
 runtime::Instant Leases::name_given_until(InodeId parent, const std::string& name) {
-  const Entry* entry = find(parent);
+  const Entry* entry = find(state_.fragments.place_of(parent, name));
   if (entry == nullptr) return {};
   const auto at = entry->kernel_names.find(name);
   return at == entry->kernel_names.end() ? entry->kernel_names_until
@@ -308,11 +334,13 @@ runtime::Instant Leases::name_given_until(InodeId parent, const std::string& nam
 
 Task<void> Leases::kernel_moved(InodeId new_parent, std::string new_name, runtime::Instant trusted_until) {
   if (trusted_until <= env_.now()) co_return;
-  Entry* entry = find(new_parent);
-  if (find_valid(new_parent) == nullptr || entry->leaving) {
+  const InodeId place = state_.fragments.place_of(new_parent, new_name);
+  Entry* entry = find(place);
+  if (find_valid(place) == nullptr || entry->leaving) {
     co_await env_.executor().sleep_until(trusted_until);
     co_return;
   }
+  if (place != new_parent) entry->fragment_of = new_parent;
   runtime::Instant& until = entry->kernel_names[std::move(new_name)];
   until = std::max(until, trusted_until);
 }
@@ -321,7 +349,7 @@ void Leases::forget(InodeId inode) {
   kernel_content_.erase(inode);
   const auto at = entries_.find(inode);
   if (at == entries_.end() || at->second.uses != 0 || at->second.leaving || at->second.own_changes != 0 ||
-      at->second.kernel_names_until > env_.now() || !at->second.kernel_names.empty() ||
+      at->second.kernel_has_names(env_.now()) ||
       state_.find_file(inode) != nullptr)
     return;
   released_.push_back({inode, at->second.term, at->second.sequence});
@@ -338,8 +366,9 @@ void Leases::drop_all() {
     if (entry.own_changes != 0) changing_[inode] = entry.own_changes;
     if (kernel_ == nullptr) continue;
     forget_attributes(inode, entry);
+    const InodeId directory = entry.fragment_of == InodeId{} ? inode : entry.fragment_of;
     for (const auto& [name, until] : entry.kernel_names)
-      if (until > env_.now()) state_.scope.spawn(forget_name(inode, name));
+      if (until > env_.now()) state_.scope.spawn(forget_name(directory, name));
   }
   for (const InodeId inode : std::vector(kernel_content_.begin(), kernel_content_.end()))
     state_.scope.spawn(forget_content(inode));
@@ -353,7 +382,10 @@ void Leases::drop_all() {
 void Leases::forget_attributes(InodeId inode, Entry& entry) {
   if (kernel_ == nullptr || entry.kernel_attributes_until <= env_.now()) return;
   entry.kernel_attributes_until = {};
-  kernel_->forget_attributes(inode);
+  if (entry.fragment_of == InodeId{}) return kernel_->forget_attributes(inode);
+  // Those of the directory, where they were not asked back already.
+  if (CFS_MUTANT(fragment_kept_by_kernel)) return;
+  if (Entry* directory = find(entry.fragment_of)) forget_attributes(entry.fragment_of, *directory);
 }
 
 Task<void> Leases::forget_content(InodeId inode) {

@@ -45,6 +45,7 @@ class Leases {
   const meta::Inode* attributes(InodeId inode);  // not of a split directory
   // Of a split directory: together with its fragments, all as they are at this moment. Nothing: not known.
   std::optional<meta::Inode> merged(InodeId directory);
+  const meta::Inode* own_attributes(InodeId inode) const;  // and without its fragments
   // The inode behind a name; 0: there is none. Nothing: not known.
   std::optional<InodeId> name(InodeId parent, const std::string& name);
   bool knows_no_capability(InodeId inode) const;
@@ -150,9 +151,11 @@ class Leases {
   // Waits until a recall under way has ended.
   Task<void> settled(InodeId inode);
 
-  // What the kernel was told, so that it can be told otherwise.
+  // What the kernel was told, so that it can be told otherwise. What it has of a split directory hangs on the
+  // leases of the fragments as well; a name there on that of its fragment alone.
   runtime::Duration give_attributes(InodeId inode);
-  runtime::Duration give_name(InodeId parent, const std::string& name);
+  // That the name leads to `inode`; 0: that there is none.
+  runtime::Duration give_name(InodeId parent, const std::string& name, InodeId inode);
   void give_content(InodeId inode) {
     if (kernel_ != nullptr) kernel_content_.insert(inode);
   }
@@ -197,9 +200,11 @@ class Leases {
       attributes = inode;
       no_set_id = (inode.mode & 06000) == 0;
     }
+    InodeId fragment_of{};  // what the kernel has of it, it has of that directory; 0: of itself
     runtime::Instant kernel_attributes_until{};
     std::map<std::string, runtime::Instant> kernel_names;
     runtime::Instant kernel_names_until{};  // of those that are not listed
+    bool kernel_has_names(runtime::Instant now) const;
   };
   // To one shard's leader.
   struct Link {
@@ -216,7 +221,6 @@ class Leases {
   };
   Entry* find(InodeId inode);
   const Entry* find_valid(InodeId inode) const;
-  const meta::Inode* own_attributes(InodeId inode) const;
   bool may_learn(const Entry& entry, u64 started) const {
     return entry.own_changes == 0 && entry.last_change <= started;
   }
@@ -225,7 +229,7 @@ class Leases {
   Task<Result<net::Reply>> on_recall(net::Request request);
   Task<void> obey(meta::Recall recall);
   Task<void> give_back(meta::Recall recall);
-  Task<void> make_kernel_forget_names(InodeId directory);
+  Task<void> make_kernel_forget_names(InodeId place);  // a directory, or a fragment
   Task<void> forget_name(InodeId parent, std::string name);
   Task<void> forget_content(InodeId inode);
   Task<void> forget_content_within(InodeId inode, runtime::Duration limit);

@@ -1,6 +1,7 @@
 // Goal: a mount sees one directory, however many fragments it has: every name once in a listing that runs
 // through splits and merges, its size and times those of all, and what another mount does at once.
 // Method: two clients with leases, directories that are split at a few entries.
+#include <algorithm>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -92,6 +93,79 @@ TEST_F(SplitTest, what_is_known_under_leases_sends_nothing) {
   (void)attributes(b);
   for (int i = 0; i < 40; ++i) EXPECT_TRUE(is_there(b, fmt::format("f{}", i)));
   EXPECT_EQ(cluster.requests, before);
+}
+
+// What a kernel was given for long, and what it was told to forget.
+struct Kernel final : KernelCaches {
+  std::vector<InodeId> attributes;
+  std::vector<std::pair<InodeId, std::string>> names;
+  void forget_attributes(InodeId inode) override { attributes.push_back(inode); }
+  runtime::Task<void> forget_content(InodeId) override { co_return; }
+  runtime::Task<void> forget_name(InodeId parent, std::string name) override {
+    names.emplace_back(parent, std::move(name));
+    co_return;
+  }
+};
+
+TEST_F(SplitTest, a_kernel_keeps_names_as_long_as_the_lease_of_their_fragment) {
+  fill(a, 0, 40);
+  cluster.world.run_for(6s);
+  Kernel kernel;
+  b.fs->set_kernel(&kernel);
+  const auto give = [&](int number) {
+    const auto found = cluster.run(b, b.fs->lookup(directory, fmt::format("f{}", number)));
+    return found ? b.fs->give_name(directory, fmt::format("f{}", number), found->id) : 0s;
+  };
+  for (int i = 0; i < 40; ++i) (void)give(i);  // it learns where they are
+  for (int i = 0; i < 40; ++i) EXPECT_GT(give(i), 0s) << i;
+  EXPECT_FALSE(is_there(b, "new"));
+  EXPECT_GT(b.fs->give_name(directory, "new", InodeId{}), 0s);
+  // Only what is known.
+  EXPECT_EQ(b.fs->give_name(directory, "new", directory), 0s);
+  EXPECT_EQ(b.fs->give_name(directory, "never asked for", InodeId{}), 0s);
+  EXPECT_TRUE(kernel.names.empty());
+
+  create(a, "new");
+  const auto& forgotten = kernel.names;
+  EXPECT_EQ(std::ranges::count(forgotten, std::pair(directory, std::string("new"))), 1);
+  EXPECT_LT(forgotten.size(), 20u);  // those of the other fragments stay
+  for (const auto& [parent, name] : forgotten) EXPECT_EQ(parent, directory) << name;
+  EXPECT_TRUE(is_there(b, "new"));
+  const InodeId made = cluster.run(b, b.fs->lookup(directory, "new"))->id;
+  EXPECT_EQ(b.fs->give_name(directory, "new", made), 0s);  // contended
+  cluster.world.run_for(6s);
+  EXPECT_GT(b.fs->give_name(directory, "new", made), 0s);
+  kernel.names.clear();
+  EXPECT_TRUE(unlink(a, "new"));
+  EXPECT_EQ(std::ranges::count(forgotten, std::pair(directory, std::string("new"))), 1);
+  b.fs->set_kernel(nullptr);
+}
+
+TEST_F(SplitTest, a_kernel_keeps_attributes_as_long_as_all_leases_that_they_are_made_of) {
+  fill(a, 0, 40);
+  cluster.world.run_for(3s);
+  Kernel kernel;
+  b.fs->set_kernel(&kernel);
+  EXPECT_EQ(b.fs->give_attributes(directory), 0s);
+  EXPECT_EQ(attributes(b).size, 40u);
+  EXPECT_GT(b.fs->give_attributes(directory), 0s);
+  int told = 0;
+  for (int i = 0; i < 12; ++i) {
+    create(a, fmt::format("new{}", i));  // in one fragment, or the directory's own range
+    EXPECT_EQ(kernel.attributes, std::vector<InodeId>(static_cast<std::size_t>(++told), directory));
+    EXPECT_EQ(b.fs->give_attributes(directory), 0s);
+    const u64 before = cluster.requests;
+    EXPECT_EQ(attributes(b).size, 41u + static_cast<u64>(i));
+    EXPECT_LE(cluster.requests - before, 3u);  // of what was changed only
+    EXPECT_GT(b.fs->give_attributes(directory), 0s);
+  }
+  // Of all fragments, and told once.
+  AttributeChange change;
+  change.mode = 0700;
+  ASSERT_TRUE(cluster.run(a, a.fs->set_attributes(directory, change)).has_value());
+  EXPECT_EQ(kernel.attributes.size(), static_cast<std::size_t>(++told));
+  EXPECT_EQ(attributes(b).mode, 0700);
+  b.fs->set_kernel(nullptr);
 }
 
 TEST_F(SplitTest, times_that_are_set_are_those_of_the_whole) {

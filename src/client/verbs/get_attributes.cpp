@@ -13,6 +13,11 @@ constexpr int kRounds =
 namespace {
 
 Task<void> ask_fragment(State* state, InodeId fragment, Result<meta::InodeReply>* out) {
+  if (state->leases)
+    if (const Inode* known = state->leases->attributes(fragment)) {
+      *out = meta::InodeReply{*known};
+      co_return;
+    }
   const u64 started = state->clock();
   *out = co_await state->ask(fragment.shard(), meta::GetAttributes(fragment)).result();
   if (*out && state->leases) state->leases->learn_attributes(started, (*out)->inode);

@@ -49,11 +49,11 @@ runtime::Duration FileSystem::give_attributes(InodeId inode) {
   return state_->leases ? state_->leases->give_attributes(inode) : runtime::Duration(0);
 }
 std::optional<u32> FileSystem::flags_under_lease(InodeId inode) const {
-  const Inode* known = state_->leases ? state_->leases->attributes(inode) : nullptr;
+  const Inode* known = state_->leases ? state_->leases->own_attributes(inode) : nullptr;
   return known == nullptr ? std::nullopt : std::optional<u32>(known->flags);
 }
-runtime::Duration FileSystem::give_name(InodeId parent, const std::string& name) {
-  return state_->leases ? state_->leases->give_name(parent, name) : runtime::Duration(0);
+runtime::Duration FileSystem::give_name(InodeId parent, const std::string& name, InodeId inode) {
+  return state_->leases ? state_->leases->give_name(parent, name, inode) : runtime::Duration(0);
 }
 LeaseStats FileSystem::lease_stats() const {
   if (!state_->leases) return {};

@@ -65,7 +65,7 @@ fuse_entry_out entry_of(const Context& context, InodeId parent, const std::strin
   out.nodeid = context.node_of(inode.id);
   out.generation = generation_of(inode);
   const Validity entry =
-      validity_of(std::max(context.options.entry_valid, context.fs.give_name(parent, name)));
+      validity_of(std::max(context.options.entry_valid, context.fs.give_name(parent, name, inode.id)));
   const Validity attributes =
       validity_of(std::max(context.options.attributes_valid, context.fs.give_attributes(inode.id)));
   out.entry_valid = entry.seconds;
@@ -92,6 +92,16 @@ Reply entry_reply(const Context& context, InodeId parent, const std::string& nam
   reply.looked_up.push_back(inode.id);
   reply.flags.emplace_back(inode.id, inode.flags);
   return reply;
+}
+
+std::optional<Reply> absent_reply(const Context& context, InodeId parent, const std::string& name) {
+  const runtime::Duration trusted = context.fs.give_name(parent, name, InodeId{});
+  if (trusted <= runtime::Duration(0)) return std::nullopt;
+  const Validity entry = validity_of(trusted);
+  fuse_entry_out out{};
+  out.entry_valid = entry.seconds;
+  out.entry_valid_nsec = entry.nanoseconds;
+  return Reply::of(out);
 }
 
 Reply attributes_reply(const Context& context, const client::Inode& inode) {

@@ -53,6 +53,8 @@ fuse_entry_out entry_of(const Context& context, InodeId parent, const std::strin
 fuse_attr_out attr_out_of(const Context& context, const client::Inode& inode);
 Reply entry_reply(const Context& context, InodeId parent, const std::string& name,
                   const client::Inode& inode);
+// That there is no such name, where the kernel may keep that.
+std::optional<Reply> absent_reply(const Context& context, InodeId parent, const std::string& name);
 Reply attributes_reply(const Context& context, const client::Inode& inode);
 u32 generation_of(const client::Inode& inode);
 client::Caller caller_of(Context& context, const Request& request);

@@ -22,8 +22,13 @@ Task<Result<Reply>> lookup(Context& context, Request request) {
     const InodeId parent = node.parent.value != 0 ? node.parent : node.id;
     co_return entry_reply(context, request.node(), name, co_await context.fs.get_attributes(parent));
   }
-  const client::Inode inode = co_await context.fs.lookup(request.node(), name, caller_of(context, request));
-  co_return entry_reply(context, request.node(), name, inode);
+  const Result<client::Inode> inode =
+      co_await context.fs.lookup(request.node(), name, caller_of(context, request)).result();
+  if (inode) co_return entry_reply(context, request.node(), name, *inode);
+  if (inode.error().code == Errc::not_found)
+    if (std::optional<Reply> absent = absent_reply(context, request.node(), name))
+      co_return std::move(*absent);
+  co_return fail(inode.error());
 }
 
 Task<Result<Reply>> forget(Context& context, Request request) {
