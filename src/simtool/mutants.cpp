@@ -44,6 +44,8 @@ constexpr UnitTest kUnitTests[] = {
      "LeasesTest.a_late_request_of_an_old_session_waits_for_no_lease"},
     {"lost_attributes_committed", "test_client",
      "LeasesTest.a_change_of_attributes_that_was_lost_is_not_called_committed", true},
+    {"fragment_kept_by_kernel", "test_client",
+     "SplitTest.a_kernel_keeps_attributes_as_long_as_all_leases_that_they_are_made_of", true},
     {"crossed_grant_ends_lease", "test_client",
      "LeasesTest.a_grant_that_crosses_a_recall_does_not_end_what_is_being_flushed", true},
     {"meta_quota_moves_freely", "test_meta", "QuotaDirectories.its_mutant_is_noticed"},

@@ -48,6 +48,33 @@ def names(rounds, mounts):
     return "%.0f rounds a second" % (rounds / (time.monotonic() - began))
 
 
+def moved_directories(mounts, rounds):
+    """A directory that the other mount has moved is moved on at once, though this kernel has it, and what is in it, where it was. What a
+    program here has in use this kernel cannot take in while it renames: it looks first (docs/limits.md)."""
+    tried = 0
+    for n in range(rounds):
+        for kind, (new, to) in enumerate((("two", "three"), ("two", "one"), ("two/deep", "two"), ("two/deep", ""), ("two", "two"))):
+            top = "moved-%d-%d" % (n, kind)
+            here, there = (os.path.join(m, top) for m in (mounts[n % 2], mounts[1 - n % 2]))
+            for folder in ("", "one", "two", "two/deep", "three", "one/d", "one/d/in"):
+                os.mkdir(os.path.join(here, folder))
+            open(os.path.join(here, "one/d/in/file"), "w").close()
+            check(os.stat(os.path.join(here, "one/d/in/file")).st_size == 0, "it has no size")
+            os.rename(os.path.join(there, "one/d"), os.path.join(there, new, "e"))
+            os.rename(os.path.join(here, new, "e"), os.path.join(here, to, "f"))
+            for side in (here, there):
+                check(os.path.exists(os.path.join(side, to, "f/in/file")), "it is not where it was moved to")
+                check(not os.path.exists(os.path.join(side, "one/d")), "it is where it was, too")
+            tried += 1
+            used = os.open(os.path.join(here, to, "f/in/file"), os.O_RDONLY)
+            os.rename(os.path.join(there, to, "f"), os.path.join(there, "one/g"))
+            os.stat(os.path.join(here, "one/g"))
+            os.rename(os.path.join(here, "one/g"), os.path.join(here, "three/g"))
+            check(os.path.samestat(os.fstat(used), os.stat(os.path.join(there, "three/g/in/file"))), "another file is open")
+            os.close(used)
+    return "%d times" % tried
+
+
 def mapped(mounts):
     import mmap
     paths = [os.path.join(m, "mapped") for m in mounts]
@@ -380,6 +407,7 @@ def run(context):
     rounds = context.pick(60, 300, 2000)
     step("swap", swap, rounds, mounts)
     step("names", names, context.pick(30, 150, 1000), mounts)
+    step("moved_directories", moved_directories, mounts, context.pick(3, 10, 100))
     step("mapped", mapped, mounts)
     step("appends", appends, mounts, context.pick(50, 300, 2000))
     step("cached", cached, second, os.path.join(pg.directory, "second.log"))

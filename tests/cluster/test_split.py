@@ -4,6 +4,7 @@ import threading
 import time
 
 from lib import Playground, check, note, wait_for
+from test_coherence import calls_of
 
 WRITERS = 8
 
@@ -52,6 +53,44 @@ def list_until(directory, threads, always):
             return rounds, seen
 
 
+def cached(directory, other, log, names):
+    """stat of names here, present and absent, for half a second: the kernel answers. What the other mount changes is seen at once."""
+    absent = ["absent%d" % i for i in range(10)]
+
+    def use():
+        for name in names:
+            os.stat(os.path.join(directory, name))
+        for name in absent:
+            check(not os.path.exists(os.path.join(directory, name)), "%s is there" % name)
+
+    time.sleep(6)  # nobody contends for the names any more
+    use()
+    use()
+    time.sleep(1.1)  # a name is trusted for a second
+    use()
+    before, began, rounds = calls_of(log), time.monotonic(), 0
+    while time.monotonic() - began < 0.5:
+        use()
+        rounds += 1
+    took = time.monotonic() - began
+    after = calls_of(log)
+    asked = after["claudefs_fuse_requests_total"] - before["claudefs_fuse_requests_total"]
+    sent = after["claudefs_rpc_calls_total"] - before["claudefs_rpc_calls_total"]
+    check(rounds > 2 and asked <= 4, "%d names looked at %d times were %d requests to the daemon" % (len(names + absent), rounds, asked))
+    check(sent <= 3 * 2 * (took + 1) + 6, "%d names looked at %d times were %d messages" % (len(names + absent), rounds, sent))
+    entries = os.stat(directory).st_size
+    for name in absent:
+        make(other, [name])
+        check(os.path.exists(os.path.join(directory, name)), "%s was made there and is not seen here" % name)
+        entries += 1
+        check(os.stat(directory).st_size == entries, "%d entries here, %d there" % (os.stat(directory).st_size, entries))
+    remove(other, absent)
+    for name in absent:
+        check(not os.path.exists(os.path.join(directory, name)), "%s was removed there and is seen here" % name)
+    note("%d names of a split directory looked at %d times in %.1f s: %d requests, %d messages" % (
+        len(names + absent), rounds, took, asked, sent))
+
+
 def run(context):
     count = context.pick(20000, 40000, 200000)
     pg = Playground(context.work).up()
@@ -76,6 +115,7 @@ def run(context):
           "it was not split: %s" % {k: report[k] for k in ("split_directories", "fragments")})
     note("%d names made in %.1f s, listed %d times meanwhile; %d fragments" % (count, seconds, rounds, report["fragments"]))
 
+    cached(both[1], first, os.path.join(pg.directory, "second.log"), names[::count // 10])
     os.chmod(first, 0o700)
     check(os.stat(both[1]).st_mode & 0o777 == 0o700, "the other mount does not see the mode")
     threads, failures = in_parallel(remove, both, names)

@@ -349,8 +349,7 @@ void Leases::forget(InodeId inode) {
   kernel_content_.erase(inode);
   const auto at = entries_.find(inode);
   if (at == entries_.end() || at->second.uses != 0 || at->second.leaving || at->second.own_changes != 0 ||
-      at->second.kernel_has_names(env_.now()) ||
-      state_.find_file(inode) != nullptr)
+      at->second.kernel_has_names(env_.now()) || state_.find_file(inode) != nullptr)
     return;
   released_.push_back({inode, at->second.term, at->second.sequence});
   entries_.erase(at);

@@ -91,6 +91,9 @@ Reply entry_reply(const Context& context, InodeId parent, const std::string& nam
   Reply reply = Reply::of(entry_of(context, parent, name, inode));
   reply.looked_up.push_back(inode.id);
   reply.flags.emplace_back(inode.id, inode.flags);
+  // "." and "..": of who opens a handle.
+  if (inode.type == client::FileType::directory && name != "." && name != "..")
+    reply.directories.emplace_back(inode.id, Place{parent, name});
   return reply;
 }
 

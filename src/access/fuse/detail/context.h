@@ -2,6 +2,7 @@
 #pragma once
 
 #include "access/fuse/detail/caller_cache.h"
+#include "access/fuse/detail/directory_places.h"
 #include "access/fuse/detail/lookup_table.h"
 #include "access/fuse/detail/reply.h"
 #include "access/fuse/detail/request.h"
@@ -17,6 +18,7 @@ struct Context {
   SessionOptions options;
   LookupTable lookups;
   CallerCache callers;
+  DirectoryPlaces places;
   // The kernel calls the root of whatever is mounted 1.
   InodeId inode_of(u64 node) const { return node == FUSE_ROOT_ID ? fs.volume().root : InodeId{node}; }
   u64 node_of(InodeId inode) const { return inode == fs.volume().root ? FUSE_ROOT_ID : inode.value; }

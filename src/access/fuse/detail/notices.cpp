@@ -1,9 +1,15 @@
 // Notices to the kernel: what it shall forget.
 #include "access/fuse/detail/session.h"
+#include "base/mutant.h"
 #include "runtime/patient_device.h"
+
+CFS_DEFINE_MUTANT(fuse_directory_in_two_places,
+                  "fuse: the kernel is not told that another mount has moved a directory");
 
 namespace claudefs::access::fuse::detail {
 namespace {
+
+constexpr runtime::Duration kUnhookWithin = std::chrono::milliseconds(20);
 
 template <class T>
 Buffer bytes_of(const T& value) {
@@ -53,15 +59,44 @@ Task<void> Session::forget_content(InodeId inode) {
   co_await notify_patiently(inode_notice(context_.node_of(inode), 0));
 }
 
-Task<void> Session::forget_name(InodeId parent, std::string name) {
+Task<void> Session::drop_name(Place place, u32 flags) {
   if (ended_) co_return;
   fuse_notify_inval_entry_out out{};
-  out.parent = context_.node_of(parent);
-  out.namelen = static_cast<u32>(name.size());
-  out.flags = FUSE_EXPIRE_ONLY;  // to be asked for again; older kernels drop it
-  name.push_back('\0');
-  std::vector<Buffer> body{bytes_of(out), Buffer::adopt(std::move(name))};
+  out.parent = context_.node_of(place.parent);
+  out.namelen = static_cast<u32>(place.name.size());
+  out.flags = flags;
+  place.name.push_back('\0');
+  std::vector<Buffer> body{bytes_of(out), Buffer::adopt(std::move(place.name))};
   co_await notify_patiently(notice(FUSE_NOTIFY_INVAL_ENTRY, std::move(body)));
+}
+
+// To be asked for again; older kernels drop it.
+Task<void> Session::forget_name(InodeId parent, std::string name) {
+  return drop_name({parent, std::move(name)}, FUSE_EXPIRE_ONLY);
+}
+
+// The kernel moves a directory that it finds under a second name, but a rename holds the lock that this
+// takes: it would be ESTALE (d_splice_alias), and a question does not say what it is asked for. To drop the
+// old name takes the lock of its parent. If that very rename holds it, ESTALE makes Linux let go and look
+// once more, and meanwhile the notice gets through.
+Task<bool> Session::unhook(InodeId directory, Place now) {
+  const std::optional<Place> old = context_.places.of(directory);
+  const bool is_elsewhere = old && old->parent != now.parent && !CFS_MUTANT(fuse_directory_in_two_places);
+  if (is_elsewhere && !unhooking_.contains(directory)) {
+    unhooking_[directory] = std::make_shared<runtime::Event>(env_.executor());
+    scope_.spawn(drop_old_place(directory, *old));
+  }
+  const auto under_way = unhooking_.find(directory);
+  if (under_way == unhooking_.end()) co_return false;
+  const std::shared_ptr<runtime::Event> done = under_way->second;
+  (void)co_await done->wait_until(env_.now() + kUnhookWithin);
+  co_return true;
+}
+
+Task<void> Session::drop_old_place(InodeId directory, Place old) {
+  co_await drop_name(std::move(old), 0);
+  const auto under_way = unhooking_.extract(directory);
+  under_way.mapped()->set();
 }
 
 }  // namespace claudefs::access::fuse::detail

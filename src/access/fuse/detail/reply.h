@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "access/fuse/detail/directory_places.h"
 #include "base/buffer.h"
 #include "base/ids.h"
 #include "client/types.h"
@@ -17,7 +18,8 @@ struct Reply {
 
   // What the kernel holds once it has the answer; taken back when the answer cannot be given any more.
   std::vector<InodeId> looked_up;
-  std::vector<std::pair<InodeId, u32>> flags;  // meta::InodeFlag of inodes in it
+  std::vector<std::pair<InodeId, u32>> flags;          // meta::InodeFlag of inodes in it
+  std::vector<std::pair<InodeId, Place>> directories;  // that are in it, by name
   client::HandleId opened_file{};
   client::HandleId opened_directory{};
 

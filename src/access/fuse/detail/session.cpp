@@ -32,7 +32,8 @@ Session::Session(runtime::Env& env, std::unique_ptr<runtime::PacketDevice> devic
                  client::FileSystem& file_system, SessionOptions options)
     : env_(env),
       device_(std::move(device)),
-      context_{env, file_system, options, {}, CallerCache(env, options.groups_of, options.groups_valid), {}},
+      context_{env, file_system, options, {}, CallerCache(env, options.groups_of, options.groups_valid),
+               {},  {}},
       changed_(env.executor()),
       scope_(env.executor()) {
   file_system.set_kernel(this);
@@ -137,6 +138,12 @@ Task<void> Session::serve(Request request) {
   } registration{*this, unique};
   pending_[unique] = &pending;
   Result<Reply> outcome = co_await dispatch(request).result();
+  // What a listing brings the kernel moves by itself: it does not rename meanwhile.
+  if (outcome && request.opcode() == FUSE_LOOKUP && !outcome->directories.empty()) {
+    const auto [directory, place] = outcome->directories.front();
+    const bool took_time = co_await unhook(directory, place);
+    if (took_time) outcome = co_await dispatch(request).result();  // what may be trusted now
+  }
   if (pending.answered) {
     if (outcome) co_await discard(std::move(*outcome));
     co_return;
@@ -179,6 +186,7 @@ Task<void> Session::answer(Request request, Result<Reply> outcome) {
   }
   // Counted before the answer is out: the kernel may forget as soon as it has it.
   for (const InodeId inode : outcome->looked_up) context_.lookups.add(inode);
+  for (const auto& [directory, place] : outcome->directories) context_.places.note(directory, place);
   for (const auto& [inode, flags] : outcome->flags)
     context_.lookups.note_flags(inode, flags, env_.now() + context_.options.attributes_valid);
   if (co_await send(unique, 0, std::move(outcome->pieces))) co_return;

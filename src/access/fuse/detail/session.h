@@ -47,11 +47,17 @@ class Session final : public FuseSession, public client::KernelCaches {
   void end(Result<void> why);
   Task<void> notify(std::vector<Buffer> packet);
   Task<void> notify_patiently(std::vector<Buffer> packet);
+  Task<void> drop_name(Place place, u32 flags);
+  // Before the kernel is told where a directory is: it has it no longer where another client took it from.
+  // False when there was nothing to do.
+  Task<bool> unhook(InodeId directory, Place now);
+  Task<void> drop_old_place(InodeId directory, Place old);
 
   runtime::Env& env_;
   std::unique_ptr<runtime::PacketDevice> device_;
   Context context_;
   std::map<u64, Pending*> pending_;
+  std::map<InodeId, std::shared_ptr<runtime::Event>> unhooking_;  // until the kernel has dropped the old name
   SessionStats stats_;
   u64 serial_ = 0;
   unsigned readers_left_ = 0;

@@ -25,9 +25,12 @@ struct Answer {
 
 // Shared by the test and by the device that the session owns.
 struct Wire {
-  explicit Wire(runtime::Executor& executor) : arrived(executor) {}
+  explicit Wire(runtime::Executor& at) : executor(at), arrived(at) {}
+  runtime::Executor& executor;
   std::deque<std::string> requests;
   std::map<u64, Answer> answers;  // by unique
+  std::vector<Answer> notices;    // `error` is the code
+  runtime::Duration notice_takes{0};
   bool closed = false;
   runtime::Condition arrived;
 
@@ -60,6 +63,11 @@ class FakeDevice final : public runtime::PacketDevice {
     CFS_CHECK(whole.size() >= sizeof(header));
     std::memcpy(&header, whole.data(), sizeof(header));
     CFS_CHECK(header.len == whole.size());
+    if (header.unique == 0) {
+      if (wire_.notice_takes.count() != 0) co_await wire_.executor.sleep(wire_.notice_takes);
+      wire_.notices.push_back({header.error, whole.substr(sizeof(header))});
+      co_return Result<void>();
+    }
     CFS_CHECK(!wire_.answers.contains(header.unique));
     wire_.answers[header.unique] = Answer{header.error, whole.substr(sizeof(header))};
     co_return Result<void>();

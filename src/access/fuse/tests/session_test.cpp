@@ -11,6 +11,7 @@
 #include "access/fuse/detail/newer.h"
 #include "access/fuse/detail/request.h"
 #include "access/fuse/tests/fake_device.h"
+#include "base/mutant.h"
 #include "client/tests/fake_cluster.h"
 #include "sim/run.h"
 
@@ -313,6 +314,67 @@ TEST_F(FuseSessionTest, ThatThereIsNoAclIsKnownWithoutAsking) {
   world_.run_for(2s);
   EXPECT_EQ(ask(FUSE_GETXATTR, file.node, bytes_of(in) + name("system.posix_acl_access")).error, -ENODATA);
   EXPECT_EQ(cluster_.router.calls[meta::GetXattr::kKind], asked + 1);
+}
+
+// A kernel that renames cannot move a directory from the place where it has it.
+TEST_F(FuseSessionTest, ADirectoryThatAnotherHasMovedIsDroppedWhereItWas) {
+  std::map<std::string, u64> nodes;
+  for (const char* parent : {"p", "q"})
+    nodes[parent] = ask(FUSE_MKDIR, FUSE_ROOT_ID, bytes_of(fuse_mkdir_in{0755, 0}) + name(parent))
+                        .as<fuse_entry_out>()
+                        .nodeid;
+  const u64 moving =
+      ask(FUSE_MKDIR, nodes["p"], bytes_of(fuse_mkdir_in{0755, 0}) + name("d")).as<fuse_entry_out>().nodeid;
+  const auto move_behind_our_back = [&](const std::string& from, const std::string& to,
+                                        const std::string& as) {
+    client::RenameRequest rename;
+    rename.old_parent = InodeId{nodes[from]};
+    rename.new_parent = InodeId{nodes[to]};
+    rename.old_name = from == "p" ? "d" : as;
+    rename.new_name = as;
+    ASSERT_TRUE(sim::run(world_, node_, fs_->rename(rename)).value());
+  };
+  const auto is_found_in = [&](const std::string& parent, const std::string& as) {
+    return ask(FUSE_LOOKUP, nodes[parent], name(as)).as<fuse_entry_out>().nodeid == moving;
+  };
+  move_behind_our_back("p", "q", "e");
+  EXPECT_TRUE(wire_.notices.empty());
+  EXPECT_TRUE(is_found_in("q", "e"));
+  ASSERT_EQ(wire_.notices.size(), 1u);
+  const Answer notice = wire_.notices[0];
+  EXPECT_EQ(notice.error, int{FUSE_NOTIFY_INVAL_ENTRY});
+  EXPECT_EQ(notice.as<fuse_notify_inval_entry_out>().parent, nodes["p"]);
+  EXPECT_EQ(notice.as<fuse_notify_inval_entry_out>().flags, 0u);  // dropped, not only to be asked for
+  EXPECT_EQ(notice.body.substr(sizeof(fuse_notify_inval_entry_out)), name("d"));
+
+  // Not what the kernel has moved itself, nor in one directory: there it needs no lock.
+  fuse_rename2_in back{};
+  back.newdir = nodes["p"];
+  ASSERT_EQ(ask(FUSE_RENAME2, nodes["q"], bytes_of(back) + name("e") + name("d")).error, 0);
+  EXPECT_TRUE(is_found_in("p", "d"));
+  move_behind_our_back("p", "p", "d2");
+  EXPECT_TRUE(is_found_in("p", "d2"));
+  EXPECT_EQ(wire_.notices.size(), 1u);
+
+  // The kernel may need for the notice what it holds until it has the answer.
+  back.newdir = nodes["p"];
+  ASSERT_EQ(ask(FUSE_RENAME2, nodes["p"], bytes_of(back) + name("d2") + name("d")).error, 0);
+  wire_.notice_takes = 10s;
+  move_behind_our_back("p", "q", "f");
+  const runtime::Instant began = world_.now();
+  EXPECT_TRUE(is_found_in("q", "f"));
+  EXPECT_TRUE(is_found_in("q", "f"));
+  EXPECT_LT(world_.now() - began, 1s);
+  EXPECT_EQ(wire_.notices.size(), 1u);
+  world_.run_for(11s);
+  EXPECT_EQ(wire_.notices.size(), 2u);
+#ifdef CLAUDEFS_MUTANTS
+  ASSERT_TRUE(Mutant::select("fuse_directory_in_two_places"));
+  move_behind_our_back("q", "p", "f");
+  EXPECT_TRUE(is_found_in("p", "f"));
+  EXPECT_EQ(wire_.notices.size(), 2u);
+  Mutant::select("");
+#endif
 }
 
 TEST_F(FuseSessionTest, AnUnmountEndsTheSessionWithoutError) {

@@ -50,6 +50,8 @@ class Listing {
         attributes = entry_of(context_, directory_, entry.name, *entry.attributes);
         looked_up_.push_back(entry.inode);
         flags_.emplace_back(entry.inode, entry.attributes->flags);
+        if (entry.type == client::FileType::directory)
+          directories_.emplace_back(entry.inode, detail::Place{directory_, entry.name});
       }
       append(&attributes, sizeof(attributes));
     }
@@ -67,6 +69,7 @@ class Listing {
     Reply reply;
     reply.looked_up = std::move(looked_up_);
     reply.flags = std::move(flags_);
+    reply.directories = std::move(directories_);
     reply.pieces.push_back(Buffer::adopt(std::move(out_)));
     return reply;
   }
@@ -80,6 +83,7 @@ class Listing {
   std::string out_;
   std::vector<InodeId> looked_up_;
   std::vector<std::pair<InodeId, u32>> flags_;
+  std::vector<std::pair<InodeId, detail::Place>> directories_;
 };
 
 client::DirectoryEntry dots(std::string name, InodeId inode) {

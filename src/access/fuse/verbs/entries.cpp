@@ -4,7 +4,9 @@ namespace claudefs::access::fuse::verbs {
 namespace {
 
 void forget_one(Context& context, InodeId inode, u64 count) {
-  if (context.lookups.forget(inode, count)) context.fs.forget(inode);
+  if (!context.lookups.forget(inode, count)) return;
+  context.places.forget(inode);
+  context.fs.forget(inode);
 }
 
 }  // namespace
@@ -24,6 +26,7 @@ Task<Result<Reply>> lookup(Context& context, Request request) {
   }
   const Result<client::Inode> inode =
       co_await context.fs.lookup(request.node(), name, caller_of(context, request)).result();
+  if (!inode || inode->type != client::FileType::directory) context.places.vacate({request.node(), name});
   if (inode) co_return entry_reply(context, request.node(), name, *inode);
   if (inode.error().code == Errc::not_found)
     if (std::optional<Reply> absent = absent_reply(context, request.node(), name))

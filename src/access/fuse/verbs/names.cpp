@@ -18,7 +18,10 @@ Task<Result<Reply>> do_rename(Context& context, Request request, InodeId new_par
   rename.mode = mode;
   rename.whiteout = whiteout;
   rename.caller = caller_of(context, request);
+  const detail::Place from{rename.old_parent, rename.old_name};
+  const detail::Place to{rename.new_parent, rename.new_name};
   co_await context.fs.rename(std::move(rename));
+  context.places.moved(from, to, mode == meta::RenameMode::exchange);
   co_return Reply{};
 }
 
