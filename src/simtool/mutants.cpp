@@ -31,6 +31,7 @@ constexpr UnitTest kUnitTests[] = {
     {"store_partner_not_checked", "test_store", "DevicesTest.*", true},
     {"data_scrub_skips_journals", "test_data", "Scrub.mutants_are_noticed"},
     {"data_base_becomes_delta", "test_data", "Reduction.mutants_are_noticed"},
+    {"data_fsck_knows_no_fragments", "test_data", "Fsck.FindsWhatIsPlantedInASplitDirectory", true},
     {"data_delta_of_delta", "test_data", "Reduction.mutants_are_noticed"},
     {"data_segment_safe_after_one_message", "test_data",
      "Background.ASegmentStaysWhileTheIndexMayStillPointToIt", true},

@@ -4,8 +4,13 @@
 #include <algorithm>
 #include <set>
 
+#include "base/mutant.h"
 #include "data/detail/fsck_run.h"
+#include "meta/names.h"
 #include "meta/volumes.h"
+
+CFS_DEFINE_MUTANT(data_fsck_knows_no_fragments,
+                  "fsck: what it finds without a name gets one in a range that another fragment has");
 
 namespace claudefs::data {
 namespace {
@@ -193,6 +198,17 @@ auto find_in(const Map& map, InodeId id) {
   return it == map.end() ? nullptr : &it->second;
 }
 
+// The directory, or the fragment of it that has the name's range.
+Task<InodeId> place_of(FsckRun& run, InodeId directory, std::string name) {
+  const Result<meta::ReadFragments::Reply> map =
+      co_await run.router.call(directory.shard(), meta::ReadFragments(directory)).result();
+  InodeId place = directory;
+  if (!map || CFS_MUTANT(data_fsck_knows_no_fragments)) co_return place;
+  for (const meta::Fragment& fragment : map->fragments)
+    if (fragment.first <= meta::cookie_of(name)) place = fragment.inode;
+  co_return place;
+}
+
 Task<bool> repair(FsckRun& run, const Seen& seen, InodeId id, const meta::AuditInodesReply::Row* row,
                   const Names* names, const Content* content) {
   if (row == nullptr) {
@@ -215,8 +231,8 @@ Task<bool> repair(FsckRun& run, const Seen& seen, InodeId id, const meta::AuditI
   op.if_changed = row->inode.changed;
   if (count == 0 && id != root && !fragment) {
     meta::RepairDentry add;
-    add.directory = root;
     add.name = fmt::format("lost+found.{:x}", id.value);
+    add.directory = co_await place_of(run, root, add.name);
     add.leads_to = id;
     add.type = row->inode.type;
     add.add = true;

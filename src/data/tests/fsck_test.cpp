@@ -327,6 +327,139 @@ TEST(Fsck, FindsAndMendsWhatIsWrongWithDeltas) {
   }
 }
 
+// A directory of shard 0 that is split, by hand: the upper half of its entries is in a fragment in shard 1.
+struct HandSplit {
+  struct Ranges {  // table `fragments` of docs/formats/metadata.md
+    InodeId directory{};
+    u64 first = 0, end = 0;
+    meta::FragmentMap map;
+    static auto fields(auto& self) { return std::tie(self.directory, self.first, self.end, self.map); }
+  };
+  FsckRig& rig;
+  InodeId directory;
+  InodeId fragment = InodeId::make(SiteId{}, ShardId{1}, 0x77777);
+
+  HandSplit(FsckRig& at, InodeId of) : rig(at), directory(of) {
+    std::vector<std::string> entries = entries_of(directory);
+    entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(entries.size() / 2));
+    const u64 first = cookie_in(entries.front());
+    meta::Inode part = load<meta::Inode>(directory, '\x08');
+    part.id = fragment;
+    part.parent = directory;
+    part.flags = meta::kIsFragment;
+    part.nlink = 2;
+    part.size = 0;
+    store(fragment, '\x08', part);
+    edit<meta::Inode>(directory, '\x08', [](meta::Inode& inode) { inode.flags |= meta::kIsSplit; });
+    store(directory, '\x1b', Ranges{directory, 0, first, {{first, fragment}}});
+    store(fragment, '\x1b', Ranges{directory, first, 0, {}});
+    for (const std::string& entry : entries) move(entry, directory, fragment);
+  }
+  static std::string key(InodeId inode, char table) {
+    std::string out(1, table);
+    for (int i = 7; i >= 0; --i) out.push_back(static_cast<char>(inode.value >> (8 * i)));
+    return out;
+  }
+  static u64 cookie_in(const std::string& entry) {
+    u64 out = 0;
+    for (const char byte : entry.substr(9)) out = out << 8 | static_cast<u8>(byte);
+    return out;
+  }
+  auto& rows(InodeId at) { return rig.shards.shard(at.shard()).rows; }
+  template <class T>
+  T load(InodeId at, char table) {
+    return *wire::decode<T>(as_bytes(rows(at).at(key(at, table))));
+  }
+  template <class T>
+  void store(InodeId at, char table, const T& record) {
+    rows(at)[key(at, table)] = std::string(wire::encode(record).text());
+  }
+  template <class T>
+  void edit(InodeId at, char table, std::function<void(T&)> change) {
+    T record = load<T>(at, table);
+    change(record);
+    store(at, table, record);
+  }
+  std::vector<std::string> entries_of(InodeId at) {
+    std::vector<std::string> out;
+    const std::string prefix = key(at, '\x09');
+    for (auto it = rows(at).lower_bound(prefix); it != rows(at).end() && it->first.starts_with(prefix); ++it)
+      out.push_back(it->first);
+    return out;
+  }
+  // And both count it. Directories are not moved here.
+  void move(const std::string& entry, InodeId from, InodeId to) {
+    rows(to)[key(to, '\x09') + entry.substr(9)] = rows(from).at(entry);
+    rows(from).erase(entry);
+    edit<meta::Inode>(from, '\x08', [](meta::Inode& inode) { --inode.size; });
+    edit<meta::Inode>(to, '\x08', [](meta::Inode& inode) { ++inode.size; });
+  }
+};
+
+TEST(Fsck, FindsWhatIsPlantedInASplitDirectory) {
+  struct Case {
+    std::string kind;
+    bool mended;
+    std::function<void(HandSplit&)> apply;
+  };
+  const std::vector<Case> cases = {
+      {"fragment", false,  // an entry of another's range, either way
+       [](HandSplit& s) { s.move(s.entries_of(s.directory).back(), s.directory, s.fragment); }},
+      {"fragment", false,
+       [](HandSplit& s) { s.move(s.entries_of(s.fragment).front(), s.fragment, s.directory); }},
+      {"fragment", false, [](HandSplit& s) { s.rows(s.fragment).erase(HandSplit::key(s.fragment, '\x08')); }},
+      {"fragment", false,  // the map does not name it
+       [](HandSplit& s) {
+         s.edit<HandSplit::Ranges>(s.directory, '\x1b', [](HandSplit::Ranges& r) { r.map.clear(); });
+       }},
+      {"fragment", false,  // of a directory that is not there
+       [](HandSplit& s) {
+         s.edit<meta::Inode>(s.fragment, '\x08',
+                             [](meta::Inode& inode) { inode.parent = InodeId{0x123456}; });
+       }},
+      {"directory", true,
+       [](HandSplit& s) {
+         s.edit<meta::Inode>(s.fragment, '\x08', [](meta::Inode& inode) { inode.size += 3; });
+       }},
+      {"directory", true,
+       [](HandSplit& s) {
+         s.edit<meta::Inode>(s.directory, '\x08', [](meta::Inode& inode) { inode.nlink += 3; });
+       }},
+      // Inodes without a name get one in the root, wherever that has it.
+      {"links", true,
+       [](HandSplit& s) {
+         for (const InodeId at : {s.directory, s.fragment})
+           for (const std::string& entry : s.entries_of(at)) s.rows(at).erase(entry);
+       }},
+      {"entry", true,
+       [](HandSplit& s) {
+         const std::string entry = s.entries_of(s.fragment).front();
+         const auto dentry = *wire::decode<meta::Dentry>(as_bytes(s.rows(s.fragment).at(entry)));
+         s.rows(dentry.inode).erase(HandSplit::key(dentry.inode, '\x08'));
+       }},
+  };
+  for (std::size_t n = 0; n < cases.size(); ++n) {
+    SCOPED_TRACE(fmt::format("{}: {}", n, cases[n].kind));
+    FsckRig rig(300 + n);
+    rig.settle_down(12);
+    HandSplit split(rig, meta::kRootInode);
+    const FsckReport sound = rig.check();
+    ASSERT_EQ(sound.found(), 0u) << all_of(sound);
+    EXPECT_EQ(sound.split_directories, 1u);
+    EXPECT_EQ(sound.fragments, 1u);
+    EXPECT_EQ(sound.inodes, 13u);
+    cases[n].apply(split);
+    const FsckReport found = rig.check();
+    EXPECT_TRUE(std::ranges::any_of(found.findings, [&](const FsckFinding& finding) {
+      return finding.kind == cases[n].kind;
+    })) << all_of(found);
+    EXPECT_EQ(found.repaired(), 0u);
+    for (int turn = 0; turn < 3; ++turn) (void)rig.check(true);
+    const FsckReport after = rig.check();
+    EXPECT_EQ(after.found() == 0, cases[n].mended) << all_of(after);
+  }
+}
+
 TEST(Fsck, AFileWithMoreExtentsThanAPageIsReadAsOneMoment) {
   FsckRig rig(7);
   ASSERT_TRUE(rig.wait(rig.create("big")));
