@@ -1,4 +1,6 @@
 // Notices to the kernel: what it shall forget.
+#include <algorithm>
+
 #include "access/fuse/detail/session.h"
 #include "base/mutant.h"
 #include "runtime/patient_device.h"
@@ -10,6 +12,7 @@ namespace claudefs::access::fuse::detail {
 namespace {
 
 constexpr runtime::Duration kUnhookWithin = std::chrono::milliseconds(20);
+constexpr runtime::Duration kUnhookOnTheWay = std::chrono::milliseconds(100);
 
 template <class T>
 Buffer bytes_of(const T& value) {
@@ -77,26 +80,30 @@ Task<void> Session::forget_name(InodeId parent, std::string name) {
 
 // The kernel moves a directory that it finds under a second name, but a rename holds the lock that this
 // takes: it would be ESTALE (d_splice_alias), and a question does not say what it is asked for. To drop the
-// old name takes the lock of its parent. If that very rename holds it, ESTALE makes Linux let go and look
-// once more, and meanwhile the notice gets through.
+// old name takes the lock of its parent. If that very rename holds it, ESTALE makes Linux let go and come
+// once more, asking for all on its way: those who come wait for the notice to get through.
 Task<bool> Session::unhook(InodeId directory, Place now) {
   const std::optional<Place> old = context_.places.of(directory);
   const bool is_elsewhere = old && old->parent != now.parent && !CFS_MUTANT(fuse_directory_in_two_places);
   if (is_elsewhere && !unhooking_.contains(directory)) {
-    unhooking_[directory] = std::make_shared<runtime::Event>(env_.executor());
+    unhooking_[directory] = {old->parent, now.parent, std::make_shared<runtime::Event>(env_.executor())};
     scope_.spawn(drop_old_place(directory, *old));
   }
-  const auto under_way = unhooking_.find(directory);
+  const auto hinders = [&](const auto& one) {
+    return one.first == directory || one.second.from == directory || one.second.to == directory;
+  };
+  const auto under_way = std::ranges::find_if(unhooking_, hinders);
   if (under_way == unhooking_.end()) co_return false;
-  const std::shared_ptr<runtime::Event> done = under_way->second;
-  (void)co_await done->wait_until(env_.now() + kUnhookWithin);
+  const std::shared_ptr<runtime::Event> done = under_way->second.done;
+  const bool may_be_locked = under_way->first == directory;
+  (void)co_await done->wait_until(env_.now() + (may_be_locked ? kUnhookWithin : kUnhookOnTheWay));
   co_return true;
 }
 
 Task<void> Session::drop_old_place(InodeId directory, Place old) {
   co_await drop_name(std::move(old), 0);
   const auto under_way = unhooking_.extract(directory);
-  under_way.mapped()->set();
+  under_way.mapped().done->set();
 }
 
 }  // namespace claudefs::access::fuse::detail

@@ -57,7 +57,12 @@ class Session final : public FuseSession, public client::KernelCaches {
   std::unique_ptr<runtime::PacketDevice> device_;
   Context context_;
   std::map<u64, Pending*> pending_;
-  std::map<InodeId, std::shared_ptr<runtime::Event>> unhooking_;  // until the kernel has dropped the old name
+  // Until the kernel has dropped the old name of the directory.
+  struct Unhooking {
+    InodeId from{}, to{};  // its parents
+    std::shared_ptr<runtime::Event> done;
+  };
+  std::map<InodeId, Unhooking> unhooking_;
   SessionStats stats_;
   u64 serial_ = 0;
   unsigned readers_left_ = 0;

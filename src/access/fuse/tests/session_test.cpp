@@ -364,6 +364,10 @@ TEST_F(FuseSessionTest, ADirectoryThatAnotherHasMovedIsDroppedWhereItWas) {
   const runtime::Instant began = world_.now();
   EXPECT_TRUE(is_found_in("q", "f"));
   EXPECT_TRUE(is_found_in("q", "f"));
+  EXPECT_LT(world_.now() - began, 50ms);
+  // It comes again: on its way it waits longer.
+  for (const char* parent : {"p", "q"}) ask(FUSE_LOOKUP, FUSE_ROOT_ID, name(parent));
+  EXPECT_GT(world_.now() - began, 200ms);
   EXPECT_LT(world_.now() - began, 1s);
   EXPECT_EQ(wire_.notices.size(), 1u);
   world_.run_for(11s);
