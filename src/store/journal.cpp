@@ -207,8 +207,9 @@ class LogJournal final : public Journal {
     while (!stopping_) {
       co_await remove_dead_files();
       if (stopping_) co_return;
-      if (is_full() && co_await move_oldest_forward()) continue;
-      co_await work_.wait();
+      bool moved = is_full();
+      if (moved) moved = co_await move_oldest_forward();
+      if (!moved) co_await work_.wait();
     }
   }
 

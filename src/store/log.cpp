@@ -181,10 +181,11 @@ class GroupLog final : public Log {
   Task<Result<void>> commit(LogGroup group) {
     // All before it was made durable likewise.
     std::vector<Buffer> blocks = group.finish();
-    const auto written =
-        CFS_MUTANT(store_log_skips_flush)
-            ? co_await file_.file->write_at(group.start(), std::move(blocks)).result()
-            : co_await file_.file->write_durably_at(group.start(), std::move(blocks)).result();
+    Result<void> written;
+    if (CFS_MUTANT(store_log_skips_flush))
+      written = co_await file_.file->write_at(group.start(), std::move(blocks)).result();
+    else
+      written = co_await file_.file->write_durably_at(group.start(), std::move(blocks)).result();
     if (!written) {
       die(written.error());
       co_return written;

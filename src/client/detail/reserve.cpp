@@ -70,8 +70,11 @@ Task<Result<bool>> State::reserve(FilePtr file, u64 bytes) {
       co_await flush(file, FlushMode::everything);
       continue;
     }
-    if (!reply && !co_await may_try_again(began, reply.error())) co_return fail(reply.error());
-    if (!reply) continue;
+    if (!reply) {
+      const bool again = co_await may_try_again(began, reply.error());
+      if (!again) co_return fail(reply.error());
+      continue;
+    }
     file->has_reserve |= reply->limited;
     // Under which session it was done is not known: what the new one holds goes back before it is asked
     // again.

@@ -317,7 +317,9 @@ Task<Result<void>> State::write_through(FilePtr file, u64 offset, Buffer data, b
     file->flushing.clear();
     file->flushing_appended_from.reset();
     recount(*file);
-    if (done || !co_await may_try_again(began, done.error())) co_return done;
+    bool again = !done;
+    if (again) again = co_await may_try_again(began, done.error());
+    if (!again) co_return done;
   }
 }
 

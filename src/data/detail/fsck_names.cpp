@@ -326,8 +326,8 @@ Task<Result<void>> check_names(FsckRun& run) {
         continue;
       }
       const bool can_mend = wrong->kind != "fragment";
-      const bool repaired =
-          run.options.repair && can_mend && co_await repair(run, seen, id, row, names, content);
+      bool repaired = run.options.repair && can_mend;
+      if (repaired) repaired = co_await repair(run, seen, id, row, names, content);
       run.found(wrong->kind, wrong->text, repaired);
     }
     wanted = std::move(again);

@@ -286,7 +286,9 @@ runtime::Task<Result<net::Reply>> LeaseKeeper::keep_alive(net::Request request) 
     // A silent group stays silent: leases that nobody has used for so long run out.
     if (raft_.status(led->shard).quiescent && !led->unreclaimed.contains(session)) continue;
     // Only a leader that is one now may prolong leases.
-    if (!raft_.holds_lease(led->shard) && !co_await raft_.read_barrier(led->shard).result()) continue;
+    bool leads = raft_.holds_lease(led->shard);
+    if (!leads) leads = (co_await raft_.read_barrier(led->shard).result()).has_value();
+    if (!leads) continue;
     if (led->over) continue;
     const ReadContext& state = service_.machine(led->shard)->reader();
     const auto record = state.load<SessionRecord>(session_key(session)).value_or(SessionRecord{});

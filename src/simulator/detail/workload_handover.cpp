@@ -98,7 +98,9 @@ runtime::Task<void> Workload::look(std::shared_ptr<Handover> shared, unsigned si
 
 runtime::Task<void> Workload::turn(std::shared_ptr<Handover> shared, unsigned side) {
   Handover::Side& own = shared->sides[side];
-  if (!shared->over && co_await open_shared(shared, side).result()) {
+  bool goes_on = !shared->over;
+  if (goes_on) goes_on = (co_await open_shared(shared, side).result()).has_value();
+  if (goes_on) {
     co_await read_and_write(shared, side);
     if (--shared->turns == shared->strike_at)
       cluster_.world().after(0ns, [shared, client = own.client] { shared->strike(shared->inode, *client); });

@@ -51,7 +51,9 @@ bool HostImpl::must_ask() const {
 runtime::Task<void> HostImpl::run_rejoin() {
   runtime::Instant say_at = env_.now() + 2s;
   while (!stopping_ && !failed_) {
-    if (must_ask() && !co_await try_rejoin()) {
+    bool waits = must_ask();
+    if (waits) waits = !co_await try_rejoin();
+    if (waits) {
       if (env_.now() >= say_at) {
         log::warn("raft", "this node's log is new, or lost something: it takes part once " + waits_for_);
         say_at = env_.now() + kSayAgainAfter;
