@@ -280,7 +280,8 @@ struct SetAttributes {  // to the inode's shard; only what is set changes. `chan
   std::optional<u64> size;  // truncates or extends; renews `modified` unless that is set too
   std::optional<Time> accessed;
   std::optional<Time> modified;
-  bool clear_set_id = false;  // drop set-user-id, and set-group-id where group-executable
+  // Drop set-user-id, and set-group-id where group-executable, or the caller is not of the group.
+  bool clear_set_id = false;
   Caller caller;
   // Times that are the caller's "now": for that, the right to write is enough.
   bool accessed_now = false;

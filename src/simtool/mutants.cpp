@@ -52,6 +52,7 @@ constexpr UnitTest kUnitTests[] = {
     {"meta_quota_moves_freely", "test_meta", "QuotaDirectories.its_mutant_is_noticed"},
     {"client_shows_ended_session", "test_client",
      "LeasesTest.a_late_request_of_an_old_session_waits_for_no_lease", true},
+    {"meta_stranger_keeps_set_gid", "test_meta", "Namespace.a_stranger_to_the_group_clears_its_bit", true},
     {"lock_granted_to_two", "test_meta", "FileLocks.ranges_split_join_and_exclude_as_bytes_do", true},
     {"client_believes_old_set_id", "test_client",
      "LeasesTest.a_set_id_bit_of_another_is_not_overlooked_by_who_writes", true},

@@ -34,6 +34,25 @@ def truncation_clears_them(d):
 
 
 @test(who="root")
+def without_group_execute_the_group_keeps_its_bit(d):
+    """Linux 6.2 and later: who does not belong to the group clears it all the same."""
+    def write(path):
+        fd = os.open(path, os.O_WRONLY)
+        os.write(fd, b"x")
+        os.close(fd)
+
+    for change in (write, lambda path: os.truncate(path, 2), lambda path: os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))):
+        path = write_file(d + "/f", b"12345")
+        os.chown(path, ALICE, STAFF)
+        os.chmod(path, 0o2666)
+        as_user(BOB, lambda: change(path), groups=(STAFF,))
+        equal(mode_of(path), 0o2666, "mode after a change by one of the group")
+        as_user(BOB, lambda: change(path))
+        equal(mode_of(path), 0o666, "mode after a change by a stranger")
+        os.unlink(path)
+
+
+@test(who="root")
 def a_new_owner_clears_them(d):
     path = write_file(d + "/f")
     for uid, gid in ((ALICE, -1), (-1, STAFF), (BOB, BOB)):

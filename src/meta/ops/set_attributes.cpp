@@ -10,6 +10,8 @@
 
 namespace claudefs::meta {
 
+CFS_DEFINE_MUTANT(meta_stranger_keeps_set_gid,
+                  "meta: who is not of the group leaves its bit on what cannot be executed");
 CFS_DEFINE_MUTANT(meta_permission_keeps_set_id, "meta: a change of owner keeps the set-id bits");
 CFS_DEFINE_MUTANT(meta_truncate_keeps_content,
                   "meta: what a truncation cuts off is there again when the file grows");
@@ -47,10 +49,14 @@ Result<void> check(const ReadContext& context, const SetAttributes& op, const In
   return {};
 }
 
-void drop_set_id(Inode& inode) {
+// As Linux does (setattr_should_drop_sgid): without the right to execute, the bit for the group stays where
+// whoever acts belongs to the group.
+void drop_set_id(Inode& inode, const Caller& caller) {
   if (inode.type == FileType::directory) return;  // there the bit says who inherits
   inode.mode &= static_cast<u16>(~kSetUser);
-  if ((inode.mode & kGroupExecute) != 0) inode.mode &= static_cast<u16>(~kSetGroup);
+  const bool may_keep =
+      is_root(caller) || is_member(caller, inode.gid) || CFS_MUTANT(meta_stranger_keeps_set_gid);
+  if ((inode.mode & kGroupExecute) != 0 || !may_keep) inode.mode &= static_cast<u16>(~kSetGroup);
 }
 
 // A program whose content or owner changes is no longer the one that was given the capability.
@@ -107,10 +113,10 @@ Result<InodeReply> apply_set_attributes(ApplyContext& context, const SetAttribut
   const bool owner_changes = op.uid || op.gid;
   if (op.mode)
     if (const auto list = set_mode(context, inode, op)) context.put(xattr_key(inode.id, kAccessAcl), *list);
+  if (op.clear_set_id || (owner_changes && !op.mode && !CFS_MUTANT(meta_permission_keeps_set_id)))
+    drop_set_id(inode, op.caller);
   if (op.uid) inode.uid = *op.uid;
   if (op.gid) inode.gid = *op.gid;
-  if (op.clear_set_id || (owner_changes && !op.mode && !CFS_MUTANT(meta_permission_keeps_set_id)))
-    drop_set_id(inode);
   if (owner_changes || op.size || op.clear_set_id) drop_capability(context, inode);
   if (op.accessed) inode.accessed = *op.accessed;
   if (op.modified) inode.modified = *op.modified;

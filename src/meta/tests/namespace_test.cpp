@@ -76,6 +76,29 @@ TEST(Namespace, times_and_owners_follow_posix) {
   EXPECT_EQ(shard.run(clear)->inode.mode, 0775);
 }
 
+// Without group-execute the bit stays for those who belong to the group, as on Linux.
+TEST(Namespace, a_stranger_to_the_group_clears_its_bit) {
+  OneShard shard;
+  const InodeId file = create(shard, "f").id;
+  ASSERT_TRUE(shard.run(SetAttributes{file, u16{02664}, u32{1}, u32{50}}));
+  SetAttributes clear{file};
+  clear.clear_set_id = true;
+  EXPECT_EQ(shard.run(clear)->inode.mode, 02664);
+  clear.caller = Caller{7, 7, {50}};
+  EXPECT_EQ(shard.run(clear)->inode.mode, 02664);
+  clear.caller = Caller{7, 7, {51}};
+  EXPECT_EQ(shard.run(clear)->inode.mode, 0664);
+  // A new group: whether the owner belongs to the old one counts.
+  ASSERT_TRUE(shard.run(SetAttributes{file, u16{02664}}));
+  SetAttributes give{file};
+  give.gid = 60;
+  give.caller = Caller{1, 60, {50}};
+  EXPECT_EQ(shard.run(give)->inode.mode, 02664);
+  give.gid = 61;
+  give.caller = Caller{1, 61, {}};
+  EXPECT_EQ(shard.run(give)->inode.mode, 0664);
+}
+
 TEST(Namespace, extended_attributes) {
   OneShard shard;
   const InodeId file = create(shard, "f").id;

@@ -21,11 +21,12 @@ Buffer join(const std::vector<Buffer>& pieces, std::size_t total) {
   return whole;
 }
 
-Task<Result<void>> drop_set_id(Context& context, InodeId inode) {
+Task<Result<void>> drop_set_id(Context& context, InodeId inode, client::Caller caller) {
   const bool possible = co_await context.fs.may_have_set_id(inode);
   if (!possible) co_return Result<void>();
   client::AttributeChange change;
   change.clear_set_id = true;
+  change.caller = std::move(caller);
   co_await context.fs.set_attributes(inode, std::move(change));
   co_return Result<void>();
 }
@@ -50,7 +51,8 @@ Task<Result<Reply>> write(Context& context, Request request) {
   if (request.data.size() < in.size)
     co_return fail(Errc::invalid_argument, "write: less data than announced");
   if (in.offset > kOffsetMax - in.size) co_return fail(Errc::file_too_big, "write: beyond the largest file");
-  if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) co_await drop_set_id(context, request.node());
+  if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0)
+    co_await drop_set_id(context, request.node(), caller_of(context, request));
   Buffer data = request.data.slice(0, in.size);
   // The kernel's idea of where the file ends may be old. A write-back of its pages says where it belongs.
   const bool append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0;
@@ -95,7 +97,7 @@ Task<Result<Reply>> fallocate(Context& context, Request request) {
       co_return fail(Errc::unsupported, "fallocate: collapsing and inserting ranges is not supported");
   }
   // Here the kernel leaves it to us, and does not say whether the caller may keep them.
-  if (request.header.uid != 0) co_await drop_set_id(context, request.node());
+  if (request.header.uid != 0) co_await drop_set_id(context, request.node(), caller_of(context, request));
   co_await context.fs.allocate(client::HandleId{in.fh}, allocate);
   co_return Reply{};
 }
@@ -112,7 +114,8 @@ Task<Result<Reply>> copy_file_range(Context& context, Request request) {
   copy.to_offset = in.off_out;
   // The answer counts in 32 bits.
   copy.length = std::min<u64>(in.len, 1u << 30);
-  if (request.header.uid != 0) co_await drop_set_id(context, context.inode_of(in.nodeid_out));
+  if (request.header.uid != 0)
+    co_await drop_set_id(context, context.inode_of(in.nodeid_out), caller_of(context, request));
   const u64 copied = co_await context.fs.copy_range(copy);
   fuse_write_out out{};
   out.size = static_cast<u32>(copied);
