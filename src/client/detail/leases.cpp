@@ -6,6 +6,8 @@
 #include "base/mutant.h"
 #include "client/detail/state.h"
 
+CFS_DEFINE_MUTANT(older_grant_lowers_lease,
+                  "client: an answer that another has overtaken makes a lease what it was before that");
 CFS_DEFINE_MUTANT(
     crossed_grant_ends_lease,
     "client: an answer that crossed a recall ends the lease before what is buffered is flushed");
@@ -77,6 +79,8 @@ void Leases::end(u64 started, const cluster::LeaseGrants& grants) {
     auto [at, is_new] = entries_.try_emplace(lease.inode);
     Entry& entry = at->second;
     if (entry.term > grants.term) continue;
+    const bool is_older = !is_new && entry.term == grants.term && grants.sequence < entry.sequence;
+    if (is_older && !CFS_MUTANT(older_grant_lowers_lease)) continue;
     if (is_new) {
       // An answer that crossed a recall may be older than what was recalled for.
       entry.last_change = recalled == recalled_.end() ? started : ++clock_;

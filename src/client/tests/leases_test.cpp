@@ -178,6 +178,34 @@ TEST_F(LeasesTest, the_kernel_is_told_to_forget_only_what_it_was_given) {
   b.fs->set_kernel(nullptr);
 }
 
+// The kernel believes the answer that comes first: one that is older than a write must not come after it.
+TEST_F(LeasesTest, a_write_is_not_answered_before_what_the_kernel_asked_earlier) {
+  struct Kernel final : KernelCaches {
+    void forget_attributes(InodeId) override {}
+    runtime::Task<void> forget_content(InodeId) override { co_return; }
+    runtime::Task<void> forget_name(InodeId, std::string) override { co_return; }
+  } kernel;
+  a.fs->set_kernel(&kernel);
+  const Opened file = create(a, "f");
+  const HandleId there = open(b, file.inode.id, writing());
+  ASSERT_TRUE(write(b, there, 0, "x").has_value());  // a has no lease that would answer
+  cluster.next_answer_after = 300ms;
+  runtime::Scope scope(a.node.executor());
+  bool answered = false;
+  scope.spawn([](SharedCluster::Client* at, InodeId inode, bool* done) -> runtime::Task<void> {
+    (void)co_await at->fs->get_attributes(inode).result();
+    *done = true;
+  }(&a, file.inode.id, &answered));
+  cluster.world.run_for(100ms);
+  ASSERT_FALSE(answered);
+  ASSERT_TRUE(write(a, file.handle, 0, "yz").has_value());
+  EXPECT_TRUE(answered);
+  // Nor does an older answer lower the lease under which the write is buffered.
+  EXPECT_EQ(size_of(b, file.inode.id), 2u);
+  EXPECT_EQ(read(b, there), "yz");
+  a.fs->set_kernel(nullptr);
+}
+
 TEST_F(LeasesTest, appends_of_two_are_both_there) {
   const Opened file = create(a, "log");
   const HandleId there = open(b, file.inode.id, writing());
